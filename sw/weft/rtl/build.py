@@ -1,0 +1,196 @@
+"""Build the simulator of a configuration: Verilog, Verilator, C++, one shared library, cached.
+
+A library is kept under ``$WEFT_CACHE/rtl`` (``~/.cache/weft/rtl`` by default) by the hash of
+everything that goes into it, so that a second process finds it and a change makes a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import weft_hw
+from weft_hw.config import AcceleratorConfig
+
+from .. import toolchain
+from ..errors import WeftError
+
+__all__ = ["BuildFailed", "cache_dir", "library", "library_from_verilog", "verilog"]
+
+Progress = Callable[[str], None]
+
+_HERE = Path(__file__).parent
+_SOURCES = ("dram.h", "dram.cpp", "harness.cpp")
+_VERILATOR = (
+    "--cc --exe --top-module weft_top --prefix Vweft_top -O3 --x-assign fast --x-initial fast "
+    "--noassert --no-timing --output-split 6000 --output-split-cfuncs 1500 -Wno-fatal -Wno-lint "
+    "-Wno-style"
+).split()
+#: No -march=native: a cache may be shared by machines.
+_CXXFLAGS = "-fPIC -fvisibility=hidden -fno-plt"
+_MAKE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+_JOBS = 2
+
+
+class BuildFailed(WeftError):
+    """A step of the build failed; the message ends with the end of its output."""
+
+    code = "build-failed"
+
+
+def cache_dir() -> Path:
+    """Folder of everything that Weft builds and may delete: ``$WEFT_CACHE`` or ``~/.cache/weft``."""
+    chosen = os.environ.get("WEFT_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "weft"
+
+
+def library(
+    config: AcceleratorConfig, trace: bool = False, progress: Progress | None = None
+) -> Path:
+    """Shared library that simulates `config`; built if the cache has none.
+
+    Parameters
+    ----------
+    trace : bool
+        Able to write VCD traces; such a build is slower and kept apart.
+    progress : callable, optional
+        Called with a short sentence at each step of a build.
+
+    Raises
+    ------
+    ToolMissing
+        Verilator, g++, make or perl is not installed.
+    BuildFailed
+        A step of the build failed.
+    """
+    return library_from_verilog(verilog(config, progress), config, trace, progress)
+
+
+def verilog(config: AcceleratorConfig, progress: Progress | None = None) -> Path:
+    """``weft_top.v`` of `config`, cached by the configuration and the generator's sources."""
+    folder = Path(weft_hw.__file__).parent
+    sources = sorted(folder.rglob("*.py"))
+    digest = _hash([config.hash.encode(), *(p.read_bytes() for p in sources)])
+    target = cache_dir() / "verilog" / digest
+
+    def make(temporary: Path) -> None:
+        from weft_hw.verilog import emit
+
+        _say(progress, f"{config.name}: generating Verilog")
+        emit(config, temporary)
+
+    return _once(target, make) / "weft_top.v"
+
+
+def library_from_verilog(
+    source: Path,
+    config: AcceleratorConfig,
+    trace: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Shared library of any Verilog with a module ``weft_top`` that has the ports of `config`."""
+    toolchain.require()
+    ports = _ports_header(config)
+    parts = [
+        source.read_bytes(),
+        ports.encode(),
+        *((_HERE / name).read_bytes() for name in _SOURCES),
+        " ".join([toolchain.verilator_version(), *_VERILATOR, _CXXFLAGS, *_MAKE]).encode(),
+        b"trace" if trace else b"",
+    ]
+    target = cache_dir() / "rtl" / _hash(parts)
+
+    def make(temporary: Path) -> None:
+        _verilate(source, ports, temporary, trace, config.name, progress)
+
+    return _once(target, make) / "libweft.so"
+
+
+def _verilate(
+    source: Path, ports: str, target: Path, trace: bool, name: str, progress: Progress | None
+) -> None:
+    env = toolchain.environment()
+    work = target / "work"
+    work.mkdir()
+    (work / "weft_ports.h").write_text(ports)
+    shutil.copy(source, target / "weft_top.v")
+    harness = [str(_HERE / s) for s in _SOURCES if s.endswith(".cpp")]
+    command = [str(toolchain.require() / "bin" / "verilator_bin"), *_VERILATOR]
+    command += ["--trace"] if trace else []
+    command += ["--Mdir", str(work), "-CFLAGS", f"{_CXXFLAGS} -I{_HERE} -I{work}"]
+    command += ["-LDFLAGS", "-shared", "-o", str(target / "libweft.so"), str(source), *harness]
+    _say(progress, f"{name}: Verilating")
+    _step(command, env, target / "verilator.log")
+    _say(progress, f"{name}: compiling the simulator (once per configuration)")
+    make = ["make", f"-j{_JOBS}", "-C", str(work), "-f", "Vweft_top.mk", *_MAKE]
+    make += [f"VERILATOR_ROOT={env['VERILATOR_ROOT']}", "PYTHON3=python3", "PERL=perl"]
+    _step(make, env, target / "make.log")
+    shutil.rmtree(work)
+
+
+def _step(command: list[str], env: dict[str, str], log: Path) -> None:
+    with log.open("w") as output:
+        done = subprocess.run(
+            command, env=env, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        raise BuildFailed(
+            f"{Path(command[0]).name} ended with status {done.returncode}:\n{tail}",
+            "this is a fault of the toolchain or of the generated Verilog",
+        )
+
+
+def _ports_header(config: AcceleratorConfig) -> str:
+    each = " ".join(f"X({p})" for p in range(config.axi_ports))
+    return (
+        f"#define WEFT_PORTS {config.axi_ports}\n"
+        f"#define WEFT_BEAT_BYTES {config.beat_bytes}\n"
+        f"#define WEFT_AXI3 {int(config.axi_protocol == 'axi3')}\n"
+        f"#define WEFT_EACH_PORT(X) {each}\n"
+    )
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:24]
+
+
+def _say(progress: Progress | None, text: str) -> None:
+    if progress is not None:
+        progress(text)
+
+
+def _once(target: Path, make: Callable[[Path], None]) -> Path:
+    """`target`, filled by `make` exactly once, however many processes ask."""
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.with_suffix(".lock")):
+        if target.exists():
+            return target
+        temporary = Path(tempfile.mkdtemp(prefix=target.name + "-", dir=target.parent))
+        try:
+            make(temporary)
+            temporary.rename(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return target
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

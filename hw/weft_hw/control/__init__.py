@@ -1,0 +1,1 @@
+"""Control: registers, fetch, field checks, unit queues, semaphores, run and error state."""

@@ -1,0 +1,154 @@
+"""Field checks of fetched instructions: the gateware side of ``isa.decode`` and ``isa.check``."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import GRANULE_BYTES, AcceleratorConfig
+from ..decode import INSTRUCTION_BITS, field, vector
+from ..interface import INDEX_BITS
+from ..isa import (
+    LAYOUTS,
+    LOOP_LEVELS,
+    OPCODE_UNITS,
+    POSTS,
+    WAITS,
+    ErrorCode,
+    Opcode,
+    ResultType,
+    Space,
+    result_align_words,
+)
+from .fetch import FetchedLayout
+
+__all__ = ["Check", "CheckedLayout", "violations"]
+
+#: A checked instruction; `unit` is who executes it, where `code` is NONE.
+CheckedLayout = data.StructLayout(
+    {"word": INSTRUCTION_BITS, "index": INDEX_BITS, "code": 4, "unit": 2}
+)
+
+
+def _misaligned(value: Value, step: int) -> Value:
+    """Whether `value` is no multiple of `step`, a power of two."""
+    return value[: step.bit_length() - 1].any()
+
+
+def violations(word: Value, opcode: Opcode, config: AcceleratorConfig) -> list[Value]:
+    """Rules that `word`, an instruction with this opcode, breaks; one bit each.
+
+    All rules of ``isa.decode`` and ``isa.check`` except the alignment of MATMUL's result address,
+    which depends on the result type in force.
+    """
+
+    def get(name: str) -> Value:
+        return field(word, opcode, name)
+
+    rules = [word[LAYOUTS[opcode].used_bits :].any(), get("header_reserved").any()]
+    if opcode is Opcode.END:
+        rules += [get(f"wait{i}_enable") for i in range(WAITS)]
+        rules += [get(f"post{i}_enable") for i in range(POSTS)]
+    elif opcode in (Opcode.LOAD, Opcode.STORE):
+        rules.append(get("space") > (Space.TABLES if opcode is Opcode.LOAD else Space.SCRATCHPAD))
+        rules += [get(name) == 0 for name in ("rows", "bytes")]
+        for name in ("dram_offset", "dram_pitch", "bytes"):
+            rules.append(_misaligned(get(name), GRANULE_BYTES))
+        for name in ("chip_address", "chip_pitch"):
+            rules.append(_misaligned(get(name), config.beat_bytes // 4))
+    elif opcode is Opcode.SETUP:
+        rules += [
+            get("result_type") > max(ResultType),
+            get("table") >= config.tables,
+            get("per_row"),
+            get("table_enable") & (get("result_type") != ResultType.INT8),
+        ]
+        for kind in ResultType:
+            step = result_align_words(kind, config)
+            jumps = Cat(*(_misaligned(j, step) for j in vector(word, opcode, "result_jump")))
+            rules.append((get("result_type") == kind) & jumps.any())
+    elif opcode is Opcode.MATMUL:
+        levels = get("tile_levels")
+        line = config.line_bytes // 4
+        rules += [count == 0 for count in vector(word, opcode, "count")]
+        rules += [(levels == 0) | (levels >= LOOP_LEVELS), get("transposed")]
+        rules += [get("reduction")[i] & (levels > i) for i in range(LOOP_LEVELS)]
+        rules.append(_misaligned(get("act_address"), line))
+        rules += [_misaligned(jump, line) for jump in vector(word, opcode, "act_jump")]
+    return rules
+
+
+class Check(wiring.Component):
+    """Give every instruction its verdict: NONE, BAD_OPCODE or BAD_FIELD.
+
+    Accepts exactly what ``isa.decode`` and ``isa.check`` accept, with the result type of the last
+    accepted SETUP (int8 before the first). A code that fetch gave passes through.
+
+    Members
+    -------
+    i : ``In(stream.Signature(FetchedLayout))``
+    o : ``Out(stream.Signature(CheckedLayout))``
+
+    Latency
+    -------
+    1 cycle; one instruction per cycle; honours back-pressure.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(FetchedLayout)),
+                "o": Out(stream.Signature(CheckedLayout)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, opcodes = self._config, list(Opcode)
+
+        # Cycle 0: all rules on the incoming word, one bit per opcode.
+        held = Signal(FetchedLayout, reset_less=True)
+        bad = Signal(len(opcodes), reset_less=True)
+        is_opcode = Signal(len(opcodes), reset_less=True)
+        misaligned = Signal(len(ResultType), reset_less=True)
+        word = self.i.payload.word
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        with m.If(self.i.ready & self.i.valid):
+            address = field(word, Opcode.MATMUL, "result_address")
+            m.d.sync += [
+                held.eq(self.i.payload),
+                bad.eq(Cat(Cat(*violations(word, op, config)).any() for op in opcodes)),
+                is_opcode.eq(Cat(field(word, op, "opcode") == op for op in opcodes)),
+                misaligned.eq(
+                    Cat(_misaligned(address, result_align_words(t, config)) for t in ResultType)
+                ),
+            ]
+
+        # Cycle 1: the verdict.
+        result_type = Signal(ResultType)
+        is_bad = Signal()
+        matmul, setup = opcodes.index(Opcode.MATMUL), opcodes.index(Opcode.SETUP)
+        m.d.comb += [
+            is_bad.eq(
+                (bad & is_opcode).any()
+                | (is_opcode[matmul] & misaligned.bit_select(result_type, 1))
+            ),
+            self.o.payload.word.eq(held.word),
+            self.o.payload.index.eq(held.index),
+        ]
+        with m.If(held.code != ErrorCode.NONE):
+            m.d.comb += self.o.payload.code.eq(held.code)
+        with m.Elif(~is_opcode.any()):
+            m.d.comb += self.o.payload.code.eq(ErrorCode.BAD_OPCODE)
+        with m.Elif(is_bad):
+            m.d.comb += self.o.payload.code.eq(ErrorCode.BAD_FIELD)
+        for i, opcode in enumerate(opcodes):
+            with m.If(is_opcode[i]):
+                m.d.comb += self.o.payload.unit.eq(OPCODE_UNITS[opcode])
+        with m.If(self.o.valid & self.o.ready & is_opcode[setup]):
+            m.d.sync += result_type.eq(field(held.word, Opcode.SETUP, "result_type"))
+        return m

@@ -1,0 +1,67 @@
+"""Performance counters: one adder each, as ``weft_hw.registers.COUNTERS`` documents them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import Unit
+from ..registers import COUNTERS
+
+__all__ = ["COUNTER_BITS", "Counters", "event_bits"]
+
+COUNTER_BITS = 32
+
+
+def event_bits(config: AcceleratorConfig) -> Mapping[str, int]:
+    """Bits of each counter's increment: ports for beats, all retirements for instructions."""
+    bits = dict.fromkeys(COUNTERS, 1)
+    # At most one instruction per unit and END retire in a cycle.
+    bits["instructions"] = len(Unit).bit_length()
+    bits["beats_read"] = bits["beats_written"] = config.axi_ports.bit_length()
+    return bits
+
+
+class Counters(wiring.Component):
+    """32-bit counters that wrap.
+
+    Members
+    -------
+    clear : ``In(1)``, sets all to zero
+    running : ``In(1)``, events of this cycle count
+    event_NAME : ``In``, by how much counter NAME grows in this cycle
+    NAME : ``Out(32)``, the counters
+
+    Latency
+    -------
+    An event is in its counter 2 cycles later: events are registered, so that a counter adds nothing
+    to the path of what it counts.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._bits = event_bits(config)
+        super().__init__(
+            {
+                "clear": In(1),
+                "running": In(1),
+                **{f"event_{name}": In(bits) for name, bits in self._bits.items()},
+                **{name: Out(COUNTER_BITS) for name in self._bits},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        for name, bits in self._bits.items():
+            event = getattr(self, f"event_{name}")
+            total = getattr(self, name)
+            step = Signal(bits, name=f"step_{name}")
+            m.d.sync += step.eq(event & self.running.replicate(bits))
+            with m.If(self.clear):
+                m.d.sync += total.eq(0)
+            with m.Elif(step.any()):
+                m.d.sync += total.eq(total + step)
+        return m

@@ -1,0 +1,89 @@
+"""The dispatcher: sends checked instructions to their units, and ends a run."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..interface import INDEX_BITS, ErrorPort, StartLayout
+from ..isa import ErrorCode, Unit
+from .check import CheckedLayout
+from .semaphores import QUEUED_UNITS
+
+__all__ = ["Dispatch"]
+
+#: Instructions of one unit that may be queued or in flight: its queue, and the bursts of a DMA.
+_IN_FLIGHT_BITS = 10
+
+
+class Dispatch(wiring.Component):
+    """Push each instruction into its unit's queue; a full queue holds up those behind it.
+
+    END waits until all that was pushed is retired and fetch is idle, then raises `done`. An
+    instruction with a code is reported and stays.
+
+    Members
+    -------
+    i : ``In(stream.Signature(CheckedLayout))``
+    o : ``Out(stream.Signature(StartLayout)).array(3)``, per queued unit
+    retired : ``In(1).array(3)``, per queued unit, one instruction is complete
+    fetch_idle : ``In(1)``
+    ending : ``Out(1)``, END was reached
+    done : ``Out(1)``, END is complete
+    dispatched : ``Out(1)``, an instruction was pushed
+    next_index : ``Out(24)``, index of the next instruction to push
+    error : ``Out(ErrorPort())``, a level: the code of the instruction on `i`
+
+    Latency
+    -------
+    0 cycles to a queue; 1 from the last retirement to `done`.
+    """
+
+    def __init__(self) -> None:
+        units = len(QUEUED_UNITS)
+        super().__init__(
+            {
+                "i": In(stream.Signature(CheckedLayout)),
+                "o": Out(stream.Signature(StartLayout)).array(units),
+                "retired": In(1).array(units),
+                "fetch_idle": In(1),
+                "ending": Out(1),
+                "done": Out(1),
+                "dispatched": Out(1),
+                "next_index": Out(INDEX_BITS),
+                "error": Out(ErrorPort()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        item = self.i.payload
+        good, any_left = Signal(), Signal()
+        m.d.comb += [
+            good.eq(self.i.valid & (item.code == ErrorCode.NONE)),
+            self.error.valid.eq(self.i.valid & (item.code != ErrorCode.NONE)),
+            self.error.code.eq(item.code),
+            self.error.index.eq(item.index),
+            self.dispatched.eq(self.i.valid & self.i.ready),
+            self.ending.eq(good & (item.unit == Unit.CONTROL)),
+            self.done.eq(self.ending & ~any_left & self.fetch_idle),
+        ]
+        with m.If(self.dispatched):
+            m.d.sync += self.next_index.eq(item.index + 1)
+        left = []
+        for u, unit in enumerate(QUEUED_UNITS):
+            port = self.o[u]
+            count = Signal(_IN_FLIGHT_BITS, name=f"in_flight_{unit.name.lower()}")
+            left.append(count.any())
+            m.d.comb += [
+                port.payload.word.eq(item.word),
+                port.payload.index.eq(item.index),
+                port.valid.eq(good & (item.unit == unit)),
+            ]
+            with m.If(port.valid):
+                m.d.comb += self.i.ready.eq(port.ready)
+            pushed = port.valid & port.ready
+            m.d.sync += count.eq(count + pushed - self.retired[u])
+        m.d.comb += any_left.eq(Cat(left).any())
+        return m

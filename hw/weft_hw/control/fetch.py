@@ -1,0 +1,150 @@
+"""Instruction fetch: bursts of program text, put together to 512-bit words in order."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..config import BURST_BEATS, AcceleratorConfig
+from ..decode import INSTRUCTION_BITS
+from ..interface import INDEX_BITS
+from ..isa import INSTRUCTION_BYTES, ErrorCode
+
+__all__ = ["BUFFER_BURSTS", "Fetch", "FetchedLayout", "fetch_ports"]
+
+#: Bursts that may be asked for, or wait as beats, at once.
+BUFFER_BURSTS = 4
+
+#: A fetched instruction; `code` is NONE, or why there is no instruction at `index`.
+FetchedLayout = data.StructLayout({"word": INSTRUCTION_BITS, "index": INDEX_BITS, "code": 4})
+
+
+def fetch_ports(config: AcceleratorConfig) -> dict[str, wiring.Member]:
+    """Members of the fetch side of the DMA, as its user has them."""
+    return {
+        "fetch_offset": Out(32),
+        "fetch_beats": Out(BURST_BEATS.bit_length()),
+        "fetch_valid": Out(1),
+        "fetch_ready": In(1),
+        "fetch_data": In(config.axi_data_bits),
+        "fetch_data_valid": In(1),
+    }
+
+
+class Fetch(wiring.Component):
+    """Read a program from the arena, from its first instruction on, as soon as reset ends.
+
+    A burst is up to one stripe, aligned to it; near the end of the arena it is one instruction, so
+    that exactly the instructions that lie inside the arena are delivered. After the last one comes
+    one item with a code: PROGRAM_END at index `program_length`, or ARENA at the index of the first
+    instruction that is not inside the arena. Errors thus reach the dispatcher in program order.
+
+    Members
+    -------
+    fetch_* : the fetch port of the DMA; no more beats are asked for than there is room for
+    program_offset : ``In(32)``, bytes, the lowest 8 bits are ignored
+    program_length : ``In(24)``, instructions
+    arena_bytes : ``In(32)``
+    stop : ``In(1)``, ask for no further burst
+    idle : ``Out(1)``, nothing is asked for and no beat is on its way
+    o : ``Out(stream.Signature(FetchedLayout))``
+
+    Latency
+    -------
+    2 cycles from reset to the first request; 2 from an instruction's last beat to `o`. One beat per
+    cycle; one request per 2 cycles.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                **fetch_ports(config),
+                "program_offset": In(32),
+                "program_length": In(INDEX_BITS),
+                "arena_bytes": In(32),
+                "stop": In(1),
+                "idle": Out(1),
+                "o": Out(stream.Signature(FetchedLayout)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = self._config.axi_data_bits
+        beats = INSTRUCTION_BITS // width
+        per_burst = BURST_BEATS // beats
+        capacity = BUFFER_BURSTS * BURST_BEATS
+        m.submodules.buffer = buffer = SyncFIFO(width=width, depth=capacity)
+
+        # Requests, in two steps. Positions count instructions: offsets are multiples of one.
+        unit = INSTRUCTION_BYTES.bit_length() - 1
+        limit = self.arena_bytes[unit:]
+        asked = Signal(INDEX_BITS)
+        remaining = Signal(INDEX_BITS)
+        prepared = Signal()
+        position = Signal(len(limit) + 1, reset_less=True)
+        size = Signal(range(per_burst + 1), reset_less=True)
+        credit = Signal(range(capacity + 1), init=capacity)
+        fault = Signal()
+        m.d.comb += remaining.eq(self.program_length - asked)
+        with m.If(~prepared):
+            m.d.sync += [
+                position.eq((self.program_offset[8:] << (8 - unit)) + asked),
+                size.eq(Mux(remaining < per_burst, remaining, per_burst)),
+                prepared.eq(remaining != 0),
+            ]
+        with m.Elif(~self.fetch_valid & ~fault & ~self.stop & (credit >= BURST_BEATS)):
+            whole, count = Signal(), Signal.like(size)
+            m.d.comb += [whole.eq(position + size <= limit), count.eq(Mux(whole, size, 1))]
+            m.d.sync += [
+                self.fetch_offset.eq(position << unit),
+                self.fetch_beats.eq(count * beats),
+            ]
+            with m.If(position < limit):
+                m.d.sync += [self.fetch_valid.eq(1), asked.eq(asked + count), prepared.eq(0)]
+            with m.Else():
+                m.d.sync += fault.eq(1)
+        with m.If(self.fetch_valid & self.fetch_ready):
+            m.d.sync += self.fetch_valid.eq(0)
+
+        # Credit counts free places that no burst has a claim on, `expected` beats on their way.
+        expected = Signal(range(capacity + 1))
+        taken = Mux(self.fetch_valid & self.fetch_ready, self.fetch_beats, 0)
+        popped = buffer.r_en & buffer.r_rdy
+        m.d.sync += [
+            credit.eq(credit - taken + popped),
+            expected.eq(expected + taken - buffer.w_en),
+        ]
+        m.d.comb += [
+            buffer.w_data.eq(self.fetch_data),
+            buffer.w_en.eq(self.fetch_data_valid),
+            self.idle.eq(~self.fetch_valid & (expected == 0)),
+        ]
+
+        # Words. Beats shift in from the top; the first beat ends at the bottom.
+        word = Signal(INSTRUCTION_BITS, reset_less=True)
+        index = Signal(INDEX_BITS)
+        filled = Signal(range(beats + 1))
+        full = Signal()
+        exhausted = Signal()
+        m.d.comb += [
+            full.eq(filled == beats),
+            exhausted.eq((index == asked) & ((remaining == 0) | fault)),
+            buffer.r_en.eq(~full | self.o.ready),
+            self.o.valid.eq(full | exhausted),
+            self.o.payload.word.eq(word),
+            self.o.payload.index.eq(index),
+            self.o.payload.code.eq(
+                Mux(full, ErrorCode.NONE, Mux(fault, ErrorCode.ARENA, ErrorCode.PROGRAM_END))
+            ),
+        ]
+        with m.If(popped):
+            m.d.sync += word.eq(Cat(word[width:], buffer.r_data))
+        with m.If(full & self.o.ready):
+            m.d.sync += [filled.eq(popped), index.eq(index + 1)]
+        with m.Else():
+            m.d.sync += filled.eq(filled + popped)
+        return m

@@ -1,0 +1,68 @@
+"""The queue in front of a unit: keeps instructions in order until their waits are satisfied."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from ..interface import StartLayout
+from .semaphores import DemandLayout, demand
+
+__all__ = ["UnitQueue"]
+
+
+class UnitQueue(wiring.Component):
+    """FIFO of instructions whose head asks the semaphores before it is offered to the unit.
+
+    The waits are taken before the unit accepts; the instruction then stays on `o` until it does.
+
+    Parameters
+    ----------
+    depth : int, >= 2
+        Instructions, the head included.
+
+    Members
+    -------
+    i : ``In(stream.Signature(StartLayout))``
+    request, demand, grant : one unit's side of :class:`.semaphores.Semaphores`
+    o : ``Out(stream.Signature(StartLayout))``
+
+    Latency
+    -------
+    3 cycles from a push into an empty queue to `o`; one instruction per 3 cycles.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        super().__init__(
+            {
+                "i": In(stream.Signature(StartLayout)),
+                "request": Out(1),
+                "demand": Out(DemandLayout),
+                "grant": In(1),
+                "o": Out(stream.Signature(StartLayout)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = StartLayout.size
+        m.submodules.fifo = fifo = SyncFIFO(width=width, depth=self._depth)
+        head = StartLayout(fifo.r_data)
+        m.d.comb += [
+            fifo.w_data.eq(self.i.payload),
+            fifo.w_en.eq(self.i.valid),
+            self.i.ready.eq(fifo.w_rdy),
+            self.o.payload.eq(head),
+            fifo.r_en.eq(self.o.valid & self.o.ready),
+        ]
+        # Cycle 0: the head's demand is decoded. 1: requested. 2: offered.
+        with m.If(self.o.valid):
+            m.d.sync += self.o.valid.eq(~self.o.ready)
+        with m.Elif(self.request):
+            m.d.sync += [self.request.eq(~self.grant), self.o.valid.eq(self.grant)]
+        with m.Elif(fifo.r_rdy):
+            m.d.sync += [self.request.eq(1), self.demand.eq(demand(head.word))]
+        return m

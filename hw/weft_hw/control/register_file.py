@@ -1,0 +1,112 @@
+"""The registers of ``weft_hw.registers`` in gateware: storage, constants, pulses, pending bits."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..isa import ISA_VERSION
+from ..registers import IDENTIFIER, REGISTERS, Access
+from .axilite import ADDRESS_BITS
+
+__all__ = ["RegisterFile", "constant_registers"]
+
+
+def constant_registers(config: AcceleratorConfig) -> dict[str, int]:
+    """Values of the registers that `config` fixes."""
+    low, high = config.hash_words
+    return {
+        "id": IDENTIFIER,
+        "isa_version": ISA_VERSION,
+        "config_hash_low": low,
+        "config_hash_high": high,
+        "capability_array": config.rows | config.cols << 8 | config.weight_rows_per_cycle << 16,
+        "capability_bus": config.axi_ports | config.axi_data_bits << 8,
+    }
+
+
+class RegisterFile(wiring.Component):
+    """All registers behind a register bus.
+
+    Bits past a register's width read as zero and ignore writes. Byte strobes hold for every
+    writable register.
+
+    Members
+    -------
+    write_*, read_* : the register bus of :class:`.axilite.AxiLite`; answers in the same cycle
+    one ``In`` per read-only register that is not constant, by its name: what a read returns
+    one ``Out`` per read-write register, by its name: what was written
+    control : ``Out(2)``, the bits written to control, for one cycle
+    irq_set : ``In(2)``, pending bits to set; wins over a clear in the same cycle
+    irq_clear : ``In(1)``, clears all pending bits
+    irq : ``Out(1)``, a pending bit is enabled
+
+    Latency
+    -------
+    A write is seen on the outputs one cycle later, `control` in the same cycle.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self._constants = constant_registers(config)
+        ports = {
+            "write_enable": In(1),
+            "write_word": In(ADDRESS_BITS - 2),
+            "write_data": In(32),
+            "write_strobe": In(4),
+            "write_error": Out(1),
+            "read_word": In(ADDRESS_BITS - 2),
+            "read_data": Out(32),
+            "read_error": Out(1),
+            "control": Out(2),
+            "irq_set": In(2),
+            "irq_clear": In(1),
+            "irq": Out(1),
+        }
+        for register in REGISTERS.values():
+            if register.access is Access.READ and register.name not in self._constants:
+                ports[register.name] = In(register.width)
+            elif register.access is Access.READ_WRITE:
+                ports[register.name] = Out(register.width)
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        mask = Signal(32)
+        m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in self.write_strobe))
+        ones = self.write_data & mask
+        pending = Signal(2)
+        clear = Signal(2)
+        m.d.sync += pending.eq((pending & ~clear & ~self.irq_clear.replicate(2)) | self.irq_set)
+        m.d.comb += self.irq.eq((pending & self.irq_enable).any())
+
+        with m.Switch(self.write_word):
+            for r in REGISTERS.values():
+                if r.access is Access.READ:
+                    continue
+                with m.Case(r.offset // 4), m.If(self.write_enable):
+                    if r.access is Access.READ_WRITE:
+                        stored = getattr(self, r.name)
+                        m.d.sync += stored.eq((stored & ~mask) | ones)
+                    elif r.access is Access.PULSE:
+                        m.d.comb += self.control.eq(ones)
+                    else:
+                        m.d.comb += clear.eq(ones)
+            with m.Default():
+                m.d.comb += self.write_error.eq(1)
+
+        with m.Switch(self.read_word):
+            for r in REGISTERS.values():
+                with m.Case(r.offset // 4):
+                    m.d.comb += self.read_data.eq(self._value(r.name, r.access, pending))
+            with m.Default():
+                m.d.comb += self.read_error.eq(1)
+        return m
+
+    def _value(self, name: str, access: Access, pending: Signal) -> Signal | Const:
+        if name in self._constants:
+            return Const(self._constants[name], 32)
+        if access is Access.PULSE:
+            return Const(0)
+        return pending if access is Access.WRITE_1_CLEAR else getattr(self, name)

@@ -1,0 +1,129 @@
+"""Counting semaphores: waits taken atomically, posts from all units in the same cycle."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..decode import field
+from ..interface import POST_BITS, Retire
+from ..isa import POSTS, SEMAPHORE_MAX, SEMAPHORES, WAITS, Opcode, Unit
+
+__all__ = ["QUEUED_UNITS", "DemandLayout", "Semaphores", "demand"]
+
+#: Units with a queue, in order of priority.
+QUEUED_UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
+#: How many an instruction takes from each semaphore.
+DemandLayout = data.ArrayLayout(WAITS.bit_length(), SEMAPHORES)
+
+
+def _tally(pairs: list[tuple[Value, Value]]) -> list[Value]:
+    """Per semaphore, how many of the (enable, number) pairs name it."""
+    bits = len(pairs).bit_length()
+    return [
+        sum((enable & (number == s) for enable, number in pairs), Const(0, 1))[:bits]
+        for s in range(SEMAPHORES)
+    ]
+
+
+def demand(word: ValueLike) -> Value:
+    """The demand, as :data:`DemandLayout`, of the waits of an instruction word.
+
+    A semaphore that is named by two waits is taken twice.
+    """
+
+    def get(name: str) -> Value:
+        return field(word, Opcode.END, name)
+
+    counts = _tally([(get(f"wait{i}_enable"), get(f"wait{i}")) for i in range(WAITS)])
+    return Cat(counts)
+
+
+def _posts(raw: Value) -> list[tuple[Value, Value]]:
+    """(enable, number) of each post field of a :class:`Retire`."""
+    step = POST_BITS // POSTS
+    return [(raw[i * step], raw[i * step + 1 : (i + 1) * step]) for i in range(POSTS)]
+
+
+class Semaphores(wiring.Component):
+    """The counters, zero after reset.
+
+    A unit that requests is granted in the cycle in which every counter holds its demand; the whole
+    demand is taken at once. One grant per cycle, the earlier of QUEUED_UNITS first. Posts of the
+    same cycle count from the next cycle on. A post beyond SEMAPHORE_MAX leaves the maximum and is
+    reported.
+
+    Members
+    -------
+    request : ``In(1).array(3)``, per queued unit; held with its demand until granted
+    demand : ``In(DemandLayout).array(3)``
+    grant : ``Out(1).array(3)``, same cycle
+    waiting : ``Out(1).array(3)``, requests for what the counters do not hold
+    retire : ``In(Retire()).array(3)``, the posts
+    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, one cycle after a post too many: position of
+        the unit in QUEUED_UNITS
+
+    Latency
+    -------
+    Post to grant: 1 cycle.
+    """
+
+    def __init__(self) -> None:
+        units = len(QUEUED_UNITS)
+        super().__init__(
+            {
+                "request": In(1).array(units),
+                "demand": In(DemandLayout).array(units),
+                "grant": Out(1).array(units),
+                "waiting": Out(1).array(units),
+                "retire": In(Retire()).array(units),
+                "overflow": Out(1),
+                "overflow_unit": Out(2),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        units = range(len(QUEUED_UNITS))
+        counts = [Signal(range(SEMAPHORE_MAX + 1), name=f"count{s}") for s in range(SEMAPHORES)]
+
+        taken_before: Value = Const(0, 1)
+        for u in units:
+            enough = Signal(name=f"enough{u}")
+            m.d.comb += [
+                enough.eq(Cat(counts[s] >= self.demand[u][s] for s in range(SEMAPHORES)).all()),
+                self.grant[u].eq(self.request[u] & enough & ~taken_before),
+                self.waiting[u].eq(self.request[u] & ~enough),
+            ]
+            taken_before = taken_before | self.grant[u]
+
+        posts = [
+            [(e & self.retire[u].valid, n) for e, n in _posts(self.retire[u].posts)] for u in units
+        ]
+        raised = _tally([pair for unit_posts in posts for pair in unit_posts])
+        over = Signal(SEMAPHORES)
+        for s in range(SEMAPHORES):
+            taken = Mux(
+                self.grant[0],
+                self.demand[0][s],
+                Mux(
+                    self.grant[1],
+                    self.demand[1][s],
+                    Mux(self.grant[2], self.demand[2][s], 0),
+                ),
+            )
+            total = Signal(range(SEMAPHORE_MAX + POSTS * len(units) + 1), name=f"total{s}")
+            m.d.comb += [total.eq(counts[s] - taken + raised[s]), over[s].eq(total > SEMAPHORE_MAX)]
+            m.d.sync += counts[s].eq(Mux(over[s], SEMAPHORE_MAX, total))
+
+        # Who was it: the first unit that posted to a semaphore that overflowed.
+        over_held = Signal(SEMAPHORES)
+        posted = [Signal(SEMAPHORES, name=f"posted{u}") for u in units]
+        m.d.sync += over_held.eq(over)
+        m.d.comb += self.overflow.eq(over_held.any())
+        for u in reversed(units):
+            m.d.sync += posted[u].eq(Cat(count.any() for count in _tally(posts[u])))
+            with m.If((over_held & posted[u]).any()):
+                m.d.comb += self.overflow_unit.eq(u)
+        return m

@@ -1,0 +1,1 @@
+"""Devices that run a compiled program, behind one interface: :class:`weft.backend.base.Backend`."""

@@ -1,0 +1,145 @@
+"""The abstract device: what the emulator, the Verilated RTL and a board have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from weft_hw.config import AcceleratorConfig
+
+from ..errors import ToolMissing, UsageError
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
+
+#: int8, int16 or int32 [rows, cols].
+Array = NDArray[np.signedinteger[Any]]
+
+
+class BackendUnavailable(ToolMissing):
+    """A backend cannot start here: a package, a program or a board is missing."""
+
+    code = "backend-unavailable"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can say beside results, which all of them give exactly."""
+
+    #: `counters` has the registers' performance counters, and "cycles" is a cycle count.
+    cycles: bool
+    #: `memory` is the arena after the run.
+    memory: bool
+    #: Largest arena, bytes.
+    max_arena_bytes: int
+
+
+class Backend(ABC):
+    """A device with one program in it.
+
+    Use as a context manager, or call :meth:`close`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        The accelerator; a program for another one is refused.
+
+    Raises
+    ------
+    BackendUnavailable
+        From a constructor; the remedy says what to install.
+    """
+
+    #: Short name, as the command line takes it.
+    name: str
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self._program: Program | None = None
+
+    @property
+    def program(self) -> Program:
+        """The loaded program.
+
+        Raises
+        ------
+        UsageError
+            None is loaded.
+        """
+        if self._program is None:
+            raise UsageError(f"the {self.name} backend has no program", "call load(program) first")
+        return self._program
+
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the backend can report."""
+
+    @abstractmethod
+    def load(self, program: Program) -> None:
+        """Make `program` the one that :meth:`run` runs; constants and instructions are copied.
+
+        Raises
+        ------
+        Mismatch
+            It was compiled for another configuration; the message holds both hashes.
+        """
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the program once.
+
+        Parameters
+        ----------
+        inputs : name -> array of the shape and dtype that the program declares; all of them.
+
+        Returns
+        -------
+        name -> array, a copy, for each output of the program.
+
+        Raises
+        ------
+        UsageError
+            An input is missing, unknown, or has another shape or dtype.
+        DeviceError
+            The accelerator stopped with an error.
+        """
+
+    @abstractmethod
+    def counters(self) -> dict[str, int]:
+        """Counters of the last run, by their names in ``weft_hw.registers.COUNTERS``."""
+
+    @abstractmethod
+    def memory(self) -> bytes:
+        """The arena after the last run, ``program.arena_bytes`` bytes."""
+
+    def close(self) -> None:
+        """Give back what the backend holds; calling it again does nothing."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check_inputs(self, inputs: Mapping[str, Array]) -> None:
+        """Refuse a missing or an unknown input name.
+
+        Raises
+        ------
+        UsageError
+            The message names it.
+        """
+        wanted = self.program.inputs
+        for name in wanted:
+            if name not in inputs:
+                raise UsageError(f"input {name!r} is missing", f"give all of {', '.join(wanted)}")
+        for name in inputs:
+            if name not in wanted:
+                known = ", ".join(wanted) or "none"
+                raise UsageError(f"the program has no input {name!r}", f"its inputs are: {known}")

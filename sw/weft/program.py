@@ -53,9 +53,14 @@ MAX_ARENA_BYTES = (1 << 32) - 1
 
 _PREAMBLE = struct.Struct("<8sIIQ")
 _DIGEST_BYTES = 32
-_DTYPES = {"int8": np.dtype("<i1"), "int16": np.dtype("<i2"), "int32": np.dtype("<i4")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "int8": np.dtype("<i1"),
+    "int16": np.dtype("<i2"),
+    "int32": np.dtype("<i4"),
+}
 
-Metadata = str | int | float | bool | None | list | dict
+#: What a JSON document can hold.
+Metadata = Any
 
 
 def _round_up(value: int, step: int) -> int:
@@ -303,7 +308,9 @@ class Program:
     def read_output(self, buffer: NDArray[np.uint8], name: str) -> NDArray[np.signedinteger[Any]]:
         """Copy of output `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
         spec = _lookup("output", self.outputs, name)
-        return np.ascontiguousarray(_rows(buffer, spec)).view(spec.numpy_dtype).copy()
+        rows = _rows(buffer, spec)
+        found = np.frombuffer(rows.tobytes(), spec.numpy_dtype).reshape(spec.shape)
+        return np.array(found, spec.numpy_dtype)
 
     # -- identity ---------------------------------------------------------------------------------
 
@@ -354,9 +361,7 @@ class Program:
         Path(path).write_bytes(self.to_bytes())
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], config: AcceleratorConfig | None = None
-    ) -> Program:
+    def load(cls, path: str | os.PathLike[str], config: AcceleratorConfig | None = None) -> Program:
         """Read a program file; `config`, where given, is the accelerator that must match.
 
         Raises
@@ -392,10 +397,10 @@ class Program:
         return program
 
 
-def _as_bytes(value: object) -> bytes:
+def _as_bytes(value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
-    return np.ascontiguousarray(value).tobytes()  # type: ignore[arg-type]
+    return np.ascontiguousarray(value).tobytes()
 
 
 def _by_name(kind: str, specs: Iterable[TensorSpec]) -> dict[str, TensorSpec]:
@@ -421,9 +426,7 @@ def _rows(buffer: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint8]:
             f"the arena must be uint8 [>= {spec.end}], not {buffer.dtype} {list(buffer.shape)}"
         )
     shape, step = (spec.shape[0], spec.row_bytes), buffer.strides[0]
-    return np.lib.stride_tricks.as_strided(
-        buffer[spec.offset :], shape, (spec.pitch * step, step)
-    )
+    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, (spec.pitch * step, step))
 
 
 def _spec_as_dict(spec: TensorSpec) -> dict[str, object]:

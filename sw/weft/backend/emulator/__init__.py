@@ -1,0 +1,6 @@
+"""The emulator: what each instruction means, in numpy."""
+
+from .machine import execute
+from .state import State
+
+__all__ = ["State", "execute"]

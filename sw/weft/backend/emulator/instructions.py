@@ -1,0 +1,251 @@
+"""The living definition of each instruction: one function per opcode, from State to State.
+
+MATMUL here works on whole groups of tiles; :mod:`.loops` says the same one element at a time, and
+tests hold the two equal. The arithmetic is :mod:`weft_hw.numerics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.nest import Affine, MatmulNest
+from weft_hw import numerics
+from weft_hw.isa import ErrorCode, Instruction, Opcode, ResultType, Space
+
+from .state import State, Stop
+
+__all__ = ["EXECUTE", "end", "load", "matmul", "setup", "store", "transfer_rows"]
+
+Int = NDArray[np.int64]
+#: Rows that are worked on at once: some tens of megabytes of intermediate sums at 64 columns.
+BATCH_ROWS = 1 << 15
+#: Tiles whose weights are gathered at once.
+BATCH_TILES = 1 << 12
+
+
+def transfer_rows(state: State, instruction: Instruction) -> tuple[Int, Int]:
+    """(arena byte, on-chip byte) of the first byte of each row of a LOAD or STORE, both checked."""
+    get = instruction.__getitem__
+    rows = np.arange(get("rows"), dtype=np.int64)
+    dram = get("dram_offset") + rows * get("dram_pitch")
+    chip = 4 * (get("chip_address") + rows * get("chip_pitch"))
+    last = int(dram[-1]) + get("bytes")
+    if last > len(state.arena):
+        raise Stop(
+            ErrorCode.ARENA,
+            f"byte {last - 1} is beyond the arena of {len(state.arena)} bytes",
+        )
+    space, end = Space(get("space")), int(chip[-1]) + get("bytes")
+    if end > len(state.spaces[space]):
+        raise Stop(
+            ErrorCode.ADDRESS,
+            f"byte {end - 1} is beyond the {len(state.spaces[space])} bytes of {space.name}",
+        )
+    return dram, chip
+
+
+def _copy(source: NDArray[np.uint8], at: Int, target: NDArray[np.uint8], to: Int, n: int) -> None:
+    for a, b in zip(at.tolist(), to.tolist()):
+        target[b : b + n] = source[a : a + n]
+
+
+def load(state: State, instruction: Instruction) -> None:
+    """Copy rows from the arena to an on-chip memory."""
+    dram, chip = transfer_rows(state, instruction)
+    size = instruction["bytes"]
+    _copy(state.arena, dram, state.spaces[Space(instruction["space"])], chip, size)
+    state.bytes_read += len(dram) * size
+
+
+def store(state: State, instruction: Instruction) -> None:
+    """Copy rows from the scratchpad to the arena."""
+    dram, chip = transfer_rows(state, instruction)
+    size = instruction["bytes"]
+    _copy(state.spaces[Space.SCRATCHPAD], chip, state.arena, dram, size)
+    state.bytes_written += len(dram) * size
+
+
+def setup(state: State, instruction: Instruction) -> None:
+    """Replace the settings of the MATMULs that follow."""
+    state.setup = instruction
+
+
+def end(state: State, instruction: Instruction) -> None:
+    """Nothing: the control unit waits until all units are idle and raises done."""
+
+
+def matmul(state: State, instruction: Instruction) -> None:
+    """Stream activation rows past weight tiles into accumulators, and emit the last passes.
+
+    For every row of the nest, in order: ``v = act @ W + (bias if first pass else accumulators)``,
+    modulo 2**32; a last pass writes the result of v to the scratchpad, others keep v.
+    """
+    nest = MatmulNest(instruction, state.setup)
+    first, last = nest.passes()
+    for tiles, rows in _batches(nest):
+        _matmul_batch(state, nest, first[tiles], last[tiles], tiles, rows)
+    state.rows += nest.tiles * nest.rows
+
+
+def _batches(nest: MatmulNest) -> Iterator[tuple[slice, slice]]:
+    """Slices of tiles, and of the rows of each of them, in order of the nest."""
+    if nest.rows > BATCH_ROWS:
+        for tile in range(nest.tiles):
+            for row in range(0, nest.rows, BATCH_ROWS):
+                yield slice(tile, tile + 1), slice(row, min(row + BATCH_ROWS, nest.rows))
+        return
+    step = min(BATCH_TILES, BATCH_ROWS // nest.rows)
+    for tile in range(0, nest.tiles, step):
+        yield slice(tile, min(tile + step, nest.tiles)), slice(0, nest.rows)
+
+
+def _addresses(affine: Affine, nest: MatmulNest, tiles: slice, rows: slice) -> Int:
+    """int64 [tiles, rows] addresses of a batch."""
+    outer, inner = affine.split(nest.tile_levels)
+    return outer.values()[tiles, None] + inner.values()[None, rows]
+
+
+def _within(what: str, addresses: Int, size: int, limit: int) -> None:
+    """Stop unless every range of `size` from `addresses` lies in 0..limit-1."""
+    if addresses.size and (addresses.min() < 0 or addresses.max() + size > limit):
+        bad = int(addresses[(addresses < 0) | (addresses + size > limit)][0])
+        raise Stop(ErrorCode.ADDRESS, f"{what} address {bad} is outside 0..{limit - size}")
+
+
+def _matmul_batch(
+    state: State,
+    nest: MatmulNest,
+    first: NDArray[np.bool_],
+    last: NDArray[np.bool_],
+    tiles: slice,
+    rows: slice,
+) -> None:
+    """One batch of :func:`matmul`; `first` and `last` are bool [tiles]."""
+    config = state.config
+    act = _addresses(nest.act, nest, tiles, rows)
+    line_words = config.line_bytes // 4
+    _within("activation", act, line_words, config.scratchpad_words)
+    lines = state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1, config.rows)
+    a = lines[act // line_words].astype(np.float32)  # [tiles, rows, R]
+    w = _weights(state, nest.weight.values()[tiles]).astype(np.float32)  # [tiles, R, C]
+    # Products are below 2**14 + 1 and R at most 64, so float32 sums are exact.
+    psum = np.matmul(a, w).astype(np.int64)
+
+    uses = first | last
+    bias, multiplier, shift = _parameters(state, nest.parameter.values()[tiles], uses)
+    start = np.where(first[:, None], bias, 0)[:, None, :]
+    acc = _addresses(nest.acc, nest, tiles, rows)
+    if np.all(first & last):
+        v = psum + start
+    else:
+        touched = acc[~(first & last)]
+        _within("accumulator", touched, 1, config.accumulator_rows)
+        v = _accumulate(state, psum + start, acc, first, last)
+    if np.any(last):
+        at = _addresses(nest.result, nest, tiles, rows)[last]
+        _emit(state, numerics.wrap32(v[last]), at, multiplier[last], shift[last])
+
+
+def _weights(state: State, address: Int) -> NDArray[np.int8]:
+    """int8 [tiles, R, C]: the tiles whose first words are at `address`."""
+    config = state.config
+    h, segments = config.tile_words, config.weight_rows_per_cycle
+    _within("weight", address, h, config.weight_words)
+    words = state.spaces[Space.WEIGHTS].view(np.int8).reshape(-1, segments, config.cols)
+    found = words[address[:, None] + np.arange(h)]  # [tiles, h, L, C]
+    return found.transpose(0, 2, 1, 3).reshape(-1, config.rows, config.cols)
+
+
+def _parameters(state: State, pairs: Int, uses: NDArray[np.bool_]) -> tuple[Int, Int, Int]:
+    """(bias, multiplier, shift), int64 [tiles, C] each; zero for a tile that uses none."""
+    config = state.config
+    _within("parameter", pairs[uses], config.cols // 2, config.parameter_entries // 2)
+    entries = state.spaces[Space.PARAMETERS].view("<u8")
+    at = np.where(uses, 2 * pairs, 0)[:, None] + np.arange(config.cols)
+    raw = np.where(uses[:, None], entries[np.minimum(at, len(entries) - 1)], np.uint64(0))
+    bias = numerics.wrap32((raw & np.uint64(0xFFFF_FFFF)).astype(np.int64)).astype(np.int64)
+    multiplier = (raw >> np.uint64(32) & np.uint64(numerics.MULTIPLIER_MAX)).astype(np.int64)
+    shift = (raw >> np.uint64(32 + numerics.MULTIPLIER_BITS) & np.uint64(63)).astype(np.int64)
+    return bias, multiplier, shift
+
+
+def _accumulate(
+    state: State, terms: Int, acc: Int, first: NDArray[np.bool_], last: NDArray[np.bool_]
+) -> Int:
+    """Sums v of a batch, and the accumulators after it.
+
+    Parameters
+    ----------
+    terms : int64 [tiles, rows, C], the partial sum, bias included on a first pass
+    acc : int64 [tiles, rows], accumulator rows
+    first, last : bool [tiles]
+
+    The rows of one accumulator form a chain: a first pass restarts it, a last pass reads it and
+    leaves it as it is. Chains are laid one after another and summed by one running sum.
+    """
+    shape = terms.shape
+    flat = acc.reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    row = flat[order]
+    term = terms.reshape(-1, shape[-1])[order]
+    starts = np.repeat(first, shape[1])[order]
+    keeps = ~np.repeat(last, shape[1])[order]
+    chain_head = np.r_[True, row[1:] != row[:-1]]
+    restart = starts & keeps
+    kept = np.where(keeps[:, None], term, 0)
+    running = np.cumsum(kept, axis=0)
+    # `since`: the row at which the sum that reaches this row began.
+    anchor = chain_head | restart
+    since = np.maximum.accumulate(np.where(anchor, np.arange(len(row)), 0))
+    old = np.where(restart[since, None], 0, state.accumulators[row].astype(np.int64))
+    after = old + running - running[since] + kept[since]
+    v = np.where(starts[:, None], term, after - kept + term)
+    chain_end = np.r_[chain_head[1:], True]
+    state.accumulators[row[chain_end]] = numerics.wrap32(after[chain_end])
+    back = np.empty_like(v)
+    back[order] = v
+    return back.reshape(shape)
+
+
+def _emit(state: State, v: NDArray[np.int32], address: Int, multiplier: Int, shift: Int) -> None:
+    """Write results: v int32 [tiles, rows, C], address int64 [tiles, rows], in order."""
+    config, kind = state.config, ResultType(state.setting("result_type"))
+    row_words = config.cols * kind.bytes // 4
+    _within("result", address, row_words, config.scratchpad_words)
+    results: NDArray[np.signedinteger]
+    if kind is ResultType.INT32:
+        results = v.astype("<i4")
+    else:
+        y = numerics.requantise(
+            v,
+            multiplier[:, None, :],
+            shift[:, None, :],
+            pre=state.setting("pre"),
+            zero_point=state.setting("zero_point"),
+            low=state.setting("low"),
+            high=state.setting("high"),
+        )
+        results = y.astype("<i2") if kind is ResultType.INT16 else y.astype(np.int8)
+        if state.setting("table_enable"):
+            tables = state.spaces[Space.TABLES].view(np.int8).reshape(-1, numerics.TABLE_SIZE)
+            results = numerics.lookup(tables[state.setting("table")], results)
+    words = state.spaces[Space.SCRATCHPAD].view("<u4")
+    # Where rows overlap the later one wins: numpy assigns in order of the index.
+    at = address.reshape(-1, 1) + np.arange(row_words)
+    words[at.reshape(-1)] = np.ascontiguousarray(results).view("<u4").reshape(-1)
+
+
+#: Meaning of each opcode.
+EXECUTE: Mapping[Opcode, Callable[[State, Instruction], None]] = MappingProxyType(
+    {
+        Opcode.END: end,
+        Opcode.LOAD: load,
+        Opcode.STORE: store,
+        Opcode.SETUP: setup,
+        Opcode.MATMUL: matmul,
+    }
+)

@@ -1,0 +1,166 @@
+"""The same instructions one element at a time, in plain Python integers.
+
+Written from the documented semantics and not from :mod:`.instructions` or ``weft_hw.numerics``, so
+that tests can hold the two against each other. Slow: for programs of a few thousand rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from weft_hw.isa import LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
+
+from .state import State, Stop
+
+__all__ = ["EXECUTE"]
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _transfer(state: State, instruction: Instruction) -> list[tuple[int, int]]:
+    """(arena byte, on-chip byte) of every byte moved."""
+    get = instruction.__getitem__
+    chip_bytes = len(state.spaces[Space(get("space"))])
+    pairs = []
+    for row in range(get("rows")):
+        for byte in range(get("bytes")):
+            dram = get("dram_offset") + row * get("dram_pitch") + byte
+            chip = 4 * (get("chip_address") + row * get("chip_pitch")) + byte
+            if dram >= len(state.arena):
+                raise Stop(ErrorCode.ARENA, f"byte {dram} is beyond the arena")
+            pairs.append((dram, chip))
+    for _, chip in pairs:
+        if chip >= chip_bytes:
+            raise Stop(ErrorCode.ADDRESS, f"byte {chip} is beyond the on-chip memory")
+    return pairs
+
+
+def load(state: State, instruction: Instruction) -> None:
+    """Copy rows from the arena to an on-chip memory."""
+    memory = state.spaces[Space(instruction["space"])]
+    pairs = _transfer(state, instruction)
+    for dram, chip in pairs:
+        memory[chip] = state.arena[dram]
+    state.bytes_read += len(pairs)
+
+
+def store(state: State, instruction: Instruction) -> None:
+    """Copy rows from the scratchpad to the arena."""
+    memory = state.spaces[Space.SCRATCHPAD]
+    pairs = _transfer(state, instruction)
+    for dram, chip in pairs:
+        state.arena[dram] = memory[chip]
+    state.bytes_written += len(pairs)
+
+
+def setup(state: State, instruction: Instruction) -> None:
+    """Replace the settings of the MATMULs that follow."""
+    state.setup = instruction
+
+
+def end(state: State, instruction: Instruction) -> None:
+    """Nothing."""
+
+
+def matmul(state: State, instruction: Instruction) -> None:
+    """Walk the nest as address generators do: one jump per step."""
+    counts = instruction.vector("count")
+    levels, reduction = instruction["tile_levels"], instruction["reduction"]
+    reduced = [i for i in range(LOOP_LEVELS) if reduction >> i & 1]
+    jumps = {name: instruction.vector(f"{name}_jump") for name in ("act", "acc", "weight")}
+    zero = (0,) * LOOP_LEVELS
+    for name in ("result", "parameter"):
+        jumps[name] = state.setup.vector(f"{name}_jump") if state.setup else zero
+    at = {name: instruction[f"{name}_address"] for name in jumps}
+    # product() varies its last argument fastest, so levels go in from 5 to 0.
+    previous: tuple[int, ...] | None = None
+    for index in itertools.product(*(range(c) for c in reversed(counts))):
+        index = index[::-1]
+        if previous is not None:
+            step = next(i for i in range(LOOP_LEVELS) if index[i] > previous[i])
+            for name in at:
+                if step >= levels or name not in ("weight", "parameter"):
+                    at[name] += jumps[name][step]
+        previous = index
+        first = bool(instruction["first"]) and all(index[i] == 0 for i in reduced)
+        last = bool(instruction["last"]) and all(index[i] == counts[i] - 1 for i in reduced)
+        _row(state, at, first, last)
+        state.rows += 1
+
+
+def _require(ok: bool, what: str, address: int) -> None:
+    if not ok:
+        raise Stop(ErrorCode.ADDRESS, f"{what} address {address} is out of range")
+
+
+def _row(state: State, at: Mapping[str, int], first: bool, last: bool) -> None:
+    """One activation row past one weight tile."""
+    config = state.config
+    r_count, c_count, h = config.rows, config.cols, config.tile_words
+    pad, weights = state.spaces[Space.SCRATCHPAD], state.spaces[Space.WEIGHTS]
+    act = 4 * at["act"]
+    _require(0 <= act and act + r_count <= len(pad), "activation", at["act"])
+    _require(0 <= at["weight"] and at["weight"] + h <= config.weight_words, "weight", at["weight"])
+    if first or last:
+        pairs = config.parameter_entries // 2
+        ok = 0 <= at["parameter"] and at["parameter"] + c_count // 2 <= pairs
+        _require(ok, "parameter", at["parameter"])
+    if not (first and last):
+        ok = 0 <= at["acc"] < config.accumulator_rows
+        _require(ok, "accumulator", at["acc"])
+    for c in range(c_count):
+        v = 0
+        for r in range(r_count):
+            segment, j = divmod(r, h)
+            byte = (at["weight"] + j) * config.weight_word_bytes + segment * c_count + c
+            v += _signed(int(pad[act + r]), 8) * _signed(int(weights[byte]), 8)
+        entry = _entry(state, 2 * at["parameter"] + c) if first or last else 0
+        v += _signed(entry, 32) if first else int(state.accumulators[at["acc"], c])
+        v = _signed(v, 32)
+        if last:
+            _result(state, at["result"], c, v, entry)
+        else:
+            state.accumulators[at["acc"], c] = v
+
+
+def _entry(state: State, number: int) -> int:
+    memory = state.spaces[Space.PARAMETERS]
+    return int.from_bytes(memory[8 * number : 8 * number + 8].tobytes(), "little")
+
+
+def _result(state: State, address: int, c: int, v: int, entry: int) -> None:
+    """Element c of a result row."""
+    kind = state.setting("result_type")
+    size = 1 << kind
+    pad = state.spaces[Space.SCRATCHPAD]
+    ok = 0 <= address and 4 * address + size * state.config.cols <= len(pad)
+    _require(ok, "result", address)
+    if kind < 2:
+        multiplier, shift = entry >> 32 & 0x1FFFF, entry >> 49 & 63
+        a = min(max(v >> state.setting("pre"), -(1 << 24)), (1 << 24) - 1)
+        rounding = 1 << (shift - 1) if shift else 0
+        v = state.setting("zero_point") + ((a * multiplier + rounding) >> shift)
+        v = min(max(v, state.setting("low")), state.setting("high"))
+        if state.setting("table_enable"):
+            table = state.spaces[Space.TABLES]
+            v = int(table[256 * state.setting("table") + (v & 255)])
+    data = (v & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+    for i, byte in enumerate(data):
+        pad[4 * address + c * size + i] = byte
+
+
+#: Meaning of each opcode.
+EXECUTE: Mapping[Opcode, Callable[[State, Instruction], None]] = MappingProxyType(
+    {
+        Opcode.END: end,
+        Opcode.LOAD: load,
+        Opcode.STORE: store,
+        Opcode.SETUP: setup,
+        Opcode.MATMUL: matmul,
+    }
+)

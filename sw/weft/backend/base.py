@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from weft_hw.config import AcceleratorConfig
 
 from ..errors import ToolMissing, UsageError
@@ -120,6 +121,7 @@ class Backend(ABC):
 
     def close(self) -> None:
         """Give back what the backend holds; calling it again does nothing."""
+        self._program = None
 
     def __enter__(self) -> Backend:
         return self

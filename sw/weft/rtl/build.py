@@ -46,7 +46,7 @@ class BuildFailed(WeftError):
 
 
 def cache_dir() -> Path:
-    """Folder of everything that Weft builds and may delete: ``$WEFT_CACHE`` or ``~/.cache/weft``."""
+    """Folder of what Weft builds and may delete: ``$WEFT_CACHE``, or ``~/.cache/weft``."""
     chosen = os.environ.get("WEFT_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "weft"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from weft_hw.config import AcceleratorConfig
 
 from ..errors import DeviceError

@@ -1,0 +1,210 @@
+"""The Verilated accelerator with the DRAM model, behind the same driver as a board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft_hw.config import AcceleratorConfig
+
+from .. import toolchain
+from ..driver.device import Device
+from ..driver.transport import Transport
+from ..errors import DeviceError, UsageError
+from ..memory_model import MemoryModel, for_config
+from ..rtl import build
+from ..rtl.library import ProtocolError, Simulation, Stalls
+from .base import Array, Backend, BackendUnavailable, Capabilities
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+__all__ = ["GUARD_BYTE", "GUARD_BYTES", "MAX_ARENA_BYTES", "RtlBackend", "RtlTransport"]
+
+#: Memory before and behind the arena that nobody may write; kept full of GUARD_BYTE.
+GUARD_BYTES = 4096
+GUARD_BYTE = 0xA5
+#: The host holds the simulated memory.
+MAX_ARENA_BYTES = 1 << 30
+
+
+class RtlTransport(Transport):
+    """Registers through AXI4-Lite, arena between two guards in the simulated DRAM.
+
+    Parameters
+    ----------
+    path : Path
+        Shared library of the configuration.
+    trace : Path, optional
+        VCD file; needs a library that was built for traces.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: AcceleratorConfig,
+        model: MemoryModel,
+        stalls: Stalls | None = None,
+        trace: Path | None = None,
+    ) -> None:
+        self._path, self._config, self._model = path, config, model
+        self._stalls, self._trace = stalls, trace
+        self._size = 0
+        self._simulation = self._make(0)
+
+    @property
+    def simulation(self) -> Simulation:
+        """The simulation in use; :meth:`allocate` makes a new one where the memory has to grow."""
+        return self._simulation
+
+    def _make(self, size: int) -> Simulation:
+        simulation = Simulation(
+            self._path, self._config, self._model, 2 * GUARD_BYTES + size, self._stalls
+        )
+        if self._trace is not None:
+            simulation.trace(self._trace)
+        return simulation
+
+    def allocate(self, size: int) -> None:
+        if not 0 < size <= MAX_ARENA_BYTES:
+            raise UsageError(f"an arena must have 1..{MAX_ARENA_BYTES} bytes, not {size}")
+        if 2 * GUARD_BYTES + size > len(self._simulation.memory):
+            self._simulation.close()
+            self._simulation = self._make(size)
+        self._size = size
+        memory = self._simulation.memory
+        memory[:] = GUARD_BYTE
+        memory[GUARD_BYTES : GUARD_BYTES + size] = 0
+        self._simulation.set_window(GUARD_BYTES, GUARD_BYTES + size)
+
+    @property
+    def arena(self) -> NDArray[np.uint8]:
+        return self._simulation.memory[GUARD_BYTES : GUARD_BYTES + self._size]
+
+    @property
+    def arena_address(self) -> int:
+        return self._simulation.base + GUARD_BYTES
+
+    def read32(self, offset: int) -> int:
+        value, response = self._simulation.read_register(offset)
+        if response:
+            raise DeviceError(f"reading register {offset:#05x} answered response {response}, not 0")
+        return value
+
+    def write32(self, offset: int, value: int) -> None:
+        response = self._simulation.write_register(offset, value)
+        if response:
+            raise DeviceError(f"writing register {offset:#05x} answered response {response}, not 0")
+
+    def wait(self, cycles: int) -> bool:
+        self._simulation.run(cycles)
+        return self._simulation.irq
+
+    def check(self) -> None:
+        memory, end = self._simulation.memory, GUARD_BYTES + self._size
+        for start, guard in ((0, memory[:GUARD_BYTES]), (end, memory[end:])):
+            wrong = np.flatnonzero(guard != GUARD_BYTE)
+            if len(wrong):
+                at = start + int(wrong[0])
+                address, value = self._simulation.base + at, int(guard[wrong[0]])
+                guard[:] = GUARD_BYTE
+                raise ProtocolError(
+                    f"{len(wrong)} guard bytes around the arena were written, the first at address "
+                    f"{address:#x} (arena offset {at - GUARD_BYTES}) with {value:#04x}"
+                )
+
+    def flush(self) -> None:
+        """Nothing to do: there is no cache."""
+
+    def invalidate(self) -> None:
+        """Nothing to do: there is no cache."""
+
+    def close(self) -> None:
+        self._simulation.close()
+
+
+class RtlBackend(Backend):
+    """Run programs on the Verilated RTL.
+
+    The simulator is built on first use of a configuration and cached.
+
+    Parameters
+    ----------
+    model : MemoryModel, optional
+        The DRAM; by default that of the preset's board at its clock.
+    stalls : Stalls, optional
+        Random stalls on all channels of the data ports.
+    trace : Path, optional
+        VCD file; makes a separate, slower build.
+    watchdog_cycles, timeout_cycles : int
+        Limits of a run: without progress, and altogether.
+    progress : callable, optional
+        Called with a short sentence at each step of a build.
+
+    Raises
+    ------
+    BackendUnavailable
+        Verilator, g++, make or perl is not installed.
+    """
+
+    name = "rtl"
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        model: MemoryModel | None = None,
+        *,
+        stalls: Stalls | None = None,
+        trace: Path | None = None,
+        watchdog_cycles: int = 100_000,
+        timeout_cycles: int = 100_000_000,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(config)
+        sentences = toolchain.missing()
+        if sentences:
+            raise BackendUnavailable("the rtl backend cannot start: " + "; ".join(sentences))
+        self.model = for_config(config) if model is None else model
+        self.timeout_cycles = timeout_cycles
+        self._image = np.zeros(0, np.uint8)
+        path = build.library(config, trace=trace is not None, progress=progress)
+        self.transport = RtlTransport(path, config, self.model, stalls, trace)
+        self.device = Device(self.transport, config, watchdog_cycles)
+
+    @property
+    def simulation(self) -> Simulation:
+        """The simulation, for faults, stalls and traffic statistics."""
+        return self.transport.simulation
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(cycles=True, memory=True, max_arena_bytes=MAX_ARENA_BYTES)
+
+    def load(self, program: Program) -> None:
+        self._program = None
+        self.device.load(program)
+        self._image = self.transport.arena.copy()
+        self._program = program
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        program = self.program
+        self.check_inputs(inputs)
+        arena = self.transport.arena
+        arena[:] = self._image
+        for name, array in inputs.items():
+            program.write_input(arena, name, array)
+        self.device.run(self.timeout_cycles)
+        return {name: program.read_output(arena, name) for name in program.outputs}
+
+    def counters(self) -> dict[str, int]:
+        return self.device.counters()
+
+    def memory(self) -> bytes:
+        return self.transport.arena.tobytes()
+
+    def close(self) -> None:
+        super().close()
+        self.transport.close()

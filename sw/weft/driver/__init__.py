@@ -1,0 +1,1 @@
+"""The register-level driver: the same code drives the Verilated RTL and a board."""

@@ -1,0 +1,226 @@
+"""Identify an accelerator, load a program, start it, wait, and say why it stopped.
+
+Standard library, numpy and the contract only: this runs on a board.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from weft_hw import registers as reg
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode, Instruction
+
+from ..errors import DeviceError, Mismatch, UsageError
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from ..program import Program
+
+__all__ = ["Device", "describe"]
+
+#: Reads of the status register after a soft reset before the bus counts as stuck.
+_IDLE_POLLS = 1000
+
+
+def describe(instruction: Instruction) -> str:
+    """One line: opcode, waits, posts and the fields that are not zero."""
+    parts = [instruction.opcode.name]
+    parts += [f"wait {n}" for n in instruction.waits]
+    parts += [f"post {n}" for n in instruction.posts]
+    parts += [f"{name}={value}" for name, value in instruction.fields.items()]
+    return " ".join(parts)
+
+
+def _version(number: int) -> str:
+    return f"{number >> 8}.{number & 0xFF}"
+
+
+class Device:
+    """The accelerator behind `transport`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        What is expected there.
+    watchdog_cycles : int
+        Cycles without any progress before the core stops itself; 0 switches that off.
+
+    Raises
+    ------
+    Mismatch
+        Something else is there: identifier, ISA major version or config hash differ.
+    """
+
+    def __init__(
+        self, transport: Transport, config: AcceleratorConfig, watchdog_cycles: int = 100_000
+    ) -> None:
+        self.transport = transport
+        self.config = config
+        self.watchdog_cycles = watchdog_cycles
+        self.program: Program | None = None
+        self.identify()
+
+    # -- registers --------------------------------------------------------------------------------
+
+    def read(self, name: str) -> int:
+        """Value of the register `name`."""
+        return self.transport.read32(reg.REGISTERS[name].offset)
+
+    def write(self, name: str, value: int) -> None:
+        """Set the register `name`."""
+        self.transport.write32(reg.REGISTERS[name].offset, value)
+
+    def identify(self) -> None:
+        """Compare identifier, ISA version and config hash with what is expected.
+
+        Raises
+        ------
+        Mismatch
+            The message holds what was found and what was expected.
+        """
+        found = self.read("id")
+        if found != reg.IDENTIFIER:
+            raise Mismatch(
+                f"the identifier register reads {found:#010x}, not {reg.IDENTIFIER:#010x}",
+                "check the base address and that a Weft bitstream is loaded",
+            )
+        version = self.read("isa_version")
+        if version >> 8 != ISA_VERSION >> 8:
+            raise Mismatch(
+                f"the accelerator has ISA version {_version(version)}, "
+                f"this software has {_version(ISA_VERSION)}",
+                "use software and bitstream of the same release",
+            )
+        words = self.read("config_hash_high"), self.read("config_hash_low")
+        found_hash = f"{words[0]:08x}{words[1]:08x}"
+        if found_hash != self.config.hash:
+            raise Mismatch(
+                f"the accelerator has config hash {found_hash}, "
+                f"{self.config.name} has {self.config.hash}",
+                "load the bitstream of this configuration, or name the other one",
+            )
+
+    # -- a run ------------------------------------------------------------------------------------
+
+    def load(self, program: Program) -> None:
+        """Allocate the arena of `program`, put its image there and point the registers at it.
+
+        Raises
+        ------
+        Mismatch
+            The program was compiled for another configuration or another major ISA version.
+        """
+        program.require_config(self.config)
+        if program.isa_version >> 8 != ISA_VERSION >> 8:
+            raise Mismatch(
+                f"the program has ISA version {_version(program.isa_version)}, "
+                f"this software has {_version(ISA_VERSION)}",
+                "compile the program again",
+            )
+        self.program = None
+        self.transport.allocate(program.arena_bytes)
+        program.write_image(self.transport.arena)
+        self.program = program
+        self.configure(program.arena_bytes, program.program_offset, len(program.instructions))
+
+    def configure(self, arena_bytes: int, program_offset: int, program_length: int) -> None:
+        """Set arena, program, watchdog and interrupt registers.
+
+        Parameters
+        ----------
+        arena_bytes : int
+            Limit of every DMA access, from the start of the transport's arena.
+        program_offset : int, bytes, multiple of 256
+        program_length : int, instructions
+        """
+        address = self.transport.arena_address
+        if address % 4096:
+            raise UsageError(f"the arena must start at a multiple of 4096, not at {address:#x}")
+        self.write("arena_base_low", address & 0xFFFF_FFFF)
+        self.write("arena_base_high", address >> 32)
+        self.write("arena_bytes", arena_bytes)
+        self.write("program_offset", program_offset)
+        self.write("program_length", program_length)
+        self.write("watchdog", self.watchdog_cycles)
+        self.write("irq_enable", reg.IRQ_DONE | reg.IRQ_ERROR)
+
+    def run(self, timeout_cycles: int) -> None:
+        """Start the loaded program and wait until it is done.
+
+        After an error the core is reset by the next start, so the device stays usable.
+
+        Raises
+        ------
+        DeviceError
+            The core stopped with an error, or is not done after `timeout_cycles` cycles.
+        """
+        self.start()
+        if not self.transport.wait(timeout_cycles):
+            status = self.read("status")
+            done = self.read("instructions")
+            raise DeviceError(
+                f"the program is not done after {timeout_cycles} cycles: status {status:#x}, "
+                f"{done} instructions retired",
+                "raise the timeout, or set a watchdog to learn which unit waits",
+            )
+        status = self.read("status")
+        self.write("irq_pending", reg.IRQ_DONE | reg.IRQ_ERROR)
+        self.transport.invalidate()
+        self.transport.check()
+        if status & reg.STATUS_ERROR:
+            raise self.error()
+        if not status & reg.STATUS_DONE:
+            raise DeviceError(f"the interrupt came, but the status is {status:#x}, not done")
+
+    def start(self) -> None:
+        """Ring the doorbell, after a soft reset where the run before did not end well.
+
+        Raises
+        ------
+        DeviceError
+            Bursts of an aborted run never end, so the core refuses to start.
+        """
+        status = self.read("status")
+        if status & (reg.STATUS_ERROR | reg.STATUS_RUNNING | reg.STATUS_BUS_BUSY):
+            self.reset()
+        self.write("irq_pending", reg.IRQ_DONE | reg.IRQ_ERROR)
+        self.transport.flush()
+        self.write("control", reg.CONTROL_START)
+
+    def reset(self) -> None:
+        """Soft reset; returns when no burst is outstanding any more.
+
+        Raises
+        ------
+        DeviceError
+            The memory never answers some burst.
+        """
+        self.write("control", reg.CONTROL_RESET)
+        for _ in range(_IDLE_POLLS):
+            if not self.read("status") & (reg.STATUS_BUS_BUSY | reg.STATUS_RUNNING):
+                return
+        raise DeviceError(
+            "the bus is not idle after a soft reset: the memory does not answer bursts of the "
+            "aborted run",
+            "reload the bitstream, or reset the board",
+        )
+
+    def error(self) -> DeviceError:
+        """What the error registers say, as an exception that names the instruction."""
+        code, index = self.read("error_code"), self.read("error_instruction")
+        known = code in ErrorCode._value2member_map_
+        name = ErrorCode(code).name if known else "unknown"
+        text = ERROR_TEXT[ErrorCode(code)] if known else "this software does not know the code"
+        where = f"at instruction {index}"
+        if self.program is not None and index < len(self.program.instructions):
+            where += f" ({describe(self.program.instructions[index])})"
+        return DeviceError(
+            f"the accelerator stopped with {name} ({code}): {text}, {where}",
+            error_code=code,
+            instruction=index,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """All performance counters by name."""
+        return {name: self.read(name) for name in reg.COUNTERS}

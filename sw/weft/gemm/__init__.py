@@ -1,0 +1,1 @@
+"""Matrix multiplication: from a problem and its constants to a program."""

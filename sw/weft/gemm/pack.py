@@ -1,0 +1,53 @@
+"""Constants as the accelerator reads them: weight tiles, parameter entries, tables."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft_hw.config import AcceleratorConfig
+
+from .problem import GemmConstants
+
+__all__ = ["pack_parameters", "pack_weights"]
+
+
+def pack_weights(config: AcceleratorConfig, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Tiles of W, columns of tiles one after the other, K innermost.
+
+    Parameters
+    ----------
+    weights : int8 [K, N]
+
+    Returns
+    -------
+    int8 [tiles along N, tiles along K, R * C]
+        Tile (n, k) holds ``W[k*R + g*h + j, n*C + c]`` at byte ``(j*L + g)*C + c``, with h = R / L;
+        zero past K and past N.
+    """
+    k, n = weights.shape
+    r, c = config.rows, config.cols
+    segments, words = config.weight_rows_per_cycle, config.tile_words
+    k_tiles, n_tiles = -(-k // r), -(-n // c)
+    padded = np.zeros((k_tiles * r, n_tiles * c), np.int8)
+    padded[:k, :n] = weights
+    tiles = padded.reshape(k_tiles, segments, words, n_tiles, c).transpose(3, 0, 2, 1, 4)
+    return np.ascontiguousarray(tiles).reshape(n_tiles, k_tiles, config.tile_bytes)
+
+
+def pack_parameters(config: AcceleratorConfig, constants: GemmConstants) -> NDArray[np.uint64]:
+    """Parameter entries, padded to whole tiles of C channels.
+
+    Returns
+    -------
+    uint64 [tiles along N * C]
+        Bias in bits 31..0, multiplier from bit 32, shift from bit 49; padding channels are zero.
+    """
+    n = len(constants.bias)
+    entries = np.zeros(-(-n // config.cols) * config.cols, "<u8")
+    entries[:n] = (
+        constants.bias.view(np.uint32).astype(np.uint64)
+        | constants.multiplier.astype(np.uint64) << np.uint64(32)
+        | constants.shift.astype(np.uint64) << np.uint64(49)
+    )
+    return entries

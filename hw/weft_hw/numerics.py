@@ -91,7 +91,7 @@ def requantise(
     ----------
     acc : int32 [..., N]
     multiplier : int [N], 0..MULTIPLIER_MAX
-    shift : int [N], SHIFT_MIN..SHIFT_MAX
+    shift : int [N], SHIFT_MIN..SHIFT_MAX; 0, in the padding of a parameter memory, does not round.
     pre : int, 0..PRE_MAX
     zero_point, low, high : int16 values; for int8 results they lie in -128..127.
 
@@ -102,7 +102,8 @@ def requantise(
     limit = 1 << (SAT_BITS - 1)
     a = np.clip(np.asarray(acc, np.int64) >> pre, -limit, limit - 1)
     s = np.asarray(shift, np.int64)
-    y = zero_point + ((a * np.asarray(multiplier, np.int64) + (np.int64(1) << (s - 1))) >> s)
+    half = (np.int64(1) << s) >> 1
+    y = zero_point + ((a * np.asarray(multiplier, np.int64) + half) >> s)
     # As the lane does it: the upper bound last, so that it wins where low > high.
     return np.minimum(np.maximum(y, low), high).astype(np.int16)
 

@@ -1,0 +1,1 @@
+"""The compute unit: sequencer, weight-stationary array, accumulators, requantise, result writer."""

@@ -1,0 +1,106 @@
+"""Requantisation of one column's accumulators."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..numerics import MULTIPLIER_BITS, PRE_MAX, SAT_BITS
+
+__all__ = ["Requantise", "SetupLayout", "saturate"]
+
+#: Per-tensor constants of the result stage; they change only while the compute pipeline is empty.
+SetupLayout = data.StructLayout(
+    {"pre": unsigned(3), "zero_point": signed(16), "low": signed(16), "high": signed(16)}
+)
+
+
+def saturate(value: Value, bits: int) -> Value:
+    """Signed `value` limited to `bits` bits."""
+    sign, top = value[-1], value[bits - 1 :]
+    fits = top.all() | ~top.any()
+    limit = Cat((~sign).replicate(bits - 1), sign)
+    return Mux(fits, value[:bits], limit).as_signed()
+
+
+class Requantise(wiring.Component):
+    """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift))``.
+
+    Realises ``numerics.requantise``, stage by stage; the multiplication and the rounding constant fit
+    one DSP48 (25 x 18 bits signed, 48-bit sum).
+
+    Members
+    -------
+    acc : In(signed(32))
+    multiplier : In(17), shift : In(6)
+        Shift 0..42; 0 (padding columns) means no shift and no rounding.
+        In force one cycle after the row's `acc` (they are registered beside the saturated value).
+    setup : In(SetupLayout)
+    result : Out(signed(16))
+
+    Latency
+    -------
+    ``LATENCY = 7`` cycles; one value a cycle.
+    """
+
+    LATENCY = 7
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "acc": In(signed(32)),
+                "multiplier": In(MULTIPLIER_BITS),
+                "shift": In(6),
+                "setup": In(SetupLayout),
+                "result": Out(signed(16)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+
+        def register(name: str, shape: object) -> Signal:
+            return Signal(shape, name=name, reset_less=True)
+
+        # Cycle 0: shift by `pre`, saturate.
+        shifted = Signal(signed(32))
+        with m.Switch(self.setup.pre):
+            for n in range(PRE_MAX + 1):
+                with m.Case(n):
+                    m.d.comb += shifted.eq(self.acc >> n)
+        a = register("saturated", signed(SAT_BITS))
+        m.d.sync += a.eq(saturate(shifted, SAT_BITS))
+        # Cycle 1: multiply; the parameters were registered in cycle 0.
+        bits = SAT_BITS + MULTIPLIER_BITS
+        product = register("product", signed(bits))
+        m.d.sync += product.eq(a * self.multiplier)
+        half = register("half", unsigned(bits))
+        s1 = register("shift1", unsigned(6))
+        m.d.sync += [s1.eq(self.shift), half.eq((Const(1) << self.shift) >> 1)]
+        # Cycle 2: add a half.
+        rounded = register("rounded", signed(bits + 1))
+        s2 = register("shift2", unsigned(6))
+        m.d.sync += [rounded.eq(product + half), s2.eq(s1)]
+        # Cycles 3 and 4: shift by multiples of eight, then by the rest; 18 bits hold every value that
+        # the clamp can tell apart (int16 bounds, int16 zero point).
+        coarse = register("coarse", signed(bits + 1))
+        s3 = register("shift3", unsigned(3))
+        m.d.sync += s3.eq(s2[:3])
+        with m.Switch(s2[3:]):
+            for n in range(8):
+                with m.Case(n):
+                    m.d.sync += coarse.eq(rounded >> (8 * n))
+        fine = Array([coarse >> n for n in range(8)])[s3]
+        scaled = register("scaled", signed(18))
+        whole = Signal(signed(bits + 1))
+        m.d.comb += whole.eq(fine)
+        m.d.sync += scaled.eq(saturate(whole, 18))
+        # Cycle 5: zero point. Cycle 6: clamp.
+        offset = register("offset", signed(19))
+        m.d.sync += offset.eq(scaled + self.setup.zero_point)
+        result = register("clamped", signed(16))
+        raised = Mux(offset < self.setup.low, self.setup.low, offset)
+        m.d.sync += result.eq(Mux(offset > self.setup.high, self.setup.high, raised))
+        m.d.comb += self.result.eq(result)
+        return m

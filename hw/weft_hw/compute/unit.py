@@ -1,0 +1,206 @@
+"""The compute unit: sequencer, array, lanes and result writer in a rigid pipeline."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..delay import delay
+from ..interface import POST_BITS, ErrorPort, Retire, StartLayout, chip_address_bits
+from ..memory.parameters import ParameterMemory
+from ..memory.scratchpad import ResultWrite, Scratchpad, line_bits
+from ..memory.table import TableLoader
+from ..memory.weight_buffer import WeightBuffer
+from .accumulator import AccumulatorControl
+from .array import Array
+from .lane import LanePair
+from .result import ResultWriter
+from .sequencer import Sequencer
+
+__all__ = ["ComputeUnit"]
+
+#: Cycles from a write that the result writer presents to a read that sees it, with room.
+SETTLE = 4
+
+
+class ComputeUnit(wiring.Component):
+    """MATMUL and SETUP. Nothing behind the sequencer ever stalls.
+
+    Members
+    -------
+    start : In(stream.Signature(StartLayout)), retire : Out(Retire())
+    array_en, array_line : Out; array_data : In
+        Scratchpad reads, answered ``Scratchpad.LATENCY`` cycles later.
+    result : Out(ResultWrite)
+        Scratchpad writes, which always proceed.
+    weight_write_*, parameter_write_* : In
+        D bytes at a D-aligned address, by beats.
+    table_valid, table_ready, table_address, table_mask, table_data
+        The same, with back-pressure.
+    array_row, wait : Out(1)
+        Counter events.
+    error : Out(ErrorPort())
+
+    Latency
+    -------
+    ``LATENCY`` cycles from a row's issue to its (requantised) result in the scratchpad.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self.PSUM = Scratchpad.LATENCY + config.rows + 2
+        self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
+        address, mask = chip_address_bits(config), config.axi_ports
+        bits = 8 * config.dma_bytes
+        ports = {
+            "start": In(stream.Signature(StartLayout)),
+            "retire": Out(Retire()),
+            "array_en": Out(1),
+            "array_line": Out(line_bits(config)),
+            "array_data": In(8 * config.line_bytes),
+            "result": Out(ResultWrite(config)),
+            "table_valid": In(1),
+            "table_ready": Out(1),
+            "table_address": In(address),
+            "table_mask": In(mask),
+            "table_data": In(bits),
+            "array_row": Out(1),
+            "wait": Out(1),
+            "error": Out(ErrorPort()),
+        }
+        for name in ("weight", "parameter"):
+            ports |= {
+                f"{name}_write_en": In(1),
+                f"{name}_write_address": In(address),
+                f"{name}_write_mask": In(mask),
+                f"{name}_write_data": In(bits),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.config
+        m.submodules.sequencer = sequencer = Sequencer(cfg)
+        m.submodules.weights = weights = WeightBuffer(cfg)
+        m.submodules.parameters = parameters = ParameterMemory(cfg)
+        m.submodules.tables = tables = TableLoader(cfg)
+        m.submodules.array = array = Array(cfg)
+        m.submodules.writer = writer = ResultWriter(cfg)
+        row = sequencer.row
+        wiring.connect(m, wiring.flipped(self.start), sequencer.start)
+        wiring.connect(m, wiring.flipped(self.error), sequencer.error)
+        m.d.comb += [
+            self.array_en.eq(row.valid),
+            self.array_line.eq(row.act_line),
+            self.array_row.eq(row.valid),
+            self.wait.eq(sequencer.wait),
+        ]
+        for name, block in (("weight", weights), ("parameter", parameters)):
+            for signal in ("en", "address", "mask", "data"):
+                m.d.comb += getattr(block, f"write_{signal}").eq(
+                    getattr(self, f"{name}_write_{signal}")
+                )
+        for signal in ("valid", "address", "mask", "data"):
+            m.d.comb += getattr(tables, signal).eq(getattr(self, f"table_{signal}"))
+        m.d.comb += self.table_ready.eq(tables.ready)
+
+        # Rows and weights meet at the array, both Scratchpad.LATENCY cycles after the decision.
+        reach = Scratchpad.LATENCY
+        early = reach - WeightBuffer.LATENCY
+        m.d.comb += [
+            array.act.as_value().eq(self.array_data),
+            array.swap.eq(delay(m, row.swap, reach, name="swap", reset=True)),
+            weights.read_en.eq(delay(m, sequencer.weight_en, early, name="weight_en", reset=True)),
+            weights.read_address.eq(
+                delay(m, sequencer.weight_address, early, name="weight_address")
+            ),
+            array.weight.as_value().eq(weights.read_data),
+            array.shift.eq(delay(m, sequencer.weight_en, reach, name="shift", reset=True)),
+            array.copy.eq(delay(m, sequencer.copy, reach, name="copy", reset=True)),
+        ]
+
+        # Parameters: pair p's entry arrives one cycle before pair p's first sum.
+        lead = self.PSUM - 1 - ParameterMemory.LATENCY
+        begin = delay(m, row.parameters, lead, name="parameters", reset=True)
+        base = delay(m, row.parameter_address, lead, name="parameter_address")
+        pairs = cfg.cols // 2
+        next_pair = Signal(range(pairs))
+        next_address = Signal.like(base, reset_less=True)
+        reading = begin | (next_pair != 0)
+        m.d.comb += [
+            parameters.read_en.eq(reading),
+            parameters.read_address.eq(Mux(begin, base, next_address)),
+        ]
+        with m.If(reading):
+            m.d.sync += [
+                next_pair.eq(Mux(begin, 1, next_pair + 1)),
+                next_address.eq(parameters.read_address + 1),
+            ]
+        entry_en = delay(m, begin, ParameterMemory.LATENCY, name="entry_en", reset=True)
+        entry = Signal(parameters.read_data.shape())
+        m.d.comb += entry.eq(parameters.read_data)
+
+        # Lanes: control reaches pair p p cycles after pair 0.
+        ahead = self.PSUM - 2
+        control = Signal(AccumulatorControl(cfg))
+        valid = delay(m, Cat(row.valid, row.valid & row.last), ahead, name="row", reset=True)
+        fields = delay(m, Cat(row.first, row.last, row.acc_address), ahead, name="row_fields")
+        m.d.comb += [control.valid.eq(valid[0]), Cat(
+            control.first, control.last, control.address).eq(fields)]
+        mode = sequencer.mode
+        for p in range(pairs):
+            lane = LanePair(cfg)
+            m.submodules[f"lane{p}"] = lane
+            m.d.comb += [
+                lane.control.eq(control),
+                lane.psum[0].eq(array.psum[2 * p]),
+                lane.psum[1].eq(array.psum[2 * p + 1]),
+                lane.entry_en.eq(entry_en),
+                lane.entry.eq(entry),
+                lane.mode.eq(mode),
+                lane.table_write_en.eq(tables.write_en),
+                lane.table_write_address.eq(tables.write_address),
+                lane.table_write_data.eq(tables.write_data),
+                writer.lanes[2 * p].eq(lane.result[0]),
+                writer.lanes[2 * p + 1].eq(lane.result[1]),
+            ]
+            following = Signal(AccumulatorControl(cfg), name=f"control{p}")
+            following_en = Signal(name=f"entry_en{p}")
+            m.d.sync += [following.eq(control), following_en.eq(entry_en)]
+            control, entry_en = following, following_en
+
+        # Results: raw rows leave the lanes earlier.
+        raw_delay = 2 + LanePair.RAW_LATENCY
+        rest = LanePair.LATENCY - LanePair.RAW_LATENCY
+        line = delay(m, row.result_line, ahead + raw_delay, name="result_line")
+        emit = delay(m, valid[1], raw_delay, name="emit", reset=True)
+        m.d.comb += [
+            writer.result_type.eq(sequencer.result_type),
+            writer.control.valid.eq(
+                Mux(mode.raw, emit, delay(m, emit, rest, name="late_emit", reset=True))
+            ),
+            writer.control.line.eq(Mux(mode.raw, line, delay(m, line, rest, name="late_line"))),
+            self.result.eq(writer.write),
+        ]
+
+        # Retirement: posts wait in a ring while the last row runs through the pipeline.
+        depth = 32
+        m.submodules.posts = ring = memory.Memory(shape=unsigned(POST_BITS), depth=depth, init=[])
+        put, get = ring.write_port(), ring.read_port(domain="comb")
+        head, tail = Signal(range(depth)), Signal(range(depth))
+        done = delay(m, row.final, self.LATENCY, name="final", reset=True)
+        m.d.comb += [
+            put.en.eq(row.final), put.addr.eq(head), put.data.eq(sequencer.posts),
+            get.addr.eq(tail),
+            self.retire.valid.eq(done | sequencer.setup_done),
+            self.retire.posts.eq(Mux(done, get.data, sequencer.setup_posts)),
+        ]
+        m.d.sync += [head.eq(head + row.final), tail.eq(tail + done)]
+        in_flight = Signal(range(depth + 4))
+        m.d.sync += in_flight.eq(in_flight + sequencer.accepted - done)
+        m.d.comb += sequencer.idle.eq(in_flight == 0)
+        return m
+
+

@@ -1,0 +1,199 @@
+"""The banked scratchpad."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import AcceleratorConfig
+from ..delay import delay
+from ..interface import ChipRead, chip_address_bits
+
+__all__ = ["ResultWrite", "Scratchpad", "line_bits"]
+
+
+def line_bits(config: AcceleratorConfig) -> int:
+    """Bits of a line address that can also name lines past the end of the scratchpad."""
+    return 20 - (config.line_bytes // 4 - 1).bit_length()
+
+
+class ResultWrite(data.StructLayout):
+    """Write of two adjacent lines, an even one and its odd neighbour, each with its enable."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {
+                "valid": 1,
+                "pair": unsigned(line_bits(config) - 1),
+                "mask": 2,
+                "data": unsigned(16 * config.line_bytes),
+            }
+        )
+
+
+class Scratchpad(wiring.Component):
+    """Independent 1R+1W banks, contiguous in address; each an even and an odd memory of R-byte lines.
+
+    Array reads and result writes always proceed. A store read, or a load write, that meets them in a
+    bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past the
+    end write nothing and read no particular value.
+
+    Members
+    -------
+    array_en, array_line : In
+        Read one line.
+    array_data : Out(8 * R)
+    store : In(ChipRead)
+        Reads of D bytes.
+    result : In(ResultWrite)
+    load_valid, load_address, load_mask, load_data : In; load_ready : Out(1)
+        Writes of D bytes at a D-aligned address, by beats.
+    read_conflict, write_conflict : Out(1)
+
+    Latency
+    -------
+    ``LATENCY = 4`` cycles from `array_en` to `array_data`; a write is seen by a read that is
+    presented 2 cycles after it.
+    """
+
+    LATENCY = 4
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "array_en": In(1),
+                "array_line": In(line_bits(config)),
+                "array_data": Out(8 * config.line_bytes),
+                "store": In(ChipRead(config)),
+                "result": In(ResultWrite(config)),
+                "load_valid": In(1),
+                "load_ready": Out(1),
+                "load_address": In(chip_address_bits(config)),
+                "load_mask": In(config.axi_ports),
+                "load_data": In(8 * config.dma_bytes),
+                "read_conflict": Out(1),
+                "write_conflict": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        cfg = self.config
+        line = cfg.line_bytes
+        depth = cfg.scratchpad_bank_bytes // (2 * line)
+        row_bits = (depth - 1).bit_length()
+        pair_bits = line_bits(cfg) - 1
+        lines_per_dma = cfg.dma_bytes // line
+        beats = 2 * line // cfg.beat_bytes
+
+        def bank_of(pair: Value) -> Value:
+            return pair[row_bits:]
+
+        # Reads, cycle 0: the array's request is registered; cycle 1: arbitration at the banks.
+        array_en = Signal()
+        array_line = Signal(line_bits(cfg), reset_less=True)
+        m.d.sync += [array_en.eq(self.array_en), array_line.eq(self.array_line)]
+        array_pair = array_line[1:]
+        store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
+        store_pair = store_line[1:]
+        clash = array_en & (bank_of(array_pair) == bank_of(store_pair))
+        store_go = Signal()
+        m.d.comb += [
+            self.store.ready.eq(~clash),
+            store_go.eq(self.store.valid & ~clash),
+            self.read_conflict.eq(self.store.valid & clash),
+        ]
+
+        # Writes, cycle 0: arbitration; cycle 1: at the banks.
+        load_line = self.load_address if lines_per_dma == 1 else Cat(0, self.load_address)
+        load_pair = load_line[1:]
+        write_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(load_pair))
+        m.d.comb += [
+            self.load_ready.eq(~write_clash),
+            self.write_conflict.eq(self.load_valid & write_clash),
+        ]
+        result = Signal(self.result.shape(), reset_less=True)
+        result_valid = Signal()
+        load_valid = Signal()
+        load_row = Signal(pair_bits, reset_less=True)
+        load_mask = Signal(beats, reset_less=True)
+        load_data = Signal(8 * cfg.dma_bytes, reset_less=True)
+        if lines_per_dma == 1:
+            mask = Cat(
+                Mux(load_line[0], 0, self.load_mask)[: cfg.axi_ports],
+                Mux(load_line[0], self.load_mask, 0)[: cfg.axi_ports],
+            )
+        else:
+            mask = self.load_mask
+        m.d.sync += [
+            result_valid.eq(self.result.valid),
+            result.eq(self.result),
+            load_valid.eq(self.load_valid & ~write_clash),
+            load_row.eq(load_pair),
+            load_mask.eq(mask),
+            load_data.eq(self.load_data),
+        ]
+        wide_load = load_data.replicate(2 // lines_per_dma)
+        result_mask = Cat(
+            result.mask[half].replicate(beats // 2) for half in range(2)
+        )
+
+        halves: list[list[Value]] = [[], []]
+        for b in range(cfg.scratchpad_banks):
+            from_array = array_en & (bank_of(array_pair) == b)
+            from_store = store_go & (bank_of(store_pair) == b)
+            from_result = result_valid & (bank_of(result.pair) == b)
+            from_load = load_valid & (bank_of(load_row) == b)
+            address = Mux(from_array, array_pair[:row_bits], store_pair[:row_bits])
+            write_row = Mux(from_result, result.pair[:row_bits], load_row[:row_bits])
+            write_data = Mux(from_result, result.data, wide_load)
+            write_mask = Mux(from_result, result_mask, load_mask) & (
+                (from_result | from_load).replicate(beats)
+            )
+            for half in range(2):
+                bank = memory.Memory(shape=unsigned(8 * line), depth=depth, init=[])
+                m.submodules[f"bank{b}_{'odd' if half else 'even'}"] = bank
+                read = bank.read_port()
+                write = bank.write_port(granularity=8 * cfg.beat_bytes)
+                store_half = from_store if lines_per_dma == 2 else from_store & (
+                    store_line[0] == half
+                )
+                en = (from_array & (array_line[0] == half)) | store_half
+                out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
+                live = Signal(name=f"live{b}_{half}", reset_less=True)
+                m.d.comb += [
+                    read.addr.eq(address),
+                    read.en.eq(en),
+                    write.addr.eq(write_row),
+                    write.data.eq(write_data[8 * line * half : 8 * line * (half + 1)]),
+                    write.en.eq(write_mask[beats // 2 * half : beats // 2 * (half + 1)]),
+                ]
+                # Block RAM output register.
+                m.d.sync += live.eq(en)
+                with m.If(live):
+                    m.d.sync += out.eq(read.data)
+                halves[half].append(out)
+
+        # Cycle 3: choose the bank; the data are registered for cycle 4.
+        select_bits = (cfg.scratchpad_banks - 1).bit_length()
+        banks = 1 << select_bits
+        padded = [h + [Signal(8 * line, name="none")] * (banks - len(h)) for h in halves]
+        array_bank = delay(m, bank_of(array_pair)[:select_bits], 2, name="array_bank")
+        array_odd = delay(m, array_line[0], 2, name="array_odd")
+        store_bank = delay(m, bank_of(store_pair)[:select_bits], 2, name="store_bank")
+        store_odd = delay(m, store_line[0], 2, name="store_odd")
+        array_data = Signal(8 * line, reset_less=True)
+        store_data = Signal(8 * cfg.dma_bytes, reset_less=True)
+        m.d.sync += array_data.eq(
+            Mux(array_odd, Array(padded[1])[array_bank], Array(padded[0])[array_bank])
+        )
+        even, odd = Array(padded[0])[store_bank], Array(padded[1])[store_bank]
+        m.d.sync += store_data.eq(Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even))
+        m.d.comb += [
+            self.array_data.eq(array_data),
+            self.store.data.eq(store_data),
+            self.store.data_valid.eq(delay(m, store_go, 3, name="store_valid", reset=True)),
+        ]
+        return m

@@ -1,0 +1,56 @@
+"""Writes the Verilog of a configuration, and a side file that describes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from amaranth.back import verilog
+
+from .config import AcceleratorConfig
+from .isa import ISA_VERSION
+from .registers import REGISTERS
+from .top import Top
+
+__all__ = ["TOP_NAME", "emit"]
+
+TOP_NAME = "weft_top"
+
+
+def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
+    """Write ``weft_top.v`` and ``weft_top.json`` (config, hash, ISA version, ports, registers).
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    directory : path
+        Made if it does not exist.
+
+    Returns
+    -------
+    Path of ``weft_top.v``.
+
+    Raises
+    ------
+    OSError
+        The folder or a file cannot be written.
+    """
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    top = Top(config)
+    text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
+    path = folder / f"{TOP_NAME}.v"
+    path.write_text(text)
+    side = {
+        "schema": "weft.verilog/1",
+        "config": config.as_dict(),
+        "config_hash": config.hash,
+        "isa_version": ISA_VERSION,
+        "ports": {
+            name: {"direction": member.flow.name.lower(), "width": getattr(top, name).shape().width}
+            for name, member in top.signature.members.items()
+        },
+        "registers": {r.name: r.offset for r in REGISTERS.values()},
+    }
+    (folder / f"{TOP_NAME}.json").write_text(json.dumps(side, indent=1) + "\n")
+    return path

@@ -1,0 +1,177 @@
+"""A compute unit with its scratchpad in the Amaranth simulator, and a naive model to compare with."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.sim import Simulator
+
+from weft_hw.compute.unit import ComputeUnit
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import Instruction, Opcode, ResultType, encode
+from weft_hw.memory.scratchpad import Scratchpad
+from weft_hw.numerics import SAT_BITS
+
+
+class Machine:
+    """Contents of the on-chip memories, as bytes."""
+
+    def __init__(self, config: AcceleratorConfig, rng: np.random.Generator) -> None:
+        self.config = config
+        self.scratchpad = rng.integers(0, 256, config.scratchpad_bytes, dtype=np.uint8)
+        self.weights = rng.integers(0, 256, config.weight_buffer_bytes, dtype=np.uint8)
+        self.parameters = np.zeros(config.parameter_entries, np.uint64)
+        bias = rng.integers(-(2**15), 2**15, config.parameter_entries).astype(np.int64)
+        mult = rng.integers(0, 2**17, config.parameter_entries).astype(np.int64)
+        shift = rng.integers(8, 28, config.parameter_entries).astype(np.int64)
+        packed = (bias & 0xFFFFFFFF) | (mult << 32) | (shift << 49)
+        self.parameters = packed.astype(np.uint64)
+        self.entries = np.stack([bias, mult, shift], axis=1)
+        self.tables = rng.integers(0, 256, config.tables * 256, dtype=np.uint8)
+
+
+def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
+    """Scratchpad bytes after `program`, element by element, from the documented semantics."""
+    cfg = machine.config
+    memory = machine.scratchpad.copy()
+    acc = np.zeros((cfg.accumulator_rows, cfg.cols), np.int64)
+    weights = machine.weights.view(np.int8).reshape(-1, cfg.weight_rows_per_cycle, cfg.cols)
+    setup = Instruction(Opcode.SETUP)
+    h = cfg.tile_words
+    for ins in program:
+        if ins.opcode is Opcode.SETUP:
+            setup = ins
+            continue
+        counts = ins.vector("count")
+        levels, red = ins["tile_levels"], ins["reduction"]
+        strides = {}
+        for name, source in (("act", ins), ("acc", ins), ("weight", ins), ("result", setup),
+                             ("parameter", setup)):
+            jumps = list(source.vector(f"{name}_jump"))
+            if name in ("weight", "parameter"):
+                jumps[:levels] = [0] * levels
+            out: list[int] = []
+            for i in range(6):
+                out.append(jumps[i] + sum((counts[j] - 1) * out[j] for j in range(i)))
+            strides[name] = out
+        for index in itertools.product(*(range(c) for c in reversed(counts))):
+            i = index[::-1]
+
+            def address(name: str, i: tuple[int, ...] = i) -> int:
+                stride = strides[name]
+                moving = range(levels, 6) if name in ("weight", "parameter") else range(6)
+                return ins[f"{name}_address"] + sum(i[j] * stride[j] for j in moving)
+
+            reduce_levels = [j for j in range(6) if red >> j & 1]
+            first = ins["first"] and all(i[j] == 0 for j in reduce_levels)
+            last = ins["last"] and all(i[j] == counts[j] - 1 for j in reduce_levels)
+            a = memory[address("act") * 4 :][: cfg.rows].view(np.int8).astype(np.int64)
+            tile = weights[address("weight") :][:h]  # [h, L, C]
+            w = tile.transpose(1, 0, 2).reshape(cfg.rows, cfg.cols).astype(np.int64)
+            pair = address("parameter")
+            bias, mult, shift = machine.entries[2 * pair : 2 * pair + cfg.cols].T if (
+                first or last) else (0, 0, 0)
+            value = a @ w + (bias if first else acc[address("acc")])
+            value = (value + 2**31) % 2**32 - 2**31
+            if not last:
+                acc[address("acc")] = value
+                continue
+            kind = ResultType(setup["result_type"])
+            if kind is not ResultType.INT32:
+                limit = 2 ** (SAT_BITS - 1)
+                x = np.clip(value // 2 ** setup["pre"], -limit, limit - 1)
+                y = (x * mult + 2 ** (shift - 1)) // 2**shift + setup["zero_point"]
+                value = np.minimum(np.maximum(y, setup["low"]), setup["high"])
+            if setup["table_enable"]:
+                value = machine.tables[setup["table"] * 256 + value % 256].view(np.int8)
+            raw = np.asarray(value, np.int64).astype(f"<i{kind.bytes}").view(np.uint8)
+            start = address("result") * 4
+            memory[start : start + raw.size] = raw
+    return memory
+
+
+def run(
+    machine: Machine, program: list[Instruction], *, gap: int = 0, seed: int = 0
+) -> tuple[np.ndarray, list[dict[str, int]], list[int]]:
+    """Scratchpad bytes, the issued rows (cycle and flags), and the cycles of retirement.
+
+    `gap` > 0 leaves up to so many idle cycles before an instruction, and reads with random store
+    accesses in the meantime.
+    """
+    cfg = machine.config
+    rng = np.random.default_rng(seed)
+    m = Module()
+    m.submodules.compute = dut = ComputeUnit(cfg)
+    m.submodules.scratchpad = pad = Scratchpad(cfg)
+    m.d.comb += [
+        pad.array_en.eq(dut.array_en), pad.array_line.eq(dut.array_line),
+        dut.array_data.eq(pad.array_data), pad.result.eq(dut.result),
+    ]
+    d, full = cfg.dma_bytes, (1 << cfg.axi_ports) - 1
+    image: list[int] = []
+    rows: list[dict[str, int]] = []
+    retired: list[int] = []
+    clock = [0]
+    row = dut.array_row
+
+    async def write(ctx, prefix, block, data, ready=None, valid="en"):
+        ctx.set(getattr(block, f"{prefix}_mask"), full)
+        ctx.set(getattr(block, f"{prefix}_{valid}"), 1)
+        for n in range(len(data) // d):
+            ctx.set(getattr(block, f"{prefix}_address"), n)
+            ctx.set(getattr(block, f"{prefix}_data"), int.from_bytes(data[n * d :][:d], "little"))
+            while True:
+                go = ready is None or ctx.get(ready)
+                await ctx.tick()
+                if go:
+                    break
+        ctx.set(getattr(block, f"{prefix}_{valid}"), 0)
+
+    async def main(ctx):
+        await write(ctx, "load", pad, machine.scratchpad.tobytes(), pad.load_ready, "valid")
+        await write(ctx, "weight_write", dut, machine.weights.tobytes())
+        await write(ctx, "parameter_write", dut, machine.parameters.tobytes())
+        await write(ctx, "table", dut, machine.tables.tobytes(), dut.table_ready, "valid")
+        await ctx.tick().repeat(4)
+        for n, ins in enumerate(program):
+            for _ in range(int(rng.integers(0, gap + 1))):
+                await ctx.tick()
+            ctx.set(dut.start.payload.word, int.from_bytes(encode(ins), "little"))
+            ctx.set(dut.start.payload.index, n)
+            ctx.set(dut.start.valid, 1)
+            await ctx.tick().until(dut.start.ready)
+            ctx.set(dut.start.valid, 0)
+        while len(retired) < len(program):
+            await ctx.tick()
+        for n in range(cfg.scratchpad_bytes // d):
+            ctx.set(pad.store.address, n)
+            ctx.set(pad.store.valid, 1)
+            await ctx.tick().until(pad.store.ready)
+        ctx.set(pad.store.valid, 0)
+        while len(image) < cfg.scratchpad_bytes // d:
+            await ctx.tick()
+
+    async def watch(ctx):
+        while True:
+            await ctx.tick()
+            clock[0] += 1
+            if ctx.get(row):
+                rows.append({"cycle": clock[0], "line": ctx.get(dut.array_line)})
+            if ctx.get(dut.retire.valid):
+                retired.append(clock[0])
+            if ctx.get(dut.error.valid):
+                raise AssertionError("the unit reported an error")
+            if ctx.get(pad.store.data_valid):
+                image.append(ctx.get(pad.store.data))
+
+    sim = Simulator(m)
+    sim.add_clock(1e-8)
+    sim.add_testbench(main)
+    sim.add_testbench(watch, background=True)
+    sim.run()
+    raw = b"".join(v.to_bytes(d, "little") for v in image)
+    return np.frombuffer(raw, np.uint8), rows, retired
+
+

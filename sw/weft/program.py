@@ -40,7 +40,7 @@ from weft_hw.isa import (
 
 from .errors import Mismatch, ProgramFileError, UsageError
 
-__all__ = ["FORMAT_VERSION", "MAGIC", "PROGRAM_ALIGN", "Program", "TensorSpec"]
+__all__ = ["FORMAT_VERSION", "MAGIC", "MAX_ARENA_BYTES", "PROGRAM_ALIGN", "Program", "TensorSpec"]
 
 MAGIC = b"WEFTPROG"
 FORMAT_VERSION = 1

@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from weft.backend.emulator import execute
-from weft.errors import DeviceError
+from weft.backend.emulator import EmulatorBackend, execute
+from weft.errors import DeviceError, Mismatch, UsageError
+from weft.program import Program, TensorSpec
 from weft_hw.config import preset
 from weft_hw.isa import ErrorCode, Instruction, Opcode, ResultType, Space
 
@@ -261,3 +262,36 @@ def test_speed():
     state = execute(config, program, np.zeros(4096, np.uint8))
     assert state.rows == 128 * n
     assert time.process_time() - started < 4
+
+
+def test_backend_runs_a_program_twice():
+    rng = np.random.default_rng(5)
+    w = rng.integers(-127, 128, (8, 8), np.int8)
+    instructions, arena = tile_gemm(TINY, np.zeros((8, 8), np.int8), w, np.zeros(8))
+    program = Program(
+        config=TINY,
+        instructions=instructions,
+        program_offset=32768,
+        arena_bytes=65536,
+        constants=[(4096, arena[4096:4160]), (8192, arena[8192:8256])],
+        inputs=[TensorSpec("x", "int8", (4, 16), 0, 16)],
+        outputs=[TensorSpec("y", "int32", (8, 8), 12288, 32)],
+    )
+    with EmulatorBackend(TINY) as emulator:
+        with pytest.raises(UsageError, match="has no program; call load"):
+            emulator.run({})
+        emulator.load(program)
+        with pytest.raises(UsageError, match="nothing has run"):
+            emulator.memory()
+        for _ in range(2):
+            x = rng.integers(-128, 128, (4, 16), np.int8)
+            y = emulator.run({"x": x})["y"]
+            assert (y == x.reshape(8, 8).astype(np.int32) @ w).all()
+        with pytest.raises(UsageError, match="input 'x' is missing"):
+            emulator.run({})
+        assert emulator.counters() == {
+            "instructions": 7, "array_rows": 8, "beats_read": 24, "beats_written": 32,
+        }  # fmt: skip
+        assert emulator.memory()[12288 : 12288 + 256] == y.tobytes()
+    with pytest.raises(Mismatch):
+        EmulatorBackend(preset("tiny-wide")).load(program)

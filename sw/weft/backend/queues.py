@@ -1,6 +1,6 @@
 """The abstract machine of queues, semaphores and units, without time or data.
 
-The dispatcher hands instructions to the queues of their units in order, and stops at the first whose
+The dispatcher hands instructions to the queues of their units in order and stops at the first whose
 queue is full (head-of-line blocking). A unit takes the head of its queue when every semaphore that
 it waits on is positive. Here an instruction starts, works and retires in one step; for a program
 that the verifier accepts every other interleaving gives the same memory.

@@ -156,8 +156,8 @@ def _weights(state: State, address: Int) -> NDArray[np.int8]:
     h, segments = config.tile_words, config.weight_rows_per_cycle
     _within("weight", address, h, config.weight_words)
     words = state.spaces[Space.WEIGHTS].view(np.int8).reshape(-1, segments, config.cols)
-    found = words[address[:, None] + np.arange(h)]  # [tiles, h, L, C]
-    return found.transpose(0, 2, 1, 3).reshape(-1, config.rows, config.cols)
+    found = words[address[:, None] + np.arange(h)].transpose(0, 2, 1, 3)  # [tiles, L, h, C]
+    return np.asarray(found.reshape(-1, config.rows, config.cols), np.int8)
 
 
 def _parameters(state: State, pairs: Int, uses: NDArray[np.bool_]) -> tuple[Int, Int, Int]:

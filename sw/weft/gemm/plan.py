@@ -410,7 +410,7 @@ class _Builder:
         place.last = step
         if self.act_done < k1:
             start = self.act_done
-            stop = self.k_tiles if resident and (block or step > 0 and k1 - k0 > 16) else k1
+            stop = self.k_tiles if resident and block else k1
             load = self.load(
                 Space.SCRATCHPAD,
                 layout.a + m0 * layout.a_pitch + start * r,

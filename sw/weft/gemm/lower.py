@@ -1,0 +1,95 @@
+"""From a problem and its constants to a program."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import INSTRUCTION_BYTES
+
+from ..errors import Unsupported
+from ..memory_model import MemoryModel
+from ..program import Program, TensorSpec
+from .pack import pack_parameters, pack_weights
+from .plan import REGION_ALIGN, round_up
+from .predict import TIMING, Timing
+from .problem import GemmConstants, GemmProblem
+from .schedule import schedule_gemm
+
+__all__ = ["compile_gemm"]
+
+_MAX_ARENA_BYTES = (1 << 32) - 16
+
+
+def compile_gemm(
+    config: AcceleratorConfig,
+    problem: GemmProblem,
+    constants: GemmConstants,
+    memory_model: MemoryModel | None = None,
+    timing: Timing = TIMING,
+) -> Program:
+    """Program that reads tensor ``a`` int8 [M, K] and writes tensor ``out`` [M, N].
+
+    Parameters
+    ----------
+    memory_model : MemoryModel, optional
+        The DRAM that the schedule is chosen for; that of the board of `config` by default.
+
+    Returns
+    -------
+    Program
+        ``metadata`` holds m, k, n, macs, bytes_read, bytes_written, predicted_cycles,
+        roofline_cycles and the schedule.
+
+    Raises
+    ------
+    UsageError
+        The constants do not belong to the problem.
+    Unsupported
+        The problem does not fit the accelerator.
+    """
+    constants.check(problem)
+    schedule = schedule_gemm(config, problem, memory_model, constants, timing)
+    layout = schedule.plan.layout
+    program_offset = layout.end
+    arena = round_up(
+        program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN
+    )
+    if arena > _MAX_ARENA_BYTES:
+        raise Unsupported(
+            f"gemm {problem.name} needs an arena of {arena} bytes, "
+            f"the most that can be addressed is {_MAX_ARENA_BYTES}",
+            "split the problem",
+        )
+    pieces = [
+        (layout.weights, pack_weights(config, constants.weights)),
+        (layout.parameters, pack_parameters(config, constants)),
+    ]
+    if constants.table is not None:
+        pieces.append((layout.table, constants.table))
+    m, k, n = problem.m, problem.k, problem.n
+    return Program(
+        config=config,
+        instructions=schedule.instructions,
+        program_offset=program_offset,
+        arena_bytes=arena,
+        constants=pieces,
+        inputs=[TensorSpec("a", "int8", (m, k), layout.a, layout.a_pitch)],
+        outputs=[
+            TensorSpec("out", problem.result_type.name.lower(), (m, n), layout.out, layout.out_pitch)
+        ],
+        metadata={
+            "kind": "gemm",
+            "m": m,
+            "k": k,
+            "n": n,
+            "macs": problem.macs,
+            "bytes_read": problem.bytes_read,
+            "bytes_written": problem.bytes_written,
+            "predicted_cycles": schedule.prediction.cycles,
+            "predicted_array_cycles": schedule.prediction.array_cycles,
+            "roofline_cycles": schedule.roofline,
+            "memory_model": schedule.memory.hash,
+            "schedule": dataclasses.asdict(schedule.plan.tiling),
+        },
+    )

@@ -1,0 +1,190 @@
+"""The bursts of one port in a striped transfer."""
+
+from __future__ import annotations
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import BURST_BEATS, AcceleratorConfig
+from ..isa import ErrorCode, Space, space_words
+from .layouts import (
+    Fault,
+    chip_beat_bits,
+    dram_beat_bits,
+    length_bits,
+    piece_layout,
+    transfer_layout,
+)
+
+__all__ = ["Walker"]
+
+
+class Walker(wiring.Component):
+    """Walks a transfer and emits the bursts of the stripes that port `port` owns.
+
+    Stripe s = offset / (16 * B) belongs to port s mod P. A burst never crosses a stripe. The last
+    piece of a transfer carries ``last``; a port that owns nothing at the end emits a piece of no
+    beats. A burst beyond the arena, or beyond its memory on chip, is not emitted: the walker stops
+    with ``fault`` until reset.
+
+    Parameters
+    ----------
+    config : the accelerator.
+    port : which port, 0..P-1.
+
+    Members
+    -------
+    transfer : transfers in; one waits while one is walked.
+    piece : bursts out; one a cycle in a row, 2 cycles per row, 3 more per transfer. Latency 6.
+    arena_bytes : size of the arena.
+    fault : level; ARENA or ADDRESS, ARENA where a burst breaks both.
+    """
+
+    def __init__(self, config: AcceleratorConfig, port: int) -> None:
+        self._config, self._port = config, port
+        super().__init__(
+            {
+                "transfer": In(stream.Signature(transfer_layout(config))),
+                "piece": Out(stream.Signature(piece_layout(config))),
+                "arena_bytes": In(32),
+                "fault": Out(Fault()),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, port = self._config, self._port
+        ports = config.axi_ports
+        dram_bits, chip_bits = dram_beat_bits(config), chip_beat_bits(config)
+        beat_shift = (config.beat_bytes - 1).bit_length()
+        port_bits = (ports - 1).bit_length()
+        group_bits = 4 + port_bits  # one stripe of every port
+
+        # One transfer waits here.
+        waiting = Signal(transfer_layout(config), reset_less=True)
+        has_waiting, take_waiting = Signal(), Signal()
+        m.d.comb += self.transfer.ready.eq(~has_waiting)
+        with m.If(self.transfer.ready):
+            m.d.sync += [waiting.eq(self.transfer.payload), has_waiting.eq(self.transfer.valid)]
+        with m.Elif(take_waiting):
+            m.d.sync += has_waiting.eq(0)
+
+        # Positions have one bit more than an address: once set, it stays, and every check fails.
+        def advanced(position: Value, by: ValueLike) -> Value:
+            bits = len(position) - 1
+            total = Signal(bits + 1)
+            m.d.comb += total.eq(position[:bits] + by)
+            return Cat(total[:bits], total[bits] | position[bits])
+
+        # Row: the start of the next row.
+        walk = Signal(transfer_layout(config), reset_less=True)
+        limit = Signal(chip_bits + 1, reset_less=True)  # beats of the memory on chip
+        row_offset = Signal(dram_bits + 1, reset_less=True)
+        row_chip = Signal(chip_bits + 1, reset_less=True)
+        # Run: what is left of a row for this port.
+        offset = Signal(dram_bits + 1, reset_less=True)
+        chip = Signal(chip_bits + 1, reset_less=True)
+        left = Signal(signed(length_bits(config) + 1), reset_less=True)
+        row_last = Signal(reset_less=True)
+        running = Signal()
+        # Burst: cut to the stripe, with its ends. Piece: checked.
+        burst = Signal(piece_layout(config), reset_less=True)
+        burst_valid = Signal()
+        offset_end = Signal(dram_bits + 1, reset_less=True)
+        chip_end = Signal(chip_bits + 1, reset_less=True)
+        chip_wrapped = Signal(reset_less=True)
+        piece = Signal(piece_layout(config), reset_less=True)
+        piece_valid = Signal()
+
+        halted, advance = Signal(), Signal()
+        m.d.comb += [
+            advance.eq((~piece_valid | self.piece.ready) & ~halted),
+            self.piece.valid.eq(piece_valid),
+            self.piece.payload.eq(piece),
+        ]
+
+        into, room = Signal(4), Signal(5)  # beats of the stripe before, and from, the position
+        step = Signal(group_bits + 1)  # beats to this port's next stripe
+        more = Signal()
+        m.d.comb += [
+            into.eq(offset[:4]),
+            room.eq(BURST_BEATS - into),
+            step.eq(BURST_BEATS * ports - into),
+            more.eq(left > step),
+        ]
+
+        with m.FSM():
+            with m.State("Take"):
+                m.d.comb += take_waiting.eq(has_waiting)
+                m.d.sync += [
+                    walk.eq(waiting),
+                    row_offset.eq(waiting.offset),
+                    row_chip.eq(waiting.chip),
+                ]
+                with m.Switch(waiting.space):
+                    for space in Space:
+                        with m.Case(space):
+                            m.d.sync += limit.eq(space_words(space, config) * 4 >> beat_shift)
+                with m.If(has_waiting):
+                    m.next = "Row"
+            with m.State("Row"):
+                ahead = Signal(max(port_bits, 1))  # stripes to the first one of this port
+                skip = Signal(group_bits)  # beats to it
+                if port_bits:
+                    m.d.comb += ahead.eq(port - row_offset[4:group_bits])
+                with m.If(ahead != 0):
+                    m.d.comb += skip.eq((ahead << 4) - row_offset[:4])
+                m.d.sync += [
+                    offset.eq(advanced(row_offset, skip)),
+                    chip.eq(advanced(row_chip, skip)),
+                    left.eq(walk.length - skip),
+                    row_last.eq(walk.rows == 1),
+                    row_offset.eq(advanced(row_offset, walk.pitch)),
+                    row_chip.eq(advanced(row_chip, walk.chip_pitch)),
+                    walk.rows.eq(walk.rows - 1),
+                ]
+                m.next = "Run"
+            with m.State("Run"):
+                m.d.comb += running.eq(1)
+                with m.If(advance):
+                    m.d.sync += [
+                        offset.eq(Cat(C(port << 4, group_bits), advanced(offset[group_bits:], 1))),
+                        chip.eq(advanced(chip, step)),
+                        left.eq(left - step),
+                    ]
+                    with m.If(~more):
+                        with m.If(row_last):
+                            m.next = "Take"
+                        with m.Else():
+                            m.next = "Row"
+
+        with m.If(advance):
+            owned, beats = left > 0, Signal(5)
+            with m.If(owned):
+                m.d.comb += beats.eq(Mux(left > room, room, left[:5]))
+            m.d.sync += [
+                burst_valid.eq(running & (owned | row_last)),
+                burst.offset.eq(offset),
+                burst.beats.eq(beats),
+                burst.chip.eq(chip),
+                burst.space.eq(walk.space),
+                burst.tag.eq(walk.tag),
+                burst.last.eq(row_last & ~more),
+                offset_end.eq(advanced(offset, beats)),
+                chip_end.eq(advanced(chip, beats)),
+                chip_wrapped.eq(chip[chip_bits]),
+            ]
+            leaves_arena = (burst.beats != 0) & (offset_end > self.arena_bytes[beat_shift:])
+            leaves_chip = (burst.beats != 0) & (chip_wrapped | (chip_end > limit))
+            outside = Signal()
+            m.d.comb += outside.eq(leaves_arena | leaves_chip)
+            m.d.sync += [piece.eq(burst), piece_valid.eq(burst_valid & ~outside)]
+            with m.If(burst_valid & outside):
+                m.d.sync += [
+                    halted.eq(1),
+                    self.fault.tag.eq(burst.tag),
+                    self.fault.code.eq(Mux(leaves_arena, ErrorCode.ARENA, ErrorCode.ADDRESS)),
+                ]
+        m.d.comb += self.fault.valid.eq(halted)
+        return m

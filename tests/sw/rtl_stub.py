@@ -4,7 +4,8 @@ Registers (word index): 4 read address, 5 write address, 6 beats of a burst, 7 b
 (bit 0 read, bit 1 write), 9 misbehaviour, 10 status (bits 0 done, 3..2 worst RRESP, 5..4 worst
 BRESP), 11 outstanding limit. Per port p, from 16 + 8p: cycles from the first AR handshake to the
 first beat, to the last beat; from the last WLAST handshake to its response; from the first AW
-handshake to the last response. Port p works at address + p * 65536. Reads fill a buffer; writes send it.
+handshake to the last response. Port p works at address + p * 65536. Reads fill a buffer; writes
+send it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,20 +40,6 @@ class _Params(ctypes.Structure):
     ]
 
 
-class _Stats(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_uint64)
-        for name in (
-            "read_bytes",
-            "written_bytes",
-            "read_bursts",
-            "write_bursts",
-            "max_reads",
-            "max_writes",
-        )
-    ]
-
-
 @dataclass(frozen=True)
 class Stats:
     """What the memory saw since it was made."""
@@ -65,6 +52,10 @@ class Stats:
     #: Most bursts that one port had outstanding.
     max_reads: int
     max_writes: int
+
+
+class _Stats(ctypes.Structure):
+    _fields_ = [(field.name, ctypes.c_uint64) for field in dataclasses.fields(Stats)]
 
 
 @dataclass(frozen=True)
@@ -177,7 +168,7 @@ class Simulation:
         """Traffic of the data ports so far."""
         raw = _Stats()
         self._lib.weft_stats(self._handle, ctypes.byref(raw))
-        return Stats(**{name: getattr(raw, name) for name, _ in _Stats._fields_})
+        return Stats(*(getattr(raw, field.name) for field in dataclasses.fields(Stats)))
 
     # -- what the memory does to the accelerator ---------------------------------------------------
 

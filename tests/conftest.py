@@ -57,6 +57,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line(f"{node}: {reason}")
     refused = unexpected_skips(skips, allowed_skips())
     if refused and os.environ.get("CI") == "true":
-        terminalreporter.line(f"{len(refused)} skips are not listed in tests/{ALLOWED.name}:", red=True)
+        line = f"{len(refused)} skips are not listed in tests/{ALLOWED.name}:"
+        terminalreporter.line(line, red=True)
         for node in refused:
             terminalreporter.line(f"  {node}", red=True)

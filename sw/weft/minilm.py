@@ -1,6 +1,6 @@
 """all-MiniLM-L6-v2 from files on this machine, and what arrives at its first linear layers.
 
-torch and transformers are imported when a model is loaded, with their chatter kept off the terminal.
+torch and transformers are imported when a model is loaded; their chatter stays off the terminal.
 """
 
 from __future__ import annotations

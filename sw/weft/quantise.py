@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from weft.errors import Unsupported, UsageError
 from weft_hw.numerics import ACC_MAX, ACC_MIN, PRE_MAX, SAT_BITS, WEIGHT_MAX, multiplier_for
 
-__all__ = ["AffineRange", "QuantisedLinear", "affine_range", "quantise_linear", "signal_to_noise_db"]
+__all__ = [
+    "AffineRange",
+    "QuantisedLinear",
+    "affine_range",
+    "quantise_linear",
+    "signal_to_noise_db",
+]
 
 Float = NDArray[np.floating[Any]]
 
@@ -35,7 +41,7 @@ class AffineRange:
     def quantise(self, x: Float) -> NDArray[np.int64]:
         """Nearest integers, clamped to low..high; the shape of `x`."""
         q = np.floor(np.asarray(x, np.float64) / self.scale + 0.5) + self.zero_point
-        return np.clip(q, self.low, self.high).astype(np.int64)
+        return np.asarray(np.clip(q, self.low, self.high), np.int64)
 
     def real(self, q: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """Reals of the integers `q`, same shape."""
@@ -130,8 +136,8 @@ def quantise_linear(
     if np.any((q_bias < ACC_MIN) | (q_bias > ACC_MAX)):
         worst = int(np.argmax(np.abs(q_bias)))
         raise Unsupported(
-            f"layer {name!r}: the bias of channel {worst} is {q_bias[worst]:.0f} accumulator steps, "
-            "beyond int32",
+            f"layer {name!r}: the bias of channel {worst} is {q_bias[worst]:.0f} accumulator "
+            "steps, beyond int32",
             "scale the channel's weights up, or its bias down",
         )
     ratio = acc_scale / target.scale

@@ -34,14 +34,14 @@ Finishes the program. It is taken when every queue is empty and every unit idle;
 `done` and raises the interrupt.""",
     Opcode.LOAD: """\
 Copies `rows` rows of `bytes` bytes from the arena into one on-chip memory. Row i comes from arena
-byte `dram_offset + i * dram_pitch` and goes to word `chip_address + i * chip_pitch`. The data of two
-loads in flight may arrive in any order. Completes when all data is written on chip.""",
+byte `dram_offset + i * dram_pitch` and goes to word `chip_address + i * chip_pitch`. The data of
+two loads in flight may arrive in any order. Completes when all data is written on chip.""",
     Opcode.STORE: """\
 Copies rows from the scratchpad to the arena, addressed as in LOAD. Completes with the last write
 response.""",
     Opcode.SETUP: """\
-Sets how the MATMULs that follow turn accumulators into results. It starts when the compute pipeline
-is empty. Before the first SETUP every field is zero.
+Sets how the MATMULs that follow turn accumulators into results. It starts when the compute
+pipeline is empty. Before the first SETUP every field is zero.
 
 An int8 or int16 result is, with one rounding,
 
@@ -49,26 +49,26 @@ An int8 or int16 result is, with one rounding,
     y = min(max(zero_point + ((a * multiplier + 2**(shift - 1)) >> shift), low), high)
 
 with the multiplier and shift of the channel; shifts are arithmetic. With `table_enable` an int8
-result is then replaced by the entry of `table` at its unsigned byte. An int32 result is v itself.""",
+result is then replaced by the entry of `table` at its unsigned byte. An int32 result is v.""",
     Opcode.MATMUL: """\
 Runs a nest of loops. Level 0 is innermost, level i makes `count_i` iterations, and each iteration
-streams one row of activations past the weights. An address starts at its field; when level i steps,
-and the levels below it start again, `jump_i` is added to it. With strides s_i that is
+streams one row of activations past the weights. An address starts at its field; when level i
+steps, and the levels below it start again, `jump_i` is added to it. With strides s_i that is
 
     jump_i = s_i - sum over j < i of (count_j - 1) * s_j
 
-*Tile.* All iterations of the levels below `tile_levels` share one weight tile: R/L consecutive words
-of the weight buffer at `weight_address`. Weight and parameter addresses change only at levels from
-`tile_levels` on; their jumps below it count as zero.
+*Tile.* All iterations of the levels below `tile_levels` share one weight tile: R/L consecutive
+words of the weight buffer at `weight_address`. Weight and parameter addresses change only at levels
+from `tile_levels` on; their jumps below it count as zero.
 
 *Iteration.* With activation line `a` (R int8), weights `W` and per-channel bias,
 
     v[c] = start[c] + sum over r of a[r] * W[r][c]      modulo 2**32
 
 `start` is the bias where `first` is set and every reduction level is at its start, else the
-accumulator row at `acc_address`. Where `last` is set and every reduction level is at its end, the C
-results of v are written at `result_address` and the accumulators stay as they are; else v is written
-to the accumulator row.
+accumulator row at `acc_address`. Where `last` is set and every reduction level is at its end, the
+C results of v are written at `result_address` and the accumulators stay as they are; else v is
+written to the accumulator row.
 
 Completes when all results are written and all operands read.""",
 }
@@ -125,17 +125,17 @@ def isa_page() -> str:
         f"Version {ISA_VERSION >> 8}.{ISA_VERSION & 0xFF}. Written from `weft_hw.isa` by "
         "`weft isa`; do not edit.",
         "",
-        f"An instruction has {INSTRUCTION_BYTES} bytes, little endian; bit 0 is the lowest bit of the "
-        "first byte. Bits that no field names must be zero. A program is a sequence of instructions "
-        "in the arena that finishes with END.",
+        f"An instruction has {INSTRUCTION_BYTES} bytes, little endian; bit 0 is the lowest bit of "
+        "the first byte. Bits that no field names must be zero. A program is a sequence of "
+        "instructions in the arena that finishes with END.",
         "",
         "Load, compute and store units each have a queue, work in order and run beside each other. "
-        f"{SEMAPHORES} counting semaphores, zero at the start and at most {SEMAPHORE_MAX}, order them: "
-        f"an instruction starts when all of its up to {WAITS} semaphores are above zero and takes one "
-        f"from each, and raises up to {POSTS} when it completes.",
+        f"{SEMAPHORES} counting semaphores, zero at the start and at most {SEMAPHORE_MAX}, order "
+        f"them: an instruction starts when all of its up to {WAITS} semaphores are above zero and "
+        f"takes one from each, and raises up to {POSTS} when it completes.",
         "",
-        "Letters: R array rows, C columns, L weight rows per cycle; K reduction, M rows, N columns of "
-        f"a product. Nests have {LOOP_LEVELS} levels. On-chip addresses count 4-byte words.",
+        "Letters: R array rows, C columns, L weight rows per cycle; K reduction, M rows, N columns "
+        f"of a product. Nests have {LOOP_LEVELS} levels. On-chip addresses count 4-byte words.",
         "",
         "## Header",
         "",

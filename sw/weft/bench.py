@@ -1,0 +1,298 @@
+"""Run matrix products on a backend, compare them with torch-int, and measure them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.backend.base import Backend
+from weft.compare import require_equal
+from weft.errors import UsageError
+from weft.gemm import GemmConstants, GemmProblem, compile_gemm
+from weft.memory_model import MemoryModel, for_config, roofline_cycles
+from weft.program import Program
+from weft.tools import require
+from weft.verify import verify
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import ResultType
+from weft_hw.numerics import WEIGHT_MAX, WEIGHT_MIN, multiplier_for
+
+__all__ = [
+    "BACKENDS",
+    "GemmBench",
+    "GemmResult",
+    "open_backend",
+    "parse_shapes",
+    "random_constants",
+    "random_runs",
+]
+
+#: Backends that a product can run on.
+BACKENDS = ("rtl", "emulator")
+#: Standard deviation of uniformly random int8 values; a sum of K products has 74**2 * sqrt(K).
+_SIGMA = 74.0
+
+
+@dataclass(frozen=True)
+class GemmResult:
+    """One product on one backend. Numbers that need a clock are None on a backend without one.
+
+    cycles : doorbell to done. roofline_cycles : bound of array and memory. attainment : the ratio.
+    hw_mac_utilisation : MAC slots used / (R * C * cycles). network_mac_utilisation : useful MACs
+    / (R * C * cycles). bytes_read, bytes_written : on the bus, parameters included, program not.
+    bank_conflicts : cycles in which a scratchpad client lost its bank. exact : every element equals
+    torch-int. model_error : predicted / cycles - 1. simulated_cycles_per_second : speed of the
+    simulation itself on this host.
+    """
+
+    m: int
+    k: int
+    n: int
+    result: str
+    backend: str
+    cycles: int | None
+    roofline_cycles: float
+    attainment: float | None
+    hw_mac_utilisation: float | None
+    network_mac_utilisation: float | None
+    predicted_cycles: int
+    model_error: float | None
+    bytes_read: int
+    bytes_written: int
+    bank_conflicts: int | None
+    exact: bool
+    simulated_ms: float | None
+    simulated_cycles_per_second: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields by name."""
+        return asdict(self)
+
+
+def parse_shapes(text: str) -> list[tuple[int, int, int]]:
+    """``"MxKxN,MxKxN"`` as tuples.
+
+    Raises
+    ------
+    UsageError
+        The text is not of this form, or a size is zero.
+    """
+    shapes = []
+    for part in text.split(","):
+        sizes = part.strip().lower().split("x")
+        if len(sizes) != 3 or not all(s.isdecimal() and int(s) > 0 for s in sizes):
+            raise UsageError(
+                f"a shape must be MxKxN with positive sizes, not {part.strip()!r}",
+                "for example --shapes 128x384x384,1x384x1536",
+            )
+        shapes.append((int(sizes[0]), int(sizes[1]), int(sizes[2])))
+    return shapes
+
+
+def random_constants(problem: GemmProblem, rng: np.random.Generator) -> GemmConstants:
+    """Constants whose results spread over the whole range of the result type.
+
+    Weights are uniform in -127..127; scales differ by up to 4 between channels.
+    """
+    k, n = problem.k, problem.n
+    spread = _SIGMA**2 * np.sqrt(k)
+    narrow = problem.result_type is ResultType.INT8
+    target = 64.0 if narrow else 64.0 * 256
+    multiplier, shift = multiplier_for(target / spread * 4.0 ** rng.uniform(-0.5, 0.5, n))
+    low, high = (-128, 127) if narrow else (-(2**15), 2**15 - 1)
+    return GemmConstants(
+        weights=rng.integers(WEIGHT_MIN, WEIGHT_MAX + 1, (k, n), np.int8),
+        bias=rng.integers(-(2**14), 2**14, n).astype(np.int32),
+        multiplier=multiplier,
+        shift=shift,
+        zero_point=int(rng.integers(-20, 20)),
+        low=low,
+        high=high,
+    )
+
+
+class GemmBench:
+    """One accelerator with one memory on one backend, ready to run products.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    backend : "rtl" or "emulator"
+        The RTL simulator is built on the first use of a config, and found in the cache afterwards.
+    clock_mhz : int, optional
+        Clock that the memory model is for; the preset's by default.
+    latency_factor : int, >= 1
+        Multiplies the latencies of the memory model.
+    progress : callable, optional
+        Told what a build of the simulator does.
+
+    Raises
+    ------
+    UsageError
+        An unknown backend, or a clock without a memory model.
+    ToolMissing
+        The backend, or torch, is not installed.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        backend: str = "rtl",
+        *,
+        clock_mhz: int | None = None,
+        latency_factor: int = 1,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise UsageError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+        require("torch", what="a comparison with torch-int")
+        self.config = config
+        self.backend = backend
+        self.clock_mhz = config.clock_mhz if clock_mhz is None else clock_mhz
+        model = for_config(config, self.clock_mhz)
+        self.memory_model: MemoryModel = (
+            model.with_latency_factor(latency_factor) if latency_factor != 1 else model
+        )
+        self._device = open_backend(config, backend, self.memory_model, progress)
+        from weft.backend.torch_int import TorchInt
+
+        self._reference = TorchInt()
+
+    def compile(self, problem: GemmProblem, constants: GemmConstants) -> Program:
+        """A verified program for `problem`."""
+        program = compile_gemm(self.config, problem, constants, self.memory_model)
+        verify(program)
+        return program
+
+    def run(
+        self,
+        problem: GemmProblem,
+        constants: GemmConstants,
+        activations: NDArray[np.int8],
+        layer: str | None = None,
+    ) -> tuple[GemmResult, NDArray[np.signedinteger[Any]]]:
+        """Run one product and compare it.
+
+        Parameters
+        ----------
+        problem : GemmProblem
+        constants : GemmConstants
+        activations : int8 [M, K]
+        layer : str, optional
+            Name for messages; the shape by default.
+
+        Returns
+        -------
+        (GemmResult, results [M, N] of the result type)
+
+        Raises
+        ------
+        Mismatch
+            An element differs from torch-int; the sentence names layer, tile and element.
+        """
+        program = self.compile(problem, constants)
+        started = time.perf_counter()
+        self._device.load(program)
+        (name,) = program.inputs
+        got = self._device.run({name: activations})[next(iter(program.outputs))]
+        seconds = time.perf_counter() - started
+        kind = problem.result_type.name.lower()
+        want = self._reference.gemm(
+            activations,
+            constants.weights,
+            constants.bias,
+            result=kind,
+            multiplier=constants.multiplier,
+            shift=constants.shift,
+            pre=constants.pre,
+            zero_point=constants.zero_point,
+            low=constants.low,
+            high=constants.high,
+            table=constants.table,
+        )
+        require_equal(
+            got, want, layer=layer or problem.name, config=self.config, got_name=self.backend
+        )
+        return self._measure(problem, program, seconds), got
+
+    def _measure(self, problem: GemmProblem, program: Program, seconds: float) -> GemmResult:
+        counters = self._device.counters()
+        roofline = roofline_cycles(
+            self.config,
+            self.memory_model,
+            problem.macs,
+            problem.bytes_read,
+            problem.bytes_written,
+        )
+        cycles = counters.get("cycles")
+        predicted = int(program.metadata["predicted_cycles"])
+        slots = self.config.macs_per_cycle
+        beat = self.config.beat_bytes
+        conflicts = None
+        if "read_conflicts" in counters:
+            conflicts = counters["read_conflicts"] + counters["write_conflicts"]
+        return GemmResult(
+            m=problem.m,
+            k=problem.k,
+            n=problem.n,
+            result=problem.result_type.name.lower(),
+            backend=self.backend,
+            cycles=cycles,
+            roofline_cycles=roofline,
+            attainment=roofline / cycles if cycles else None,
+            hw_mac_utilisation=counters["array_rows"] / cycles if cycles else None,
+            network_mac_utilisation=problem.macs / (slots * cycles) if cycles else None,
+            predicted_cycles=predicted,
+            model_error=predicted / cycles - 1 if cycles else None,
+            bytes_read=counters["beats_read"] * beat,
+            bytes_written=counters["beats_written"] * beat,
+            bank_conflicts=conflicts,
+            exact=True,
+            simulated_ms=cycles / self.clock_mhz / 1000 if cycles else None,
+            simulated_cycles_per_second=cycles / seconds if cycles else None,
+        )
+
+    def close(self) -> None:
+        """Give the backend back."""
+        self._device.close()
+
+
+def open_backend(
+    config: AcceleratorConfig,
+    backend: str,
+    model: MemoryModel,
+    progress: Callable[[str], None] | None = None,
+) -> Backend:
+    """The backend by name; `progress` is told what a build does."""
+    if backend == "emulator":
+        from weft.backend.emulator import Emulator
+
+        return Emulator(config)
+    from weft.backend.rtl import RtlBackend
+
+    return RtlBackend(config, model, progress=progress)
+
+
+def random_runs(
+    bench: GemmBench,
+    shapes: list[tuple[int, int, int]],
+    result: str,
+    seed: int,
+    on_done: Callable[[GemmResult], None],
+) -> list[GemmResult]:
+    """Run random products of `shapes`, each from its own stream of `seed`."""
+    results = []
+    for index, (m, k, n) in enumerate(shapes):
+        rng = np.random.default_rng([seed, index])
+        problem = GemmProblem(m, k, n, ResultType[result.upper()])
+        constants = random_constants(problem, rng)
+        activations = rng.integers(-128, 128, (m, k), np.int8)
+        measured, _ = bench.run(problem, constants, activations)
+        results.append(measured)
+        on_done(measured)
+    return results

@@ -1,0 +1,79 @@
+"""The list of commands, and the one place where an error becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from weft import __version__
+from weft.cli import asm, bench, demo, disasm, doctor, isa, presets, synth, verilog
+from weft.cli.output import show_error
+from weft.errors import UsageError, WeftError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="weft",
+    help="Weft: an FPGA accelerator for neural inference, from configuration to bit-exact results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"weft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+app.command("doctor")(doctor.command)
+app.command("presets")(presets.command)
+app.command("verilog")(verilog.command)
+app.command("isa")(isa.command)
+app.command("asm")(asm.command)
+app.command("disasm")(disasm.command)
+app.add_typer(bench.app, name="bench")
+app.command("synth")(synth.command)
+app.command("demo")(demo.command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit.
+
+    Exit codes: 0 done, 2 usage, 3 missing tool, 4 unsupported, 5 mismatch, 6 device. An error is
+    one sentence on stderr, or with ``--json`` one object on stdout; there is no traceback for an
+    error that Weft raises on purpose.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        code: Any = app(arguments, prog_name="weft", standalone_mode=False)
+    except WeftError as error:
+        sys.exit(show_error(error, as_json))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:  # a reader such as `head` has gone
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        # Typer's own usage errors; newer releases carry a private copy of click's classes.
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        message = describe().rstrip(".")
+        if not message:  # `weft` alone: the help is printed already
+            sys.exit(2)
+        sys.exit(show_error(UsageError(message, "see weft --help"), as_json))
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,111 @@
+"""``weft bench``: measured products, each equal to torch-int."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from weft.cli.output import find_preset, print_json, print_table, progress
+from weft.errors import UsageError
+
+if TYPE_CHECKING:
+    from weft.bench import GemmResult
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Measure operations; every result is compared with torch-int.")
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+@app.command("gemm")
+def gemm(
+    preset: str = typer.Option(..., "--preset", help="Name of a preset; see weft presets."),
+    shapes: str = typer.Option(..., "--shapes", help="MxKxN,MxKxN,..."),
+    backend: str = typer.Option("rtl", "--backend", help="rtl or emulator."),
+    clock: int = typer.Option(0, "--clock", help="MHz; the preset's by default."),
+    latency_factor: int = typer.Option(
+        1, "--latency-factor", min=1, help="Multiply the DRAM latencies."
+    ),
+    result: str = typer.Option("int8", "--result", help="int8, int16 or int32."),
+    seed: int = typer.Option(0, "--seed", min=0, help="Seed of activations and constants."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Matrix products [M, K] x [K, N] with random operands."""
+    from weft.bench import GemmBench, parse_shapes, random_runs
+
+    config = find_preset(preset)
+    if result not in ("int8", "int16", "int32"):
+        raise UsageError(f"--result must be int8, int16 or int32, not {result!r}")
+    sizes = parse_shapes(shapes)
+    with progress(f"opening {backend} {config.name} (the first build takes minutes)") as say:
+        bench = GemmBench(
+            config,
+            backend,
+            clock_mhz=clock or None,
+            latency_factor=latency_factor,
+            progress=lambda text: say(0, text=text),
+        )
+    with progress("running", len(sizes)) as advance:
+        results = random_runs(
+            bench, sizes, result, seed, lambda r: advance(1, text=f"{r.m}x{r.k}x{r.n}")
+        )
+    bench.close()
+    if json:
+        print_json(
+            "bench-gemm",
+            [r.as_dict() for r in results],
+            config=config,
+            clock_mhz=bench.clock_mhz,
+            memory_model=bench.memory_model.hash,
+            seed=seed,
+        )
+        return
+    memory = f"memory {bench.memory_model.name} ({bench.memory_model.hash})"
+    _show(f"{config.name} ({config.hash}) on {backend}, {memory}, {result} results", results)
+
+
+def _show(title: str, results: list[GemmResult]) -> None:
+    def number(value: float | None, form: str) -> str | None:
+        return None if value is None else format(value, form)
+
+    print_table(
+        title,
+        (
+            "M x K x N",
+            "cycles",
+            "roofline",
+            "attainment",
+            "predicted",
+            "error",
+            "MAC use hw",
+            "network",
+            "KB read",
+            "KB written",
+            "conflicts",
+            "exact",
+            "sim. cycles/s",
+        ),
+        [
+            (
+                f"{r.m} x {r.k} x {r.n}",
+                number(r.cycles, ","),
+                f"{r.roofline_cycles:,.0f}",
+                number(r.attainment, ".3f"),
+                f"{r.predicted_cycles:,}",
+                number(r.model_error, "+.1%"),
+                number(r.hw_mac_utilisation, ".3f"),
+                number(r.network_mac_utilisation, ".3f"),
+                f"{r.bytes_read / 1000:,.1f}",
+                f"{r.bytes_written / 1000:,.1f}",
+                r.bank_conflicts,
+                "yes" if r.exact else "NO",
+                number(r.simulated_cycles_per_second, ",.0f"),
+            )
+            for r in results
+        ],
+    )

@@ -1,0 +1,107 @@
+"""The first encoder layer's linear layers of MiniLM, on real activations, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from weft import minilm
+from weft.bench import GemmBench, GemmResult
+from weft.compare import require_equal
+from weft.gemm import GemmConstants, GemmProblem
+from weft.quantise import QuantisedLinear, quantise_linear, signal_to_noise_db
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import ResultType
+
+__all__ = ["STEPS", "LayerResult", "constants_of", "run"]
+
+#: Steps of a run: the model, the simulator, and the layers.
+STEPS = 2 + len(minilm.LAYERS)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One linear layer: what was measured on the RTL, and how near it is to the float layer."""
+
+    layer: str
+    snr_db: float
+    measured: GemmResult
+    emulator_exact: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields by name, those of the measurement beside the layer's own."""
+        own = {
+            "layer": self.layer,
+            "label": "simulated",
+            "snr_db": self.snr_db,
+            "emulator_exact": self.emulator_exact,
+        }
+        return {**own, **self.measured.as_dict()}
+
+
+def constants_of(layer: QuantisedLinear) -> GemmConstants:
+    """The layer's integers as the compiler takes them."""
+    return GemmConstants(
+        weights=layer.weights,
+        bias=layer.bias,
+        multiplier=layer.multiplier,
+        shift=layer.shift,
+        pre=layer.pre,
+        zero_point=layer.output.zero_point,
+        low=layer.output.low,
+        high=layer.output.high,
+    )
+
+
+def run(
+    config: AcceleratorConfig,
+    sentence: str = minilm.SENTENCE,
+    weights: Path | None = None,
+    *,
+    captures: Sequence[minilm.LinearCapture] | None = None,
+    on_step: Callable[[int, str], None] = lambda done, text: None,
+) -> tuple[list[LayerResult], GemmBench]:
+    """Run every layer on the emulator and on the RTL, each compared with torch-int.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    sentence : str
+    weights : Path, optional
+        Folder of the model; the installed package by default.
+    captures : sequence of LinearCapture, optional
+        Layers that are run instead of the model's.
+    on_step : called with the number of steps done since, and what comes next; see :data:`STEPS`.
+
+    Raises
+    ------
+    Mismatch
+        An element differs; the sentence names layer, tile and element.
+    """
+    if captures is None:
+        on_step(0, "running the sentence through MiniLM in torch")
+        captures = minilm.capture(sentence, weights)
+    on_step(1, f"opening the RTL simulator of {config.name} (the first build takes minutes)")
+    rtl = GemmBench(config, "rtl", progress=lambda text: on_step(0, text))
+    emulator = GemmBench(config, "emulator")
+    results = []
+    for c in captures:
+        on_step(1, f"layer {c.name}")
+        layer = quantise_linear(c.name, c.weight, c.bias, c.x, c.y, result=c.result)
+        m, k = c.x.shape
+        problem = GemmProblem(m, k, c.weight.shape[0], ResultType[c.result.upper()])
+        constants = constants_of(layer)
+        x = layer.input.quantise(c.x).astype(np.int8)
+        _, by_emulator = emulator.run(problem, constants, x, c.name)
+        measured, by_rtl = rtl.run(problem, constants, x, c.name)
+        require_equal(
+            by_rtl, by_emulator, layer=c.name, config=config, got_name="rtl", want_name="emulator"
+        )
+        snr = signal_to_noise_db(c.y, layer.output.real(by_rtl))
+        results.append(LayerResult(c.name, snr, measured, True))
+    emulator.close()
+    return results, rtl

@@ -56,7 +56,7 @@ class AxiLite(wiring.Component):
 
     Latency
     -------
-    Address and data to response: 2 cycles. One access per 3 cycles each way at best.
+    Address and data to response: 2 cycles. One access per 2 cycles each way at best.
     """
 
     def __init__(self) -> None:

@@ -149,6 +149,7 @@ class Check(wiring.Component):
         for i, opcode in enumerate(opcodes):
             with m.If(is_opcode[i]):
                 m.d.comb += self.o.payload.unit.eq(OPCODE_UNITS[opcode])
-        with m.If(self.o.valid & self.o.ready & is_opcode[setup]):
+        accepted = self.o.ready & (self.o.payload.code == ErrorCode.NONE)
+        with m.If(self.o.valid & accepted & is_opcode[setup]):
             m.d.sync += result_type.eq(field(held.word, Opcode.SETUP, "result_type"))
         return m

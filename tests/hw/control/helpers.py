@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from amaranth.sim import Simulator
+
 from weft_hw.config import AcceleratorConfig
 from weft_hw.control.control import Control
 from weft_hw.isa import Instruction, Opcode, encode_program
@@ -82,7 +83,6 @@ class Bench:
     started: list[Started] = field(default_factory=list)
     retired: list[tuple[str, int, int]] = field(default_factory=list)
     requests: list[tuple[int, int]] = field(default_factory=list)
-    held: bool = False
     irq_cycle: int | None = None
     start_cycle: int | None = None
 
@@ -151,7 +151,7 @@ class Bench:
     async def _fetch(self, ctx):
         dut, width = self.dut, self.config.axi_data_bits // 8
         while True:
-            while self.stall() or self.held:
+            while self.stall():
                 await ctx.tick()
             ctx.set(dut.fetch_ready, 1)
             offset, beats = await sample_when(

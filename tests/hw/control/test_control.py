@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from weft_hw.config import PRESETS
 from weft_hw.isa import ErrorCode, Instruction, Opcode, encode, encode_program
 from weft_hw.registers import STATUS_DONE, STATUS_ERROR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weft.driver.device import Device, describe
+from weft.driver.device import Device
 from weft.driver.transport import Transport
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft.program import Program, TensorSpec
@@ -167,7 +167,7 @@ def test_errors_name_code_and_instruction(program, code):
     error = caught.value
     assert (error.error_code, error.instruction, error.exit_code) == (code, 0, 6)
     assert f"stopped with {code.name} ({int(code)})" in error.message
-    assert error.message.endswith("at instruction 0 (STORE wait 3 post 4 rows=1 bytes=16)")
+    assert error.message.endswith("at instruction 0 (store wait=3 post=4 rows=1 bytes=16)")
     assert core.checked == 1, "the guards are looked at after an error, too"
 
 
@@ -223,8 +223,3 @@ def test_counters_have_all_names(program):
     for i, name in enumerate(reg.COUNTERS):
         core.values[R[name]] = 10 + i
     assert device.counters() == {name: 10 + i for i, name in enumerate(reg.COUNTERS)}
-
-
-def test_describe():
-    text = describe(Instruction(Opcode.LOAD, (1, 2), (), {"space": 1, "rows": 7}))
-    assert text == "LOAD wait 1 wait 2 space=1 rows=7"

@@ -9,27 +9,19 @@ from typing import TYPE_CHECKING
 
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode, Instruction
+from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode
 
+from ..asm import format_instruction
 from ..errors import DeviceError, Mismatch, UsageError
 from .transport import Transport
 
 if TYPE_CHECKING:
     from ..program import Program
 
-__all__ = ["Device", "describe"]
+__all__ = ["Device"]
 
 #: Reads of the status register after a soft reset before the bus counts as stuck.
 _IDLE_POLLS = 1000
-
-
-def describe(instruction: Instruction) -> str:
-    """One line: opcode, waits, posts and the fields that are not zero."""
-    parts = [instruction.opcode.name]
-    parts += [f"wait {n}" for n in instruction.waits]
-    parts += [f"post {n}" for n in instruction.posts]
-    parts += [f"{name}={value}" for name, value in instruction.fields.items()]
-    return " ".join(parts)
 
 
 def _version(number: int) -> str:
@@ -214,7 +206,7 @@ class Device:
         text = ERROR_TEXT[ErrorCode(code)] if known else "this software does not know the code"
         where = f"at instruction {index}"
         if self.program is not None and index < len(self.program.instructions):
-            where += f" ({describe(self.program.instructions[index])})"
+            where += f" ({format_instruction(self.program.instructions[index])})"
         return DeviceError(
             f"the accelerator stopped with {name} ({code}): {text}, {where}",
             error_code=code,

@@ -94,6 +94,7 @@ class Walker(wiring.Component):
         offset_end = Signal(dram_bits + 1, reset_less=True)
         chip_end = Signal(chip_bits + 1, reset_less=True)
         chip_wrapped = Signal(reset_less=True)
+        burst_limit = Signal(chip_bits + 1, reset_less=True)
         piece = Signal(piece_layout(config), reset_less=True)
         piece_valid = Signal()
 
@@ -174,9 +175,10 @@ class Walker(wiring.Component):
                 offset_end.eq(advanced(offset, beats)),
                 chip_end.eq(advanced(chip, beats)),
                 chip_wrapped.eq(chip[chip_bits]),
+                burst_limit.eq(limit),
             ]
             leaves_arena = (burst.beats != 0) & (offset_end > self.arena_bytes[beat_shift:])
-            leaves_chip = (burst.beats != 0) & (chip_wrapped | (chip_end > limit))
+            leaves_chip = (burst.beats != 0) & (chip_wrapped | (chip_end > burst_limit))
             outside = Signal()
             m.d.comb += outside.eq(leaves_arena | leaves_chip)
             m.d.sync += [piece.eq(burst), piece_valid.eq(burst_valid & ~outside)]

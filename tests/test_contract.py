@@ -93,7 +93,8 @@ def test_hash_follows_the_hardware_and_nothing_else():
         ({"rows": True}, "rows must be int, not True"),
         (
             {"axi_data_bits": 128, "axi_ports": 4},
-            "axi_ports * axi_data_bits / 8 must be rows or 2 * rows (16 or 32), not 4 * 128 / 8 = 64",
+            "axi_ports * axi_data_bits / 8 must be rows or 2 * rows (16 or 32), "
+            "not 4 * 128 / 8 = 64",
         ),
     ],
 )

@@ -270,9 +270,9 @@ def open_backend(
 ) -> Backend:
     """The backend by name; `progress` is told what a build does."""
     if backend == "emulator":
-        from weft.backend.emulator import Emulator
+        from weft.backend.emulator import EmulatorBackend
 
-        return Emulator(config)
+        return EmulatorBackend(config)
     from weft.backend.rtl import RtlBackend
 
     return RtlBackend(config, model, progress=progress)

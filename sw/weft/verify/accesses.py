@@ -1,0 +1,167 @@
+"""What each instruction reads and writes, checked against the sizes of the memories."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft.errors import ProgramRefused
+from weft.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
+
+from .regions import Region, overlap
+
+__all__ = ["Access", "Memory", "Touched", "analyse"]
+
+
+class Memory(enum.Enum):
+    """A memory that more than one unit, or instruction, can touch; addresses are bytes."""
+
+    ARENA = "arena"
+    SCRATCHPAD = "scratchpad"
+    WEIGHTS = "weights"
+    PARAMETERS = "parameters"
+    TABLES = "tables"
+
+
+_SPACE = {
+    Space.SCRATCHPAD: Memory.SCRATCHPAD,
+    Space.WEIGHTS: Memory.WEIGHTS,
+    Space.PARAMETERS: Memory.PARAMETERS,
+    Space.TABLES: Memory.TABLES,
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """One instruction's reads, or writes, of one memory."""
+
+    memory: Memory
+    is_write: bool
+    region: Region
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Everything that one instruction touches; `nest` is that of a MATMUL."""
+
+    accesses: tuple[Access, ...]
+    nest: MatmulNest | None = None
+
+
+def analyse(
+    instructions: Sequence[Instruction], config: AcceleratorConfig, arena_bytes: int
+) -> list[Touched]:
+    """What each instruction touches.
+
+    Raises
+    ------
+    ProgramRefused
+        Rule ``range``: an address lies outside its memory. Rule ``hazard``: an instruction writes
+        what it also reads or writes, in an order that is not defined.
+    """
+    found = []
+    setup: Instruction | None = None
+    for index, instruction in enumerate(instructions):
+        if instruction.opcode is Opcode.MATMUL:
+            found.append(_matmul(index, instruction, setup, config))
+        elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
+            found.append(_transfer(index, instruction, config, arena_bytes))
+        else:
+            found.append(Touched(()))
+            if instruction.opcode is Opcode.SETUP:
+                setup = instruction
+    return found
+
+
+def _refuse_range(index: int, what: str, low: int, end: int, limit: int, unit: str) -> None:
+    if low < 0 or end > limit:
+        raise ProgramRefused(
+            f"instruction {index}: {what} reaches {unit} {low}..{end - 1}, "
+            f"it must stay within 0..{limit - 1}",
+            rule="range",
+            index=index,
+        )
+
+
+def _transfer(
+    index: int, instruction: Instruction, config: AcceleratorConfig, arena_bytes: int
+) -> Touched:
+    get, is_load = instruction.__getitem__, instruction.opcode is Opcode.LOAD
+    rows, size = get("rows"), get("bytes")
+    dram = Region.of(get("dram_offset"), size, [(get("dram_pitch"), rows)])
+    chip = Region.of(4 * get("chip_address"), size, [(4 * get("chip_pitch"), rows)])
+    space = Space(get("space"))
+    name = instruction.opcode.name
+    _refuse_range(index, f"{name} in the arena", dram.start, dram.end, arena_bytes, "bytes")
+    limit = 4 * space_words(space, config)
+    memory = _SPACE[space]
+    _refuse_range(index, f"{name} in {memory.value}", chip.start, chip.end, limit, "bytes")
+    pitch = 4 * get("chip_pitch") if is_load else get("dram_pitch")
+    if rows > 1 and pitch < size:
+        where = memory.value if is_load else "the arena"
+        raise ProgramRefused(
+            f"instruction {index}: rows of {size} bytes, {pitch} bytes apart, overlap in {where}, "
+            f"and {name} writes rows in any order",
+            "space them by at least their size",
+            rule="hazard",
+            index=index,
+        )
+    return Touched(
+        (Access(Memory.ARENA, not is_load, dram), Access(memory, is_load, chip)),
+    )
+
+
+def _matmul(
+    index: int, instruction: Instruction, setup: Instruction | None, config: AcceleratorConfig
+) -> Touched:
+    nest = MatmulNest(instruction, setup)
+    if not nest.is_tractable:
+        raise ProgramRefused(
+            f"instruction {index}: MATMUL has {nest.tiles} tiles of {nest.rows} rows, at most "
+            f"{MAX_TILES} of {MAX_TILE_ROWS} are verified",
+            "divide it into several",
+            rule="size",
+            index=index,
+        )
+    kind = ResultType(setup["result_type"]) if setup else ResultType.INT8
+    row_bytes = config.cols * kind.bytes
+
+    def checked(what: str, affine: Affine, size: int, limit: int, unit: str) -> None:
+        low, high = affine.bounds()
+        _refuse_range(index, what, low, high + size, limit, unit)
+
+    words = config.scratchpad_words
+    checked("activation address", nest.act, config.line_bytes // 4, words, "words")
+    checked("weight address", nest.weight, config.tile_words, config.weight_words, "words")
+    checked("accumulator address", nest.acc, 1, config.accumulator_rows, "rows")
+    act = Region.of_affine(nest.act, config.line_bytes, 4)
+    word = config.weight_word_bytes
+    weight = Region.of_affine(nest.weight, config.tile_bytes, word)
+    accesses = [
+        Access(Memory.SCRATCHPAD, False, act),
+        Access(Memory.WEIGHTS, False, weight),
+    ]
+    if nest.touches_parameters:
+        pairs = config.parameter_entries // 2
+        checked("parameter address", nest.parameter, config.cols // 2, pairs, "pairs")
+        region = Region.of_affine(nest.parameter, 8 * config.cols, 16)
+        accesses.append(Access(Memory.PARAMETERS, False, region))
+    if nest.writes_results:
+        checked("result address", nest.result, row_bytes // 4, words, "words")
+        result = Region.of_affine(nest.result, row_bytes, 4)
+        accesses.append(Access(Memory.SCRATCHPAD, True, result))
+        clash = overlap(act, result)
+        if clash:
+            raise ProgramRefused(
+                f"instruction {index}: MATMUL writes results over its own activations, "
+                f"scratchpad bytes {clash[0]}..{clash[1] - 1}",
+                "give results another place",
+                rule="hazard",
+                index=index,
+            )
+        if setup and setup["table_enable"]:
+            accesses.append(Access(Memory.TABLES, False, Region(256 * setup["table"], 256)))
+    return Touched(tuple(accesses), nest)

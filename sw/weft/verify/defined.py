@@ -1,0 +1,106 @@
+"""Weights, parameters, tables and accumulators are written before they are read.
+
+Activations are not tracked: lines are longer than the data of a ragged matrix, and the bytes behind
+it meet zero weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import ProgramRefused
+from weft.nest import MatmulNest
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import LOOP_LEVELS, Instruction, Space, space_words
+
+from .accesses import Memory, Touched
+from .regions import Region
+
+__all__ = ["check_defined"]
+
+_TRACKED = {
+    Memory.WEIGHTS: Space.WEIGHTS,
+    Memory.PARAMETERS: Space.PARAMETERS,
+    Memory.TABLES: Space.TABLES,
+}
+
+
+def check_defined(
+    instructions: Sequence[Instruction],
+    touched: Sequence[Touched],
+    config: AcceleratorConfig,
+    order: Sequence[int],
+) -> None:
+    """Follow one legal order of execution; ordered hazards make all others equal.
+
+    Raises
+    ------
+    ProgramRefused
+        Rule ``undefined``, at the reading instruction.
+    """
+    written = {
+        memory: np.zeros(4 * space_words(space, config), bool) for memory, space in _TRACKED.items()
+    }
+    accumulators = np.zeros(config.accumulator_rows, bool)
+    for index in order:
+        for access in touched[index].accesses:
+            if access.memory not in written:
+                continue
+            if access.is_write:
+                _mark(written[access.memory], access.region)
+            else:
+                missing = _missing(written[access.memory], access.region)
+                if missing is not None:
+                    _refuse(index, instructions, f"{access.memory.value} byte {missing}")
+        nest = touched[index].nest
+        if nest is not None:
+            row = _accumulate(accumulators, instructions[index], nest)
+            if row is not None:
+                _refuse(index, instructions, f"accumulator row {row}")
+
+
+def _refuse(index: int, instructions: Sequence[Instruction], what: str) -> None:
+    raise ProgramRefused(
+        f"instruction {index} ({instructions[index].opcode.name}) reads {what}, which nothing has "
+        "written",
+        "load it, or start the sum with a first pass",
+        rule="undefined",
+        index=index,
+    )
+
+
+def _mark(written: NDArray[np.bool_], region: Region) -> None:
+    for start, end in zip(*(x.tolist() for x in region.intervals())):
+        written[start:end] = True
+
+
+def _missing(written: NDArray[np.bool_], region: Region) -> int | None:
+    for start, end in zip(*(x.tolist() for x in region.intervals())):
+        part = written[start:end]
+        if not part.all():
+            return int(start + np.argmin(part))
+    return None
+
+
+def _accumulate(
+    written: NDArray[np.bool_], instruction: Instruction, nest: MatmulNest
+) -> int | None:
+    """Mark what a MATMUL leaves in accumulators; the row that it reads undefined, or None."""
+    first, last = bool(instruction["first"]), bool(instruction["last"])
+    reduced = [i for i in range(LOOP_LEVELS) if instruction["reduction"] >> i & 1]
+    steps = [i for i in reduced if nest.counts[i] > 1]
+    if first and last and not steps:
+        return None
+    region = Region.of_affine(nest.acc, 1)
+    in_place = all(nest.acc.strides[i] == 0 for i in steps)
+    if not (first and in_place):
+        missing = _missing(written, region)
+        if missing is not None:
+            return missing
+    # Where no step along K stays in its row, a last pass is alone there and leaves nothing.
+    if not last or (steps and in_place):
+        _mark(written, region)
+    return None

@@ -1,0 +1,159 @@
+"""Which instruction certainly retires before which other one starts.
+
+Facts that hold on every run: a unit starts, and retires, its instructions in order; a SETUP starts
+when the compute unit is empty; the k-th wait on a semaphore follows the k-th post, because one unit
+posts it and one unit waits on it. Nothing is concluded from queue depths or times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from weft.backend.queues import UNITS, Deadlock, QueueMachine, SemaphoreOverflow
+from weft.errors import ProgramRefused
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import SEMAPHORE_MAX, SEMAPHORES, Instruction, Opcode
+
+__all__ = ["Order", "execution_order"]
+
+_UNIT_NUMBER = {unit: i for i, unit in enumerate(UNITS)}
+
+
+def _refuse(message: str, remedy: str, rule: str, index: int) -> None:
+    raise ProgramRefused(message, remedy, rule=rule, index=index)
+
+
+def _check_semaphores(instructions: Sequence[Instruction]) -> None:
+    """One posting unit and one waiting unit for each semaphore, none twice in an instruction."""
+    for kind in ("waits", "posts"):
+        owner: dict[int, int] = {}
+        for index, instruction in enumerate(instructions):
+            numbers = getattr(instruction, kind)
+            for number in numbers:
+                if numbers.count(number) > 1:
+                    _refuse(
+                        f"instruction {index} {kind[:-1]}s semaphore {number} twice",
+                        "name each semaphore once",
+                        "semaphore",
+                        index,
+                    )
+                other = owner.setdefault(number, index)
+                if instructions[other].unit is not instruction.unit:
+                    verb = "waited on" if kind == "waits" else "posted"
+                    _refuse(
+                        f"semaphore {number} is {verb} by two units: instruction {other} "
+                        f"({instructions[other].opcode.name}) and instruction {index} "
+                        f"({instruction.opcode.name})",
+                        "use one semaphore for each pair of units",
+                        "semaphore",
+                        index,
+                    )
+
+
+def execution_order(instructions: Sequence[Instruction], config: AcceleratorConfig) -> list[int]:
+    """A legal order of execution, END included.
+
+    Raises
+    ------
+    ProgramRefused
+        Rule ``semaphore`` or ``deadlock``.
+    """
+    _check_semaphores(instructions)
+    order: list[int] = []
+    try:
+        order.extend(QueueMachine(config).run(instructions))
+    except Deadlock as error:
+        _refuse(
+            f"the program stops: {error}",
+            "post before the wait, and not behind a full queue",
+            "deadlock",
+            error.blocked[0][0],
+        )
+    except SemaphoreOverflow as error:
+        _refuse(str(error), "let the other unit wait on it", "semaphore", error.index)
+    return order
+
+
+class Order:
+    """Happens-before between retirement and start.
+
+    Attributes
+    ----------
+    unit : int [n], 0 load, 1 compute, 2 store; -1 for END
+    local : int [n], position within the unit
+    before : int [n, 3]; instruction i of unit u certainly retires before instruction j starts
+        exactly when ``local[i] < before[j, u]``
+    by_unit : for each unit, `before` of its instructions; every column ascends
+
+    Raises
+    ------
+    ProgramRefused
+        Rule ``semaphore``: a semaphore could exceed its maximum.
+    """
+
+    def __init__(self, instructions: Sequence[Instruction], order: Sequence[int]) -> None:
+        n = len(instructions)
+        self.unit = np.array([_UNIT_NUMBER.get(i.unit, -1) for i in instructions], np.int64)
+        self.local = np.zeros(n, np.int64)
+        for u in range(len(UNITS)):
+            members = np.flatnonzero(self.unit == u)
+            self.local[members] = np.arange(len(members))
+        before: list[tuple[int, ...]] = [(0, 0, 0)] * n
+        retired: list[tuple[int, ...]] = [(0, 0, 0)] * n
+        last_start: list[tuple[int, ...]] = [(0, 0, 0)] * len(UNITS)
+        last_retire: list[tuple[int, ...]] = [(0, 0, 0)] * len(UNITS)
+        posters: list[list[int]] = [[] for _ in range(SEMAPHORES)]
+        waiters: list[list[int]] = [[] for _ in range(SEMAPHORES)]
+        for index in order:
+            instruction = instructions[index]
+            u = int(self.unit[index])
+            if u < 0:
+                continue
+            known = [last_start[u]]
+            if instruction.opcode is Opcode.SETUP:
+                known.append(last_retire[u])
+            for number in instruction.waits:
+                known.append(retired[posters[number][len(waiters[number])]])
+                waiters[number].append(index)
+            start = tuple(map(max, *known)) if len(known) > 1 else known[0]
+            done = list(map(max, start, last_retire[u]))
+            done[u] = int(self.local[index]) + 1
+            before[index], last_start[u] = start, start
+            retired[index] = last_retire[u] = tuple(done)
+            for number in instruction.posts:
+                posters[number].append(index)
+        self.before = np.array(before, np.int64).reshape(n, len(UNITS))
+        self.by_unit = [self.before[self.unit == u] for u in range(len(UNITS))]
+        for number in range(SEMAPHORES):
+            self._check_maximum(number, posters[number], waiters[number], retired)
+
+    def _check_maximum(
+        self, number: int, posters: list[int], waiters: list[int], retired: list[tuple[int, ...]]
+    ) -> None:
+        """A post may not exceed the maximum even where the waiting unit is as late as it can be."""
+        if len(posters) <= SEMAPHORE_MAX:
+            return
+        unit = int(self.unit[waiters[0]]) if waiters else 0
+        taken = self.local[waiters]
+        for k, index in enumerate(posters, 1):
+            started = int(np.searchsorted(taken, retired[index][unit])) if waiters else 0
+            if k - started > SEMAPHORE_MAX:
+                _refuse(
+                    f"instruction {index} may post semaphore {number} beyond {SEMAPHORE_MAX}",
+                    "let its unit wait for the unit that waits on it",
+                    "semaphore",
+                    index,
+                )
+
+    def is_before(self, first: int, second: int) -> bool:
+        """Whether instruction `first` certainly retires before `second` starts."""
+        return bool(self.local[first] < self.before[second, self.unit[first]])
+
+    def unordered(self, index: int, unit: int) -> tuple[int, int]:
+        """Positions in `unit`, as a range, of the instructions that `index` may overlap in time."""
+        low = int(self.before[index, unit])
+        column = self.by_unit[unit][:, self.unit[index]]
+        high = int(np.searchsorted(column, self.local[index], side="right"))
+        return low, high

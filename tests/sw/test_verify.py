@@ -1,0 +1,326 @@
+"""The verifier: what it accepts, and every rule that refuses."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weft.errors import ProgramRefused
+from weft.program import Program
+from weft.verify import verify
+from weft.verify.regions import Region, overlap
+from weft_hw.config import AcceleratorConfig, preset
+from weft_hw.isa import Instruction, Opcode, Space
+
+TINY = preset("tiny")
+END = Instruction(Opcode.END)
+
+
+def counts(*values: int) -> dict[str, int]:
+    return {f"count{i}": (values + (1,) * 6)[i] for i in range(6)}
+
+
+def load(space=Space.SCRATCHPAD, offset=0, size=64, address=0, waits=(), posts=(), **more):
+    fields = {"space": space, "dram_offset": offset, "rows": 1, "bytes": size}
+    fields.update(chip_address=address, **more)
+    return Instruction(Opcode.LOAD, waits, posts, fields)
+
+
+def store(offset=8192, size=64, address=512, waits=(), posts=(), **more):
+    fields = {"dram_offset": offset, "rows": 1, "bytes": size, "chip_address": address, **more}
+    return Instruction(Opcode.STORE, waits, posts, fields)
+
+
+def matmul(*sizes, waits=(), posts=(), **fields):
+    base = {**counts(*sizes), "tile_levels": 1, "first": 1, "last": 1, "act_jump0": 2}
+    base["result_address"] = 512
+    return Instruction(Opcode.MATMUL, waits, posts, {**base, **fields})
+
+
+def setup(**fields):
+    base = {"low": -128, "high": 127, "result_jump0": 2}
+    return Instruction(Opcode.SETUP, (), (), {**base, **fields})
+
+
+def program(*instructions, config: AcceleratorConfig = TINY, **changes) -> Program:
+    base = {"program_offset": 32768, "arena_bytes": 65536}
+    return Program(config, [*instructions, END], **{**base, **changes})
+
+
+def good(**changes):
+    """Loads, one MATMUL of 8 rows, a store; keyword arguments replace instructions."""
+    steps = {
+        "weights": load(Space.WEIGHTS, 1024),
+        "parameters": load(Space.PARAMETERS, 2048),
+        "tables": load(Space.TABLES, 4096, 512),
+        "acts": load(posts=(0,)),
+        "setup": setup(),
+        "matmul": matmul(8, waits=(0,), posts=(1,)),
+        "store": store(waits=(1,)),
+    }
+    steps.update(changes)
+    return program(*(s for s in steps.values() if s is not None))
+
+
+def refusal(given: Program) -> ProgramRefused:
+    with pytest.raises(ProgramRefused) as error:
+        verify(given)
+    assert error.value.exit_code == 4
+    return error.value
+
+
+def test_accepts_the_plain_program():
+    verify(good())
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "index", "words"),
+    [
+        ({"acts": load(size=8)}, "field", 3, "bytes must be a multiple of 16, not 8"),
+        ({"setup": END}, "end", 4, "END stands before the end"),
+        ({"acts": load(offset=65536 - 32)}, "range", 3,
+         "LOAD in the arena reaches bytes 65504..65567, it must stay within 0..65535"),
+        ({"acts": load(address=2040)}, "range", 3, "reaches bytes 8160..8223"),
+        ({"matmul": matmul(8, act_jump0=-2)}, "range", 5, "activation address reaches words -14"),
+        ({"matmul": matmul(8, acc_jump0=10)}, "range", 5, "accumulator address reaches rows 0..70"),
+        ({"matmul": matmul(8, weight_address=249)}, "range", 5, "weight address"),
+        ({"matmul": matmul(8, parameter_address=61)}, "range", 5, "parameter address"),
+        ({"matmul": matmul(8, result_address=2036)}, "range", 5, "result address"),
+        ({"matmul": matmul(65535, 65535, 65535, act_jump0=0)}, "size", 5, "divide it"),
+        ({"store": store(32768, waits=(1,))}, "program", 6, "STORE writes over the program"),
+        ({"weights": load(Space.WEIGHTS, 1024, posts=(1,))}, "semaphore", 5,
+         "semaphore 1 is posted by two units: instruction 0 (LOAD) and instruction 5 (MATMUL)"),
+        ({"store": store(waits=(1, 1))}, "semaphore", 6, "waits semaphore 1 twice"),
+        ({"store": store(waits=(0,))}, "semaphore", 6, "semaphore 0 is waited on by two units"),
+        ({"acts": load()}, "deadlock", 5, "instruction 5 waits on semaphore 0"),
+        ({"matmul": matmul(8, posts=(1,))}, "hazard", 5,
+         "instruction 3 (LOAD) writes and instruction 5 (MATMUL) reads scratchpad bytes 0..63, "
+         "and nothing orders them"),
+        ({"store": store()}, "hazard", 6, "(MATMUL) writes and instruction 6 (STORE) reads"),
+        ({"tables": load(address=8)}, "hazard", 3,
+         "instruction 2 (LOAD) writes and instruction 3 (LOAD) writes scratchpad bytes 32..63"),
+        ({"acts": load(address=0, size=16, rows=2, chip_pitch=2, posts=(0,))}, "hazard", 3,
+         "rows of 16 bytes, 8 bytes apart, overlap in scratchpad"),
+        ({"store": store(size=16, rows=2, dram_pitch=0, waits=(1,))}, "hazard", 6,
+         "rows of 16 bytes, 0 bytes apart, overlap in the arena"),
+        ({"matmul": matmul(8, waits=(0,), posts=(1,), result_address=14)}, "hazard", 5,
+         "MATMUL writes results over its own activations, scratchpad bytes 56..63"),
+        ({"weights": None}, "undefined", 4, "reads weights byte 0, which nothing has written"),
+        ({"parameters": None}, "undefined", 4, "reads parameters byte 0"),
+        ({"tables": None, "setup": setup(table_enable=1)}, "undefined", 4, "tables byte 0"),
+        ({"matmul": matmul(8, waits=(0,), posts=(1,), first=0, acc_jump0=1)}, "undefined", 5,
+         "accumulator row 0"),
+        ({"matmul": matmul(8, waits=(0,), posts=(1,), last=0)}, "accumulator", 5,
+         "an accumulator row, for example 0, is used again after 1 cycles; its sum is ready after"),
+    ],
+)  # fmt: skip
+def test_refusals(changes, rule, index, words):
+    error = refusal(good(**changes))
+    assert (error.rule, error.index) == (rule, index), str(error)
+    assert words in str(error)
+
+
+def test_store_over_a_constant():
+    steps = [load(posts=(0,)), store(offset=4096, address=0, waits=(0,))]
+    error = refusal(program(*steps, constants=[(4144, b"x")]))
+    assert error.rule == "program" and "the constant at 4144" in str(error)
+
+
+def preloads(**posts):
+    return [load(Space.WEIGHTS, 1024, 2048), load(Space.PARAMETERS, 4096, 1024), load(**posts)]
+
+
+def test_compute_rules_within_the_unit():
+    """Later results may go over earlier activations or results; the way back needs an order."""
+    first = matmul(8, waits=(0,))
+    verify(program(*preloads(posts=(0,)), setup(), first, matmul(8, act_address=128)))
+    verify(program(*preloads(posts=(0,)), setup(), first,
+                   matmul(8, act_address=128, result_address=0)))  # fmt: skip
+    reads = matmul(8, act_address=512, result_address=1024)
+    error = refusal(program(*preloads(posts=(0,)), setup(), first, reads))
+    assert error.rule == "hazard" and "instruction 4 (MATMUL) writes and" in str(error)
+    # A SETUP starts when the unit is empty; a semaphore to itself orders as well.
+    verify(program(*preloads(posts=(0,)), setup(), first, setup(), reads))
+    verify(program(*preloads(posts=(0,)), setup(), matmul(8, waits=(0,), posts=(5,)),
+                   matmul(8, waits=(5,), act_address=512, result_address=1024)))  # fmt: skip
+
+
+def test_arena_order_between_store_and_load():
+    there = store(offset=0, address=0, waits=(0,))
+    back = load(offset=0, address=256)
+    first = load(offset=1024, posts=(0,))
+    error = refusal(program(first, there, back))
+    assert "instruction 1 (STORE) writes and instruction 2 (LOAD) reads arena bytes 0..63" in str(
+        error
+    )
+    there = store(offset=0, address=0, waits=(0,), posts=(1,))
+    verify(program(first, there, load(offset=0, address=256, waits=(1,))))
+
+
+def test_interleaved_rows_do_not_conflict():
+    rows = {"rows": 4, "size": 16, "chip_pitch": 8}
+    verify(program(load(address=0, **rows), load(address=4, **rows)))
+    error = refusal(program(load(address=0, **rows), load(address=2, **rows)))
+    assert "scratchpad bytes 8..15" in str(error)
+
+
+def test_double_buffering_needs_the_way_back():
+    """Loads may overtake by two slots and not by more."""
+
+    def steps(wait_back: bool):
+        found = preloads()[:2]
+        found.append(load(Space.TABLES, 8192, 64, posts=(0,)))
+        found.append(setup())
+        for i in range(6):
+            waits = (2,) if wait_back and i >= 2 else ()
+            found.append(load(address=128 * (i % 2), waits=waits, posts=(1,)))
+            needs = (0, 1) if i == 0 else (1,)
+            found.append(matmul(8, waits=needs, posts=(2,) if i < 4 else (),
+                                act_address=128 * (i % 2)))  # fmt: skip
+        return found
+
+    verify(program(*steps(True)))
+    error = refusal(program(*steps(False)))
+    assert error.rule == "hazard" and "nothing orders them" in str(error)
+
+
+def test_deadlock_depends_on_the_queue_depth():
+    waiting = [load(offset=64 * i, address=16 * i, waits=(0,)) for i in range(3)]
+    poster = [store(offset=8192 + 64 * i, posts=(0,)) for i in range(3)]
+    error = refusal(program(*waiting, *poster))
+    assert error.rule == "deadlock" and "the dispatcher holds instruction 2" in str(error)
+    deeper = TINY.replace(load_queue=4)
+    verify(program(*waiting, *poster, config=deeper))
+
+
+def test_semaphore_maximum_counts_the_latest_waiter():
+    """The simulated order takes at once; another order would not."""
+    posts = [load(offset=64 * i, address=16 * (i % 64), posts=(0,)) for i in range(64)]
+    takes = [store(offset=8192 + 64 * i, address=1536, waits=(0,)) for i in range(64)]
+    steps = [step for pair in zip(posts, takes) for step in pair]
+    error = refusal(program(*steps))
+    assert error.rule == "semaphore" and "instruction 126 may post semaphore 0 beyond 63" in str(
+        error
+    )
+    verify(program(*steps[:126]))
+
+
+def chain(*more, **fields):
+    base = [*preloads(posts=(0,)), setup(), matmul(*more, waits=(0,), **fields)]
+    return base
+
+
+def test_accumulator_distance():
+    h = TINY.tile_words
+    # Tiles of one row: the period is h cycles, so the same row is ready again.
+    verify(program(*chain(1, 4, reduction=2)))
+    # Tiles of h + 1 rows that use the rows upside down meet after one cycle.
+    fields = {"act_jump1": -2 * h, "reduction": 2}
+    verify(program(*chain(h + 1, 2, acc_jump0=1, acc_jump1=-h, **fields)))
+    steps = chain(h + 1, 2, acc_jump0=1, acc_jump1=0, **fields)
+    error = refusal(program(*steps))
+    assert error.rule == "accumulator" and "is used again after 1 cycles" in str(error)
+    # Two instructions: the tail of the first against the head of the second.
+    first = {"acc_jump0": 1, "last": 0}
+    steps = chain(h, **first)
+    verify(program(*steps, matmul(h, first=0, acc_jump0=1)))
+    error = refusal(program(*steps, matmul(h, **first, acc_address=1)))
+    assert error.rule == "accumulator" and "instructions 4 and 5" in str(error)
+    verify(program(*steps, setup(), matmul(h, **first, acc_address=1)))
+
+
+def test_accumulators_survive_between_instructions():
+    steps = chain(8, acc_jump0=1, last=0)
+    verify(
+        program(*steps, matmul(8, first=0, last=0, acc_jump0=1), matmul(8, first=0, acc_jump0=1))
+    )
+    error = refusal(program(*steps, matmul(9, first=0, acc_jump0=1)))
+    assert error.rule == "undefined" and "accumulator row 8" in str(error)
+
+
+regions = st.builds(
+    Region.of,
+    st.integers(0, 40),
+    st.integers(1, 6),
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), max_size=3),
+)
+
+
+def members(region: Region) -> set[int]:
+    found = {region.start + i for i in range(region.size)}
+    for stride, count in region.levels:
+        found = {x + stride * i for x in found for i in range(count)}
+    return found
+
+
+@given(regions, regions)
+def test_overlap_is_exact(a, b):
+    shared = members(a) & members(b)
+    got = overlap(a, b)
+    assert (got is not None) == bool(shared)
+    if got:
+        assert set(range(*got)) <= shared
+    starts, ends = a.intervals()
+    assert {x for s, e in zip(starts, ends) for x in range(s, e)} == members(a)
+    assert (starts[1:] > ends[:-1]).all()
+    assert a.end == max(members(a)) + 1
+
+
+@given(st.integers(0, 20), st.integers(1, 4),
+       st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), max_size=3))  # fmt: skip
+def test_normal_form_keeps_members(start, size, levels):
+    want = {start + i for i in range(size)}
+    for stride, count in levels:
+        want = {x + stride * i for x in want for i in range(count)}
+    assert members(Region.of(start, size, levels)) == want
+
+
+def test_speed_of_a_long_program():
+    config = preset("pynq-z2")
+    n = 1000
+    steps = [load(Space.PARAMETERS, 4096, 16384), load(posts=(0,), size=4096)]
+    steps.append(setup(result_jump0=4))
+    for i in range(n):
+        slot = i % 4
+        waits = (2,) if i >= 4 else ()
+        steps.append(load(Space.WEIGHTS, 16384, 16384, 4096 * slot, waits=waits, posts=(1,)))
+        needs = ((0, 1) if i == 0 else (1,)) + ((4,) if i >= 2 else ())
+        more = (2,) if i < n - 4 else ()
+        at = 4096 + 32 * (i % 2)
+        steps.append(
+            matmul(1, 64, waits=needs, posts=(3, *more), weight_address=1024 * slot,
+                   weight_jump1=16, act_jump0=0, act_jump1=4, reduction=2, result_address=at)
+        )  # fmt: skip
+        posts = (4,) if i < n - 2 else ()
+        steps.append(store(1 << 20 | 64 * i, 16, at, waits=(3,), posts=posts))
+        if i % 4 == 3:
+            steps.append(setup(result_jump0=4))
+    given = program(*steps, config=config, program_offset=1 << 22, arena_bytes=1 << 23)
+    started = time.process_time()
+    verify(given)
+    spent = time.process_time() - started
+    print(f"{len(given.instructions)} instructions in {spent:.2f} s")
+    assert spent < 5
+
+
+def test_strides_of_a_nest():
+    from weft.nest import Affine, strides
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sizes = rng.integers(1, 4, 6).tolist()
+        jumps = rng.integers(-9, 9, 6).tolist()
+        at, want = 5, []
+        for index in np.ndindex(*sizes[::-1]):
+            index = index[::-1]
+            if want:
+                at += jumps[next(i for i in range(6) if index[i])]
+            want.append(at)
+        affine = Affine.of_jumps(5, sizes, jumps)
+        assert affine.values().tolist() == want
+        assert affine.bounds() == (min(want), max(want))
+        assert affine.strides == strides(sizes, jumps)

@@ -28,10 +28,11 @@ def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def even_parts(start: int, stop: int, limit: int) -> list[tuple[int, int]]:
-    """[start, stop) in the fewest parts of at most `limit`, sizes that differ by at most one."""
-    count = -(-(stop - start) // limit)
-    cuts = [start + (stop - start) * i // count for i in range(count + 1)]
+def even_parts(start: int, stop: int, limit: int, grain: int = 1) -> list[tuple[int, int]]:
+    """[start, stop) in the fewest parts of at most `limit`, nearly equal multiples of `grain`."""
+    units, most = -(-(stop - start) // grain), max(1, limit // grain)
+    count = -(-units // most)
+    cuts = [start + units * i // count * grain for i in range(count)] + [stop]
     return list(zip(cuts[:-1], cuts[1:]))
 
 
@@ -216,6 +217,8 @@ class _Builder:
         self.config, self.problem, self.tiling = config, problem, tiling
         self.k_tiles, self.n_tiles = problem.tiles(config)
         self.column_bytes = config.cols * problem.result_type.bytes
+        #: Tiles along K that one granule of DRAM spans: loads begin at multiples of this.
+        self.k_grain = max(1, GRANULE_BYTES // config.rows)
         align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
         widest = max(b - a for a, b in self.gathers())
         self.plan = Plan(
@@ -271,7 +274,7 @@ class _Builder:
                 yield Pass(n0, n1, 0, kt, n0)
             return
         room = self.config.accumulator_rows // min(t.block_rows, self.problem.m)
-        group = min(g1 - g0, room, t.chunk_tiles) if by_k else 1
+        group = min(g1 - g0, room, max(1, t.chunk_tiles // self.k_grain)) if by_k else 1
         for a0, a1 in even_parts(g0, g1, group):
             for k0, k1 in self.k_parts(max(1, t.chunk_tiles // (a1 - a0)), starting, final):
                 if starting and k0 == 0 and a0 == 0 and a1 > 1:
@@ -283,13 +286,16 @@ class _Builder:
 
     def k_parts(self, limit: int, starting: bool, final: bool) -> list[tuple[int, int]]:
         """K in chunks of at most `limit` tiles; small first ones, and a small last one."""
-        parts, at, stop, size = [], 0, self.k_tiles, self.tiling.first_k
+        grain, parts, at, stop = self.k_grain, [], 0, self.k_tiles
+        limit = max(grain, limit // grain * grain)
+        size = round_up(self.tiling.first_k, grain)
         last = min(4, limit, stop // 2) if final else 0
+        last += (stop - last) % grain if last else 0
         while starting and size < limit and at + size < stop - last:
             parts.append((at, at + size))
             at, size = at + size, 2 * size
         if at < stop - last:
-            parts += even_parts(at, stop - last, limit)
+            parts += even_parts(at, stop - last, limit, grain)
         return parts + ([(stop - last, stop)] if last else [])
 
     def balanced_passes(self) -> list[Pass]:
@@ -401,7 +407,7 @@ class _Builder:
         k0, k1 = p.k0, p.k1
         resident = self.tiling.activations_resident
         key = (block,) if resident else (block, p.acc_n, k0, k1)
-        pitch = (self.k_tiles if resident else k1 - k0) * r
+        pitch = round_up(self.k_tiles if resident else k1 - k0, self.k_grain) * r
         if key not in self.acts:
             place, after = self.act_ring.take(rows * pitch)
             self.acts[key] = (place, -1)
@@ -410,7 +416,7 @@ class _Builder:
         place.last = step
         if self.act_done < k1:
             start = self.act_done
-            stop = self.k_tiles if resident and block else k1
+            stop = round_up(self.k_tiles if resident and block else k1, self.k_grain)
             load = self.load(
                 Space.SCRATCHPAD,
                 layout.a + m0 * layout.a_pitch + start * r,

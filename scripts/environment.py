@@ -93,6 +93,15 @@ def torch_options(pin: str, choice: str) -> list[str]:
     return []
 
 
+def installed_torch() -> str | None:
+    """"cpu" or "cuda", the build in .venv; None where there is none."""
+    code = "import importlib.metadata as m; print(m.version('torch'))"
+    done = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        return None
+    return "cpu" if done.stdout.strip().endswith("+cpu") else "cuda"
+
+
 def install(what: str, torch: str) -> None:
     """Install the project, editable, with the extras of `what`."""
     version = subprocess.run(
@@ -105,9 +114,11 @@ def install(what: str, torch: str) -> None:
     if not constraints.exists():
         fail(f"there is no {constraints.relative_to(ROOT)}; remove .venv and take Python 3.10-3.12")
     pin = next(s for s in constraints.read_text().split() if s.startswith("torch=="))
-    print(f"torch into {VENV.name}", flush=True)
     limits = ("-c", str(constraints))
-    pip("install", pin, *torch_options(pin, torch), *limits)
+    if installed_torch() not in (None, torch):
+        pip("uninstall", "--yes", "torch", quiet=True)
+    if installed_torch() is None:
+        pip("install", pin, *torch_options(pin, torch), *limits)
     print(f"weft[{EXTRAS[what]}] into {VENV.name}", flush=True)
     pip("install", "-e", f".[{EXTRAS[what]}]", *limits)
 

@@ -115,7 +115,7 @@ def install(what: str, torch: str) -> None:
         fail(f"there is no {constraints.relative_to(ROOT)}; remove .venv and take Python 3.10-3.12")
     pin = next(s for s in constraints.read_text().split() if s.startswith("torch=="))
     limits = ("-c", str(constraints))
-    if installed_torch() not in (None, torch):
+    if torch == "cuda" and installed_torch() == "cpu":
         pip("uninstall", "--yes", "torch", quiet=True)
     if installed_torch() is None:
         pip("install", pin, *torch_options(pin, torch), *limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -15,6 +16,10 @@ from .top import Top
 __all__ = ["TOP_NAME", "emit"]
 
 TOP_NAME = "weft_top"
+#: Initial values of a memory that are all zero, one statement a row.
+_ZERO_MEMORY = re.compile(
+    r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE
+)
 
 
 def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
@@ -40,7 +45,9 @@ def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
     top = Top(config)
     text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
     path = folder / f"{TOP_NAME}.v"
-    path.write_text(text)
+    # Nothing reads a memory before it was written, and a statement for every row makes the text, and
+    # what tools do with it, several times as long.
+    path.write_text(_ZERO_MEMORY.sub("", text))
     side = {
         "schema": "weft.verilog/1",
         "config": config.as_dict(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -11,21 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jschon import JSON, JSONSchema, create_catalog
 
+from schema_check import load_checked
 from weft import __version__, schemas, tools
 from weft.cli import main
 
 #: Start-up that users notice, seconds.
 STARTUP_SECONDS = 0.5
-
-
-@pytest.fixture(scope="session")
-def validators():
-    """Schema name -> validator; the envelope first, because the others refer to it."""
-    catalog = create_catalog("2020-12")
-    names = sorted(schemas.names(), key=lambda name: "envelope" not in name)
-    return {name: JSONSchema(schemas.load(name), catalog=catalog) for name in names}
 
 
 @pytest.fixture
@@ -42,16 +33,13 @@ def weft(capsys, monkeypatch):
 
 
 @pytest.fixture
-def weft_json(weft, validators):
+def weft_json(weft):
     """Run a command with --json: its object, checked against its schema."""
 
     def run(*arguments: str, code: int = 0) -> dict:
         got, out, _ = weft(*arguments, "--json")
         assert got == code, out
-        data = json.loads(out)
-        result = validators[data["schema"]].evaluate(JSON(data))
-        assert result.valid, json.dumps(result.output("basic"), indent=1)
-        return data
+        return load_checked(out)
 
     return run
 

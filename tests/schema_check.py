@@ -1,0 +1,27 @@
+"""Check what ``--json`` printed against the schema that it names."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from jschon import JSON, JSONSchema, create_catalog
+
+from weft import schemas
+
+
+@functools.cache
+def validators() -> dict[str, JSONSchema]:
+    """Schema name -> validator; the envelope first, because the others refer to it."""
+    catalog = create_catalog("2020-12")
+    names = sorted(schemas.names(), key=lambda name: "envelope" not in name)
+    return {name: JSONSchema(schemas.load(name), catalog=catalog) for name in names}
+
+
+def load_checked(text: str) -> dict[str, Any]:
+    """The one object in `text`; an assertion fails where it breaks its schema."""
+    data: dict[str, Any] = json.loads(text)
+    result = validators()[data["schema"]].evaluate(JSON(data))
+    assert result.valid, json.dumps(result.output("basic"), indent=1)
+    return data

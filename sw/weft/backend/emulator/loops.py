@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import numpy as np
+
 from weft_hw.isa import LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
 
 from .state import State, Stop
@@ -113,12 +115,17 @@ def _row(state: State, at: Mapping[str, int], first: bool, last: bool) -> None:
     if not (first and last):
         ok = 0 <= at["acc"] < config.accumulator_rows
         _require(ok, "accumulator", at["acc"])
+    a = pad[act : act + r_count].view(np.int8).tolist()
+    tile = at["weight"] * config.weight_word_bytes
+    w = weights[tile : tile + config.tile_bytes].view(np.int8).tolist()
+    # Row r = segment * h + j of the tile is in word j, where each segment has C bytes.
+    offsets = [
+        j * config.weight_word_bytes + segment * c_count
+        for segment in range(config.weight_rows_per_cycle)
+        for j in range(h)
+    ]
     for c in range(c_count):
-        v = 0
-        for r in range(r_count):
-            segment, j = divmod(r, h)
-            byte = (at["weight"] + j) * config.weight_word_bytes + segment * c_count + c
-            v += _signed(int(pad[act + r]), 8) * _signed(int(weights[byte]), 8)
+        v = sum(x * w[offset + c] for x, offset in zip(a, offsets))
         entry = _entry(state, 2 * at["parameter"] + c) if first or last else 0
         v += _signed(entry, 32) if first else int(state.accumulators[at["acc"], c])
         v = _signed(v, 32)

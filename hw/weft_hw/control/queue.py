@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..interface import StartLayout
+from ..decode import INSTRUCTION_BITS
+from ..interface import INDEX_BITS
 from .semaphores import DemandLayout, demand
 
 __all__ = ["UnitQueue"]
@@ -22,6 +23,8 @@ class UnitQueue(wiring.Component):
     ----------
     depth : int, >= 2
         Instructions, the head included.
+    word_bits : int
+        Bits kept of an instruction; fewer than all of them, the header included, only in proofs.
 
     Members
     -------
@@ -34,23 +37,23 @@ class UnitQueue(wiring.Component):
     3 cycles from a push into an empty queue to `o`; one instruction per 3 cycles.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, *, word_bits: int = INSTRUCTION_BITS) -> None:
         self._depth = depth
+        self._layout = data.StructLayout({"word": word_bits, "index": INDEX_BITS})
         super().__init__(
             {
-                "i": In(stream.Signature(StartLayout)),
+                "i": In(stream.Signature(self._layout)),
                 "request": Out(1),
                 "demand": Out(DemandLayout),
                 "grant": In(1),
-                "o": Out(stream.Signature(StartLayout)),
+                "o": Out(stream.Signature(self._layout)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = StartLayout.size
-        m.submodules.fifo = fifo = SyncFIFO(width=width, depth=self._depth)
-        head = StartLayout(fifo.r_data)
+        m.submodules.fifo = fifo = SyncFIFO(width=self._layout.size, depth=self._depth)
+        head = self._layout(fifo.r_data)
         m.d.comb += [
             fifo.w_data.eq(self.i.payload),
             fifo.w_en.eq(self.i.valid),

@@ -63,6 +63,7 @@ class Semaphores(wiring.Component):
     retire : ``In(Retire()).array(3)``, the posts
     overflow, overflow_unit : ``Out(1)``, ``Out(2)``, one cycle after a post too many: position of
         the unit in QUEUED_UNITS
+    counts : ``Out(range(SEMAPHORE_MAX + 1)).array(16)``, the counters
 
     Latency
     -------
@@ -80,13 +81,14 @@ class Semaphores(wiring.Component):
                 "retire": In(Retire()).array(units),
                 "overflow": Out(1),
                 "overflow_unit": Out(2),
+                "counts": Out(range(SEMAPHORE_MAX + 1)).array(SEMAPHORES),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         units = range(len(QUEUED_UNITS))
-        counts = [Signal(range(SEMAPHORE_MAX + 1), name=f"count{s}") for s in range(SEMAPHORES)]
+        counts = self.counts
 
         taken_before: Value = Const(0, 1)
         for u in units:
@@ -104,15 +106,9 @@ class Semaphores(wiring.Component):
         raised = _tally([pair for unit_posts in posts for pair in unit_posts])
         over = Signal(SEMAPHORES)
         for s in range(SEMAPHORES):
-            taken = Mux(
-                self.grant[0],
-                self.demand[0][s],
-                Mux(
-                    self.grant[1],
-                    self.demand[1][s],
-                    Mux(self.grant[2], self.demand[2][s], 0),
-                ),
-            )
+            taken: Value = Const(0, 1)
+            for u in units:
+                taken = Mux(self.grant[u], self.demand[u][s], taken)
             total = Signal(range(SEMAPHORE_MAX + POSTS * len(units) + 1), name=f"total{s}")
             m.d.comb += [total.eq(counts[s] - taken + raised[s]), over[s].eq(total > SEMAPHORE_MAX)]
             m.d.sync += counts[s].eq(Mux(over[s], SEMAPHORE_MAX, total))

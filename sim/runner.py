@@ -1,0 +1,219 @@
+"""Build an Amaranth component for Verilator and run a cocotb bench on it.
+
+A test (``test_<block>.py``, pytest) names a component and a bench (``bench_<block>.py``, coroutines
+of cocotb); builds are kept in ``build/sim`` by the hash of their Verilog. The bench runs inside the
+simulator and takes its settings from :func:`parameters`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from weft import toolchain
+
+__all__ = ["CLOCK_NS", "BenchFailed", "Outcome", "build", "parameters", "run", "start"]
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILDS = ROOT / "build" / "sim"
+WAVES = ROOT / "build" / "waves"
+#: Period of the simulated clock.
+CLOCK_NS = 10
+_PARAMETERS = "WEFT_BENCH_PARAMETERS"
+
+
+class BenchFailed(AssertionError):
+    """A coroutine failed, or the simulator ended early; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of a bench."""
+
+    name: str
+    seed: int
+    #: Coroutines that passed.
+    tests: int
+    #: Simulated clock cycles of all of them.
+    cycles: int
+    seconds: float
+    log: Path
+    waves: Path | None
+
+    @property
+    def cycles_per_second(self) -> float:
+        """Speed of the simulation, Python coroutines included."""
+        return self.cycles / self.seconds if self.seconds else 0.0
+
+
+# -- outside the simulator -------------------------------------------------------------------------
+
+
+def build(component: Any, name: str, *, waves: bool = False) -> Path:
+    """Folder of the simulator of an Amaranth `component`, whose Verilog module is `name`."""
+    from amaranth.back import verilog
+
+    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    key = f"{text}{toolchain.verilator_version()}{waves}".encode()
+    folder = BUILDS / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
+    BUILDS.mkdir(parents=True, exist_ok=True)
+    with _lock(folder.with_suffix(".lock")):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            (folder / f"{name}.v").write_text(text)
+            _compile(folder, name, waves)
+            (folder / "complete").touch()
+    return folder
+
+
+def run(
+    component: Any,
+    bench: str,
+    *,
+    name: str,
+    test: str,
+    seed: int,
+    waves: bool = False,
+    only: str | None = None,
+    **settings: Any,
+) -> Outcome:
+    """Build `component` and run the coroutines of the module `bench` on it.
+
+    Parameters
+    ----------
+    name : str
+        Verilog module; letters, digits and underscores.
+    test : str
+        Name of this run, for its folder, log and trace.
+    seed : int
+        Seed of ``random`` inside the bench.
+    only : str, optional
+        Name of the one coroutine to run.
+    settings : values that JSON can hold
+        What :func:`parameters` gives inside the bench.
+
+    Raises
+    ------
+    BenchFailed
+        A coroutine failed, none ran, or the simulator ended early.
+    """
+    from cocotb_tools.runner import get_runner
+
+    folder = build(component, name, waves=waves)
+    place = folder / "runs" / re.sub(r"\W+", "_", test).strip("_")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    log, results = place / "bench.log", place / "results.xml"
+    begin = time.perf_counter()
+    ended = ""
+    with mock.patch.dict(os.environ, toolchain.environment()):
+        try:
+            get_runner("verilator").test(
+                test_module=bench,
+                hdl_toplevel=name,
+                hdl_toplevel_lang="verilog",
+                build_dir=folder,
+                test_dir=place,
+                seed=seed,
+                waves=waves,
+                testcase=only,
+                results_xml=str(results),
+                log_file=log,
+                extra_env={_PARAMETERS: json.dumps(settings), "COCOTB_ANSI_OUTPUT": "0"},
+            )
+        except SystemExit as error:
+            ended = f"the simulator ended with status {error.code}"
+    seconds = time.perf_counter() - begin
+    passed, failed = _results(results)
+    if ended or failed or not passed:
+        reason = f"failed: {', '.join(failed)}" if failed else ended or "no coroutine ran"
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-60:]) if log.exists() else ""
+        raise BenchFailed(f"{bench} on {name}, seed {seed}: {reason}\n{tail}\n(all of it in {log})")
+    trace = None
+    if waves and (place / "dump.vcd").exists():
+        WAVES.mkdir(parents=True, exist_ok=True)
+        trace = WAVES / f"{place.name}.vcd"
+        shutil.move(place / "dump.vcd", trace)
+    return Outcome(test, seed, len(passed), _cycles(log), seconds, log, trace)
+
+
+def _compile(folder: Path, name: str, waves: bool) -> None:
+    from cocotb_tools.runner import get_runner
+
+    log = folder / "build.log"
+    with mock.patch.dict(os.environ, toolchain.environment()):
+        try:
+            get_runner("verilator").build(
+                sources=[folder / f"{name}.v"],
+                hdl_toplevel=name,
+                build_dir=folder,
+                build_args=["-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-initial", "unique"],
+                timescale=("1ns", "1ps"),
+                waves=waves,
+                log_file=log,
+            )
+        except (SystemExit, RuntimeError) as error:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+            raise BenchFailed(f"{name} does not build: {error}\n{tail}") from error
+
+
+def _results(path: Path) -> tuple[list[str], list[str]]:
+    """(passed, failed) coroutine names of a result file; a missing file holds none."""
+    if not path.exists():
+        return [], []
+    passed, failed = [], []
+    for case in ElementTree.parse(path).iter("testcase"):
+        bad = case.find("failure") is not None or case.find("error") is not None
+        if case.find("skipped") is None:
+            (failed if bad else passed).append(case.get("name", "?"))
+    return passed, failed
+
+
+def _cycles(log: Path) -> int:
+    """Simulated cycles, from the last line of cocotb's own summary: its TESTS row has them."""
+    rows = re.findall(r"\*\* TESTS=\d+ .*?([\d.]+)\s+[\d.]+\s+[\d.]+\s+\*\*", log.read_text())
+    return round(float(rows[-1]) / CLOCK_NS) if rows else 0
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+# -- inside the simulator --------------------------------------------------------------------------
+
+
+def parameters() -> Mapping[str, Any]:
+    """The settings that the test gave to :func:`run`."""
+    return json.loads(os.environ.get(_PARAMETERS, "{}"))
+
+
+async def start(
+    dut: Any, *, clock: str = "clk", reset: str = "rst", active_low: bool = False
+) -> None:
+    """Start the clock and reset the design; returns after a rising edge, out of reset."""
+    import cocotb
+    from cocotb.clock import Clock
+    from cocotb.triggers import ClockCycles
+
+    signal, level = getattr(dut, reset), 0 if active_low else 1
+    signal.value = level
+    cocotb.start_soon(Clock(getattr(dut, clock), CLOCK_NS, unit="ns").start())
+    await ClockCycles(getattr(dut, clock), 4)
+    signal.value = 1 - level
+    await ClockCycles(getattr(dut, clock), 1)

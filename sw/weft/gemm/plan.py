@@ -21,6 +21,7 @@ __all__ = ["Layout", "Load", "Pass", "Plan", "Step", "Store", "Tiling", "build_p
 REGION_ALIGN = 4096
 #: Tiles along N whose parameters one load brings, at most.
 PARAMETER_TILES = 16
+LAG = 10.0
 
 
 def round_up(value: int, step: int) -> int:
@@ -309,7 +310,7 @@ class _Builder:
         instructions = 2 * 64 / self.config.dma_bytes / tile
         parameters = self.config.cols * 8 / self.config.dma_bytes / tile
         found: list[Pass] = []
-        lag, stops = 10.0, sorted(g1 for _, g1 in self.gathers())
+        lag, stops = LAG, sorted(g1 for _, g1 in self.gathers())
         n, k = self.n_tiles, kt
         while n > 0:
             size = int(min(lag, limit))

@@ -9,17 +9,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
-from weft_hw.isa import INSTRUCTION_BYTES, Instruction, Opcode, ResultType, Unit
+from weft_hw.isa import INSTRUCTION_BYTES, SEMAPHORES, Instruction, Opcode, ResultType, Unit
 
 from ..errors import UsageError
 from ..memory_model import MemoryModel
 
-__all__ = ["TIMING", "Prediction", "Timing", "predict", "simulate_units"]
+__all__ = ["TIMING", "Prediction", "Timing", "predict", "simulate_units", "transfer_cycles"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Timing:
     decode: int = 6
     #: Push into an empty queue to the offer to the unit; also between two offers.
     issue: int = 3
-    #: Instructions that fetch holds or has asked for.
-    fetch_ahead_bursts: int = 4
+    #: Bursts of instructions that fetch holds or has asked for.
+    fetch_bursts: int = 4
     #: Start of a load to its first read address on the bus.
     load_front: int = 6
     #: Last read beat to the retirement: striping queues, memory write, post.
@@ -44,6 +44,8 @@ class Timing:
     store_back: int = 4
     #: Cycles of a port per burst besides its beats.
     burst_gap: int = 0
+    #: Latency of a burst within the DMA, besides that of the DRAM.
+    round_trip: int = 8
     #: Cycles between the rows of a transfer in its address generator.
     row_cycles: int = 2
     #: A started MATMUL to its first row, with its weights in the array.
@@ -116,15 +118,45 @@ def _port_cycles(
     return max(cost)
 
 
+def transfer_cycles(
+    instruction: Instruction,
+    config: AcceleratorConfig,
+    memory: MemoryModel,
+    timing: Timing,
+) -> float:
+    """Cycles that the data of a LOAD or STORE take, alone on the DRAM, latency not counted."""
+    latency, outstanding = (
+        (memory.write_latency, config.write_outstanding)
+        if instruction.opcode is Opcode.STORE
+        else (memory.read_latency, config.read_outstanding)
+    )
+    around = config.stripe_bytes * config.axi_ports
+    rows, size, pitch = instruction["rows"], instruction["bytes"], instruction["dram_pitch"]
+    port = (config.axi_ports, config.beat_bytes, config.stripe_bytes)
+    work = _port_cycles(
+        instruction["dram_offset"] % around,
+        pitch % around if rows > 1 else 0,
+        rows,
+        size,
+        (*port, latency + timing.round_trip, outstanding, timing.burst_gap),
+    )
+    return max(work, rows * timing.row_cycles) if rows > 1 else work
+
+
 class _Flow:
-    """A transfer: cycles that it needs alone, and the bytes per cycle that it then moves."""
+    """A transfer under way: cycles it still needs alone, and bytes per cycle that it then moves."""
 
-    __slots__ = ("index", "left", "ready", "rate", "work")
+    __slots__ = ("instruction", "left", "rate", "ready")
 
-    def __init__(self, index: int, work: float, size: int) -> None:
-        self.index, self.work, self.left = index, work, work
+    def __init__(self, instruction: Instruction, work: float, size: int, ready: float) -> None:
+        self.instruction, self.left, self.ready = instruction, work, ready
         self.rate = size / work
-        self.ready = False
+
+
+#: Indices of the units in a machine.
+_LOAD, _COMPUTE, _STORE = range(3)
+#: Kinds of events: something may start, a semaphore is posted.
+_WAKE, _POST = range(2)
 
 
 class _Machine:
@@ -133,218 +165,177 @@ class _Machine:
     def __init__(self, config: AcceleratorConfig, memory: MemoryModel, timing: Timing) -> None:
         self.config, self.memory, self.timing = config, memory, timing
         self.now = 0.0
-        self.events: list[tuple[float, int, str, int]] = []
-        self.serial = 0
-        self.queues: tuple[deque[tuple[int, Instruction]], ...] = (deque(), deque(), deque())
-        self.free = [0.0, 0.0, 0.0]
-        self.semaphores = [0] * 16
+        self.last_retirement = 0.0
+        self.events: list[tuple[float, int, int]] = []
+        self.queues: tuple[deque[Instruction], ...] = (deque(), deque(), deque())
         self.starts: tuple[list[float], ...] = ([], [], [])
+        #: When the unit, or its queue, can offer the next instruction.
+        self.free = [0.0, 0.0, 0.0]
+        self.semaphores = [0] * SEMAPHORES
+        #: Loads and stores under way; the head moves data.
         self.flows: tuple[deque[_Flow], deque[_Flow]] = (deque(), deque())
-        self.busy = 0
+        self.shares = (0.0, 0.0)
         self.result_bytes = 1
-        self.array_end = 0.0
-        self.retired_end = 0.0
-        self.in_compute = 0
-        self.compute_free = 0.0
+        self.array_end = self.compute_end = 0.0
         self.array_cycles = 0
         self.work = [0.0, 0.0]
-        self.fetch_debt = 0.0
+        stripes = BURST_BEATS * float(config.read_outstanding)
+        self.window = (stripes, float(timing.store_front))
 
-    # -- events -----------------------------------------------------------------------------------
+    def wake(self, time: float) -> None:
+        """Look again at `time`."""
+        heapq.heappush(self.events, (time, _WAKE, 0))
 
-    def at(self, time: float, kind: str, value: int = 0) -> None:
-        self.serial += 1
-        heapq.heappush(self.events, (time, self.serial, kind, value))
-
-    def post(self, time: float, instruction: Instruction) -> None:
-        """Retire `instruction` at `time`."""
-        self.busy += 1
-        self.at(time, "retire")
+    def retire(self, time: float, instruction: Instruction) -> None:
+        """Raise the posts of `instruction` at `time`."""
+        self.last_retirement = max(self.last_retirement, time)
         for number in instruction.posts:
-            self.at(time, "post", number)
+            heapq.heappush(self.events, (time, _POST, number))
 
     # -- flows ------------------------------------------------------------------------------------
 
-    def rates(self) -> tuple[float, float]:
-        """Progress per cycle of the head of each direction."""
-        heads = [f[0] if f and f[0].ready else None for f in self.flows]
+    def share(self) -> None:
+        """Divide the DRAM between the heads of both directions."""
+        heads = [f[0] if f and f[0].ready <= self.now else None for f in self.flows]
         demand = sum(h.rate for h in heads if h)
-        share = min(1.0, self.memory.deliverable_bytes_per_cycle / demand) if demand else 1.0
-        return tuple(share if h else 0.0 for h in heads)  # type: ignore[return-value]
+        limit = self.memory.deliverable_bytes_per_cycle
+        share = min(1.0, limit / demand) if demand else 1.0
+        self.shares = (share if heads[0] else 0.0, share if heads[1] else 0.0)
 
     def advance(self, time: float) -> None:
+        """Move data until `time`, at which a flow may end."""
         span = time - self.now
-        if span > 0:
-            for flow, rate in zip(self.flows, self.rates()):
-                if rate:
-                    flow[0].left -= span * rate
         self.now = time
+        for direction, flow in enumerate(self.flows):
+            if self.shares[direction]:
+                head = flow[0]
+                head.left -= span * self.shares[direction]
+                if head.left <= 1e-6:
+                    flow.popleft()
+                    self.finish(direction, head.instruction)
+
+    def finish(self, direction: int, instruction: Instruction) -> None:
+        """The last beat of a transfer has moved."""
+        t = self.timing
+        if direction == 0:
+            self.retire(self.now + t.load_back, instruction)
+        else:
+            self.retire(self.now + self.memory.write_latency + t.store_back, instruction)
 
     def next_flow_event(self) -> float:
-        times = []
-        for flow, rate in zip(self.flows, self.rates()):
-            if rate:
-                head = flow[0]
-                times.append(self.now + max(head.left, 0.0) / rate)
-        return min(times, default=math.inf)
-
-    def finish_flows(self) -> None:
-        t = self.timing
-        for direction, flow in enumerate(self.flows):
-            if flow and flow[0].ready and flow[0].left <= 1e-6:
-                head = flow.popleft()
-                instruction = self.transfers[direction].popleft()
-                if direction == 0:
-                    self.post(self.now + t.load_back, instruction)
-                else:
-                    self.post(self.now + self.memory.write_latency + t.store_back, instruction)
-                self.busy -= 1
-                del head
-
-    transfers: tuple[deque[Instruction], deque[Instruction]]
-
-    # -- units ------------------------------------------------------------------------------------
+        """When the first head ends, at the present shares."""
+        time = math.inf
+        for direction, share in enumerate(self.shares):
+            if share:
+                time = min(time, self.now + max(self.flows[direction][0].left, 0.0) / share)
+        return time
 
     def start_transfer(self, instruction: Instruction, direction: int) -> None:
-        config, memory, t = self.config, self.memory, self.timing
-        latency, outstanding = (
-            (memory.write_latency, config.write_outstanding)
-            if direction
-            else (memory.read_latency, config.read_outstanding)
-        )
-        shape = (
-            config.axi_ports,
-            config.beat_bytes,
-            config.stripe_bytes,
-            latency + 8,
-            outstanding,
-            t.burst_gap,
-        )
-        around = config.stripe_bytes * config.axi_ports
-        rows, size = instruction["rows"], instruction["bytes"]
-        pitch = instruction["dram_pitch"]
-        work = _port_cycles(
-            instruction["dram_offset"] % around,
-            pitch % around if rows > 1 else 0,
-            rows,
-            size,
-            shape,
-        )
-        if rows > 1 and pitch != size:
-            work = max(work, rows * t.row_cycles)
+        t, flow = self.timing, self.flows[direction]
+        work = max(1.0, transfer_cycles(instruction, self.config, self.memory, t))
         self.work[direction] += work
-        flow = _Flow(0, max(work, 1.0), rows * size)
-        front = t.store_front if direction else t.load_front + latency
-        self.flows[direction].append(flow)
-        self.transfers[direction].append(instruction)
-        self.busy += 1
-        self.at(self.now + front, "flow", direction)
+        front = t.store_front if direction else t.load_front + self.memory.read_latency
+        size = instruction["rows"] * instruction["bytes"]
+        flow.append(_Flow(instruction, work, size, self.now + front))
+        self.wake(self.now + front)
+
+    def transfer_may_start(self, direction: int) -> bool:
+        """Bursts of the next transfer are issued while the last of the previous are in flight."""
+        flow, window = self.flows[direction], self.window[direction]
+        if not flow:
+            return True
+        left = sum(f.left for f in flow)
+        if left <= window + 1e-6:
+            return True
+        if self.shares[direction]:
+            self.wake(self.now + (left - window) / self.shares[direction])
+        return False
+
+    # -- compute ----------------------------------------------------------------------------------
 
     def start_compute(self, instruction: Instruction) -> None:
         config, t = self.config, self.timing
         if instruction.opcode is Opcode.SETUP:
             self.result_bytes = ResultType(instruction["result_type"]).bytes
-            self.compute_free = self.now + t.issue
-            self.post(self.now + 1, instruction)
+            self.retire(self.now + 1, instruction)
             return
-        counts = instruction.vector("count")
-        levels = instruction["tile_levels"]
-        rows = math.prod(counts[:levels])
-        tiles = math.prod(counts[levels:])
-        reduced = math.prod(
-            c for i, c in enumerate(counts) if instruction["reduction"] >> i & 1
-        )
-        last_tiles = tiles // reduced if instruction["last"] else 0
+        counts, levels = instruction.vector("count"), instruction["tile_levels"]
+        rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
+        mask = instruction["reduction"]
+        reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
+        last = tiles // reduced if instruction["last"] else 0
         period = max(rows, config.tile_words)
         paced = max(period, rows * config.row_cycles(self.result_bytes), config.cols // 2)
-        cycles = (tiles - last_tiles) * period + last_tiles * paced
+        cycles = (tiles - last) * period + last * paced
         ready = self.now + t.compute_front
         begin = max(self.array_end, ready)
         if ready + config.tile_words > self.array_end:
             begin = max(begin, ready + config.tile_words + t.weights_front)
-        self.compute_free = max(self.now + t.issue, self.array_end)
+        # The next one may start when this one has left the place where one is held ready.
+        self.free[_COMPUTE] = max(self.free[_COMPUTE], self.array_end)
+        self.wake(self.free[_COMPUTE])
         self.array_end = begin + cycles
         self.array_cycles += cycles
-        retire = self.array_end + config.rows + config.cols // 2 + t.compute_back
-        self.retired_end = retire
-        self.post(retire, instruction)
-        self.at(self.compute_free, "wake")
+        self.compute_end = self.array_end + config.rows + config.cols // 2 + t.compute_back
+        self.retire(self.compute_end, instruction)
 
     def can_start(self, unit: int) -> bool:
-        _, instruction = self.queues[unit][0]
-        if any(self.semaphores[number] == 0 for number in instruction.waits):
-            return False
+        instruction = self.queues[unit][0]
         if self.now < self.free[unit]:
             return False
-        if unit == 1:
-            limit = self.compute_free
-            if instruction.opcode is Opcode.SETUP:
-                limit = max(limit, self.retired_end)
-            if self.now < limit:
-                self.at(limit, "wake")
+        for number in instruction.waits:
+            if not self.semaphores[number]:
                 return False
-            return True
-        # The next transfer's bursts start while the last ones of the previous are in flight.
-        flow = self.flows[0 if unit == 0 else 1]
-        if not flow:
-            return True
-        window = self.window[0 if unit == 0 else 1]
-        left = sum(f.left for f in flow)
-        if left <= window + 1e-6:
-            return True
-        _, rate = 0, self.rates()[0 if unit == 0 else 1]
-        if rate:
-            self.at(self.now + (left - window) / rate, "wake")
-        return False
+        if unit != _COMPUTE:
+            return self.transfer_may_start(0 if unit == _LOAD else 1)
+        if instruction.opcode is Opcode.SETUP and self.now < self.compute_end:
+            self.wake(self.compute_end)
+            return False
+        return True
 
-    window: tuple[float, float]
+    def start(self, unit: int) -> None:
+        """Take the head of a queue."""
+        instruction = self.queues[unit].popleft()
+        for number in instruction.waits:
+            self.semaphores[number] -= 1
+        self.starts[unit].append(self.now)
+        self.free[unit] = self.now + self.timing.issue
+        self.wake(self.free[unit])
+        if unit == _COMPUTE:
+            self.start_compute(instruction)
+        else:
+            self.start_transfer(instruction, 0 if unit == _LOAD else 1)
 
-    def run(self, on_start: object) -> float:
-        """Work until nothing is left; `on_start(unit)` is called as a queue gives up its head."""
-        t = self.timing
-        self.transfers = (deque(), deque())
-        self.window = (
-            float(min(self.config.read_outstanding * BURST_BEATS, self.memory.read_latency)),
-            float(t.store_front),
-        )
-        last = 0.0
+    def run(self, refill: Callable[[], None]) -> None:
+        """Work until nothing is left; `refill` puts instructions into queues that have room.
+
+        Raises
+        ------
+        UsageError
+            Instructions are left that wait for ever.
+        """
         while True:
-            progress = True
-            while progress:
-                progress = False
-                self.finish_flows()
+            started = True
+            while started:
+                started = False
+                refill()
                 for unit in range(3):
                     if self.queues[unit] and self.can_start(unit):
-                        index, instruction = self.queues[unit].popleft()
-                        for number in instruction.waits:
-                            self.semaphores[number] -= 1
-                        self.free[unit] = self.now + t.issue
-                        self.at(self.free[unit], "wake")
-                        self.starts[unit].append(self.now)
-                        if unit == 1:
-                            self.start_compute(instruction)
-                        else:
-                            self.start_transfer(instruction, 0 if unit == 0 else 1)
-                        on_start(unit)  # type: ignore[operator]
-                        progress = True
-            time = min(self.events[0][0] if self.events else math.inf, self.next_flow_event())
+                        self.start(unit)
+                        started = True
+            self.share()
+            time = self.next_flow_event()
+            if self.events:
+                time = min(time, self.events[0][0])
             if time == math.inf:
                 break
             self.advance(time)
             while self.events and self.events[0][0] <= self.now:
-                _, _, kind, value = heapq.heappop(self.events)
-                if kind == "post":
-                    self.semaphores[value] += 1
-                elif kind == "retire":
-                    self.busy -= 1
-                    last = self.now
-                elif kind == "flow":
-                    next(f for f in self.flows[value] if not f.ready).ready = True
-                elif kind == "fetched":
-                    on_start(-1)  # type: ignore[operator]
+                _, kind, number = heapq.heappop(self.events)
+                if kind == _POST:
+                    self.semaphores[number] += 1
         if any(self.queues):
-            raise UsageError("the program waits for a semaphore that nothing posts")
-        return last
+            raise UsageError("the program deadlocks: an instruction waits for ever")
 
 
 def simulate_units(
@@ -356,12 +347,63 @@ def simulate_units(
     """Start times when every unit has all its instructions at once: load, compute, store."""
     machine = _Machine(config, memory, timing)
     for queue, instructions in zip(machine.queues, units):
-        queue.extend(enumerate(instructions))
-    machine.run(lambda unit: None)
+        queue.extend(instructions)
+    machine.run(lambda: None)
     return machine.starts
 
 
-_UNIT_INDEX = {Unit.LOAD: 0, Unit.COMPUTE: 1, Unit.STORE: 2}
+_UNIT_INDEX = {Unit.LOAD: _LOAD, Unit.COMPUTE: _COMPUTE, Unit.STORE: _STORE}
+
+
+class _Fetch:
+    """Brings a program in bursts and puts it into the queues, in order."""
+
+    def __init__(self, machine: _Machine, program: Sequence[Instruction]) -> None:
+        self.machine = machine
+        self.body = [i for i in program if i.opcode is not Opcode.END]
+        self.units = [_UNIT_INDEX[i.unit] for i in self.body]
+        config = machine.config
+        self.total, self.next = len(program), 0
+        self.depths = (config.load_queue, config.compute_queue, config.store_queue)
+        self.beats = INSTRUCTION_BYTES // config.beat_bytes
+        self.per_burst = BURST_BEATS // self.beats
+        self.ahead = machine.timing.fetch_bursts * self.per_burst
+        self.arrival: list[float] = []
+
+    def ask(self) -> None:
+        """Ask for bursts that there is room for; their beats delay the loads."""
+        machine, t, arrival = self.machine, self.machine.timing, self.arrival
+        while len(arrival) < self.total and len(arrival) + self.per_burst <= self.next + self.ahead:
+            count = min(self.per_burst, self.total - len(arrival))
+            base = machine.now + machine.memory.read_latency + t.decode
+            base += 0 if arrival else t.doorbell
+            for i in range(count):
+                previous = arrival[-1] if arrival else 0.0
+                arrival.append(max(base + (i + 1) * self.beats, previous + self.beats))
+                machine.wake(arrival[-1])
+            if machine.flows[0]:
+                taken = count * INSTRUCTION_BYTES / machine.config.dma_bytes
+                machine.flows[0][0].left += taken
+
+    def refill(self) -> None:
+        machine, body = self.machine, self.body
+        before = self.next
+        while self.next < len(body):
+            if self.next >= len(self.arrival) or self.arrival[self.next] > machine.now:
+                break
+            unit = self.units[self.next]
+            queue = machine.queues[unit]
+            if len(queue) >= self.depths[unit]:
+                break
+            if not queue:
+                ready = machine.now + machine.timing.issue
+                if ready > machine.free[unit]:
+                    machine.free[unit] = ready
+                    machine.wake(ready)
+            queue.append(body[self.next])
+            self.next += 1
+        if self.next != before or not self.arrival:
+            self.ask()
 
 
 def predict(
@@ -378,51 +420,11 @@ def predict(
         The program deadlocks.
     """
     machine = _Machine(config, memory, timing)
-    depths = (config.load_queue, config.compute_queue, config.store_queue)
-    beats = INSTRUCTION_BYTES // config.beat_bytes
-    per_burst = BURST_BEATS // beats
-    ahead = timing.fetch_ahead_bursts * per_burst
-    arrival: list[float] = []
-    state = {"next": 0, "asked": 0}
-    body = [i for i in program if i.opcode is not Opcode.END]
-
-    def ask() -> None:
-        while state["asked"] < len(program) and state["asked"] + per_burst <= (
-            state["next"] + ahead
-        ):
-            first = state["asked"]
-            count = min(per_burst, len(program) - first)
-            base = machine.now + memory.read_latency + timing.decode
-            base += timing.doorbell if first == 0 else 0
-            for i in range(count):
-                previous = arrival[-1] if arrival else 0.0
-                arrival.append(max(base + (i + 1) * beats, previous + beats))
-                machine.at(arrival[-1], "fetched")
-            if machine.flows[0]:
-                machine.flows[0][0].left += count * INSTRUCTION_BYTES / config.dma_bytes
-            state["asked"] += count
-
-    def dispatch(unit: int) -> None:
-        while state["next"] < len(body) and state["next"] < len(arrival):
-            index = state["next"]
-            if arrival[index] > machine.now:
-                break
-            target = _UNIT_INDEX[body[index].unit]
-            queue = machine.queues[target]
-            if len(queue) >= depths[target]:
-                break
-            if not queue:
-                machine.free[target] = max(machine.free[target], machine.now + timing.issue)
-                machine.at(machine.free[target], "wake")
-            queue.append((index, body[index]))
-            state["next"] += 1
-        ask()
-
-    ask()
-    end = machine.run(dispatch)
-    if state["next"] < len(body):
-        raise UsageError("the program deadlocks: its queues are full and nothing can start")
-    end = max(end, arrival[len(program) - 1])
+    fetch = _Fetch(machine, program)
+    machine.run(fetch.refill)
+    if fetch.next < len(fetch.body):
+        raise UsageError("the program deadlocks: an instruction waits for ever")
+    end = max(machine.last_retirement, fetch.arrival[-1])
     return Prediction(
         cycles=round(end + timing.done),
         array_cycles=machine.array_cycles,

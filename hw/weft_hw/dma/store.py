@@ -22,8 +22,8 @@ __all__ = ["Store"]
 class Store(wiring.Component):
     """Moves transfers from the scratchpad to the arena, striped over all ports.
 
-    Addresses may be issued ahead of data; data always follow, because reads wait for nothing else.
-    Reset it as a whole to abandon everything.
+    Words are read ahead of the bursts that they belong to, and wait for nothing but room; so every
+    burst that is issued is fed. Reset the unit as a whole to abandon everything.
 
     Parameters
     ----------
@@ -82,17 +82,21 @@ class Store(wiring.Component):
         walkers = []
         for p in range(ports):
             walker, lane = Walker(config, p), StoreLane(config)
-            jobs = Queue(job_layout(config), depth=max(4, config.write_outstanding))
-            order = Queue(pending, depth=2 * config.write_outstanding)
+            # Data are read ahead of the addresses, by as many bursts as wait in `ahead`.
+            ahead = Queue(burst_layout(config), depth=4)
+            jobs = Queue(job_layout(config), depth=4)
+            order = Queue(pending, depth=2 * config.write_outstanding + 4)
             m.submodules[f"walker{p}"], m.submodules[f"lane{p}"] = walker, lane
             m.submodules[f"jobs{p}"], m.submodules[f"order{p}"] = jobs, order
+            m.submodules[f"ahead{p}"] = ahead
             walkers.append(walker)
             wiring.connect(m, jobs.o, lane.job)
             wiring.connect(m, lane.beat, wiring.flipped(self.beats[p]))
             wiring.connect(m, walker.fault, first.faults[p])
 
             # A piece goes to the bus, to the lane and into the order; an end marker only there.
-            piece, burst = walker.piece, self.bursts[p]
+            wiring.connect(m, ahead.o, wiring.flipped(self.bursts[p]))
+            piece, burst = walker.piece, ahead.i
             to_bus = piece.payload.beats != 0
             room = order.i.ready & jobs.i.ready
             m.d.comb += [

@@ -135,3 +135,272 @@ def test_random(config, stall):
         assert bench.beats_read == reads // config.beat_bytes
         assert bench.beats_written == writes // config.beat_bytes
         assert bench.zero_strobes == 0
+
+
+def one(opcode, size, *, rows=1, offset=0, chip=0, space=Space.SCRATCHPAD, **fields):
+    """A contiguous transfer of `rows` * `size` bytes, unless `fields` say otherwise."""
+    return transfer(
+        opcode,
+        **{
+            "space": int(space),
+            "dram_offset": offset,
+            "dram_pitch": size,
+            "rows": rows,
+            "bytes": size,
+            "chip_address": chip // 4,
+            "chip_pitch": size // 4,
+            **fields,
+        },
+    )
+
+
+def run_one(bench, *instructions):
+    """Start `instructions` at once; cycles from the first start to the last retirement."""
+    begin = []
+
+    def issue(op):
+        async def testbench(ctx):
+            begin.append(bench.cycle)
+            for index, instruction in enumerate(instructions):
+                if instruction.opcode is op:
+                    await bench.start(ctx, instruction, index)
+            await bench.until(ctx, lambda: len(bench.retired) == len(instructions))
+
+        return testbench
+
+    bench.run(*(issue(op) for op in {i.opcode: None for i in instructions}))
+    return bench.retired[-1][2] - min(begin)
+
+
+@every_config
+def test_load_rate(config):
+    """8 KiB in a run: D bytes a cycle from the first word to the last, whatever its shape."""
+    size, words = 8192, 8192 // config.dma_bytes
+    size = min(size, config.scratchpad_bytes)
+    words = size // config.dma_bytes
+    bench = Bench(config, seed=1, latency=20)
+    instruction = one(Opcode.LOAD, size // 8, rows=8)
+    cycles = run_one(bench, instruction)
+    check_load(bench, instruction)
+    assert bench.last_word - bench.first_word + 1 <= words + config.axi_ports
+    # 20 of memory latency, 3 to prepare, 7 to walk and address, the rest to gather and retire.
+    assert cycles <= words + 20 + 24
+    assert max(port.peak_reads for port in bench.ports) <= config.read_outstanding
+
+
+@every_config
+def test_load_rate_of_many(config):
+    """A queue of 1 KiB loads keeps the bus as busy as one long load."""
+    bench = Bench(config, seed=2, latency=20)
+    loads = [one(Opcode.LOAD, 1024, offset=1024 * i, chip=1024 * i) for i in range(8)]
+    words = 8192 // config.dma_bytes
+    assert run_one(bench, *loads) <= words + 20 + 32
+
+
+@every_config
+def test_load_rate_of_rows(config):
+    """Short rows, spread over the ports by an odd pitch: at most 3 cycles a row.
+
+    Where few bursts may be under way, the memory's latency bounds the rate instead.
+    """
+    bench = Bench(config, seed=3, latency=20)
+    pitch = config.stripe_bytes * config.axi_ports + config.stripe_bytes
+    rows = bench.arena_bytes // pitch
+    instruction = one(Opcode.LOAD, 16, rows=rows, dram_pitch=pitch, chip_pitch=8)
+    waiting = (20 + 6) / (config.read_outstanding * config.axi_ports)
+    assert run_one(bench, instruction) <= max(3, waiting) * rows + 60
+    check_load(bench, instruction)
+
+
+@every_config
+def test_store_rate(config):
+    """8 KiB in a run: D bytes a cycle from the first beat to the last."""
+    size = min(8192, config.scratchpad_bytes)
+    words = size // config.dma_bytes
+    bench = Bench(config, seed=4, latency=20, read_latency=8)
+    instruction = one(Opcode.STORE, size // 4, rows=4)
+    cycles = run_one(bench, instruction)
+    check_store(bench, instruction)
+    assert bench.last_beat - bench.first_beat + 1 <= words + config.axi_ports
+    assert cycles <= words + 8 + 10 + 32
+
+
+@every_config
+def test_both_directions_rate(config):
+    """A load and a store do not slow each other down."""
+    bench = Bench(config, seed=5, latency=20)
+    size = min(4096, config.scratchpad_bytes // 2)
+    cycles = run_one(
+        bench,
+        one(Opcode.LOAD, size),
+        one(Opcode.STORE, size, offset=1 << 15, chip=size),
+    )
+    assert cycles <= size // config.dma_bytes + 60
+
+
+@every_config
+def test_slow_chip_loses_nothing(config):
+    """Back-pressure of the chip reaches the bus; nothing is dropped."""
+    bench = Bench(config, seed=6, stalls=Stalls(chip_write=0.8, chip_read=0.8))
+    load = one(Opcode.LOAD, 2048, chip=0)
+    store = one(Opcode.STORE, 2048, offset=1 << 15, chip=2048)
+    run_one(bench, load, store)
+    check_load(bench, load)
+    check_store(bench, store)
+
+
+def expect_errors(bench, cases):
+    """Run each of `cases`: (instructions, code, index of the culprit); abort in between.
+
+    Of each case exactly one error comes, and nothing from the culprit on retires.
+    """
+
+    async def testbench(ctx):
+        for instructions, code, culprit in cases:
+            bench.errors.clear()
+            bench.retired.clear()
+            for i, instruction in enumerate(instructions):
+                await bench.start(ctx, instruction, 100 + i)
+            await bench.until(ctx, lambda: bench.errors)
+            await ctx.tick().repeat(60)
+            assert bench.errors == [(code, 100 + culprit)], instructions
+            assert len(bench.retired) <= culprit
+            ctx.set(bench.dma.abort, 1)
+            await ctx.tick()
+            ctx.set(bench.dma.abort, 0)
+            await ctx.tick().until(bench.dma.bus_idle)
+
+    bench.run(testbench)
+
+
+@every_config
+def test_arena(config):
+    """What leaves the arena, with every carry, is refused; the model refuses to see it."""
+    cases = []
+    for opcode in (Opcode.LOAD, Opcode.STORE):
+        for fields in (
+            {"dram_offset": (1 << 16) - 48},
+            {"dram_offset": 1 << 16},
+            {"dram_offset": 0xFFFF_FFF0},
+            {"dram_offset": 0xFFFF_FFC0},
+            {"rows": 3, "dram_pitch": 1 << 15},
+            {"rows": 4000, "dram_pitch": 0xFFFF_FF00},
+            {"rows": 3, "dram_pitch": 0xC000_0000},
+        ):
+            bad = one(opcode, 64, **{"dram_pitch": 64, **fields})
+            cases.append(([one(opcode, 64), bad], ErrorCode.ARENA, 1))
+    expect_errors(Bench(config, seed=7), cases)
+
+
+@every_config
+def test_address(config):
+    """What leaves an on-chip memory is refused, and its last bytes are not."""
+    cases = []
+    for opcode, spaces in ((Opcode.LOAD, Space), (Opcode.STORE, [Space.SCRATCHPAD])):
+        for space in spaces:
+            end = 4 * space_words(space, config)
+            good = one(opcode, 64, space=space, chip=end - 64)
+            bad = one(opcode, 64, space=space, chip=end - 48)
+            far = one(opcode, 16, rows=9, space=space, dram_pitch=0, chip_pitch=0x7FFFC)
+            cases.append(([good, good, bad], ErrorCode.ADDRESS, 2))
+            cases.append(([far], ErrorCode.ADDRESS, 0))
+    # rows * bytes beyond 4 GiB does not wrap.
+    huge = one(Opcode.LOAD, 0x10_0000, rows=0x1000, chip_pitch=0x4_0000)
+    cases.append(([huge], ErrorCode.ARENA if config.scratchpad_bytes > 1 << 16 else 4, 0))
+    expect_errors(Bench(config, seed=8), cases)
+
+
+@every_config
+def test_bus_errors(config):
+    """SLVERR names the instruction that owns the beat."""
+    bench = Bench(config, seed=10)
+    bench.bad_read = bench.bad_write = range(4096 + 1008, 4096 + 1024)
+    cases = []
+    for opcode, code in ((Opcode.LOAD, ErrorCode.BUS_READ), (Opcode.STORE, ErrorCode.BUS_WRITE)):
+        work = [one(opcode, 1024, offset=1024 * i, chip=1024 * i) for i in range(8)]
+        cases.append((work, code, 4))
+    expect_errors(bench, cases)
+
+
+@every_config
+def test_fetch(config):
+    """Fetch passes loads, returns its beats in order, and is bounded by the arena."""
+    bench = Bench(config, seed=11)
+    dma, beats = bench.dma, min(16, 64 // config.beat_bytes)
+    size = beats * config.beat_bytes
+
+    async def fetch(ctx, offset):
+        ctx.set(dma.fetch_offset, offset)
+        ctx.set(dma.fetch_beats, beats)
+        ctx.set(dma.fetch_valid, 1)
+        await ctx.tick().until(dma.fetch_ready)
+        ctx.set(dma.fetch_valid, 0)
+
+    async def fetcher(ctx):
+        for i in range(32):
+            await fetch(ctx, i * size)
+        await bench.until(ctx, lambda: len(bench.fetched) == 32 * beats)
+        assert not bench.errors
+        await fetch(ctx, bench.arena_bytes - size + 16)
+        await bench.until(ctx, lambda: bench.errors)
+        assert bench.errors == [(ErrorCode.ARENA, NO_INSTRUCTION)]
+
+    async def loader(ctx):
+        await bench.start(ctx, one(Opcode.LOAD, 4096), 0)
+        await bench.until(ctx, lambda: bench.retired)
+
+    bench.run(fetcher, loader)
+    assert b"".join(bench.fetched) == bench.arena(0, 32 * size)
+    assert bench.beats_fetched == 32 * beats
+    assert bench.beats_read == 4096 // config.beat_bytes
+
+
+@every_config
+@pytest.mark.parametrize("stall", [0.0, 0.6])
+def test_abort_and_reuse(config, stall):
+    """Abort at any time: the bus comes to rest, and the next run is as if nothing had been."""
+    bench = Bench(config, seed=12, stalls=Stalls.all(stall), latency=30)
+    rng = random.Random(13)
+    quarter = bench.arena_bytes // 4
+
+    async def testbench(ctx):
+        for turn in range(8):
+            done = len(bench.retired)
+            aborted = rng.randrange(quarter // 2) & ~15
+            pair = [
+                one(Opcode.LOAD, 2048, offset=aborted),
+                one(Opcode.STORE, 2048, offset=quarter + aborted, chip=4096),
+            ]
+            for i, instruction in enumerate(pair):
+                await bench.start(ctx, instruction, i)
+            await ctx.tick().repeat(rng.randrange(1, 120))
+            ctx.set(bench.dma.abort, 1)
+            await ctx.tick().repeat(rng.choice([1, 5, 60]))
+            ctx.set(bench.dma.abort, 0)
+            await ctx.tick()
+            strobes = bench.strobes
+            if turn % 2:
+                limit = 2000
+                while not ctx.get(bench.dma.bus_idle):
+                    await ctx.tick()
+                    limit -= 1
+                    assert limit
+                assert bench.strobes <= strobes + config.axi_ports
+            assert not ctx.get(bench.dma.load_busy) and not ctx.get(bench.dma.store_busy)
+            done = len(bench.retired)
+            offset = rng.randrange(quarter // 2) & ~15
+            good = [
+                one(Opcode.LOAD, 1024, offset=offset, chip=1024),
+                one(Opcode.STORE, 1024, offset=2 * quarter + offset, chip=4096),
+            ]
+            for i, instruction in enumerate(good):
+                await bench.start(ctx, instruction, i)
+            await bench.until(ctx, lambda done=done: len(bench.retired) == done + 2)
+            check_load(bench, good[0])
+            check_store(bench, good[1])
+            assert not bench.errors
+
+    before = bench.arena(3 * quarter, 4 * quarter)
+    bench.run(testbench)
+    assert bench.arena(3 * quarter, 4 * quarter) == before
+    assert not any(p.reads or p.writes or p.answers for p in bench.ports)

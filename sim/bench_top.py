@@ -113,7 +113,7 @@ class Bench:
         at = ARENA % MEMORY_BYTES
         expected[at : at + len(self.expected)] = self.expected
         wrong = np.flatnonzero(self.memory() != expected)
-        assert not len(wrong), f"{len(wrong)} bytes differ, the first at arena offset {wrong[0] - at}"
+        assert not len(wrong), f"{len(wrong)} bytes differ, the first at offset {wrong[0] - at}"
 
 
 @cocotb.test()

@@ -179,6 +179,15 @@ def test_an_index_behind_the_program_and_an_unknown_code(program):
         device.run(1000)
 
 
+def test_an_error_of_no_instruction(program):
+    core = FakeCore(reg.STATUS_ERROR)
+    device = loaded(core, program)
+    core.values[R["error_code"]], core.values[R["error_instruction"]] = 5, 0xFFFFFF
+    with pytest.raises(DeviceError, match="BUS_READ .* while instructions were fetched$") as caught:
+        device.run(1000)
+    assert caught.value.instruction == -1
+
+
 def test_a_soft_reset_follows_an_error(program):
     core = FakeCore(reg.STATUS_ERROR)
     device = loaded(core, program)

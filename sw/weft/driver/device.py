@@ -22,6 +22,8 @@ __all__ = ["Device"]
 
 #: Reads of the status register after a soft reset before the bus counts as stuck.
 _IDLE_POLLS = 1000
+#: error_instruction of an error that belongs to no instruction: a bus error of a fetch.
+_NO_INSTRUCTION = (1 << reg.REGISTERS["error_instruction"].width) - 1
 
 
 def _version(number: int) -> str:
@@ -205,7 +207,9 @@ class Device:
         name = ErrorCode(code).name if known else "unknown"
         text = ERROR_TEXT[ErrorCode(code)] if known else "this software does not know the code"
         where = f"at instruction {index}"
-        if self.program is not None and index < len(self.program.instructions):
+        if index == _NO_INSTRUCTION:
+            index, where = -1, "while instructions were fetched"
+        elif self.program is not None and index < len(self.program.instructions):
             where += f" ({format_instruction(self.program.instructions[index])})"
         return DeviceError(
             f"the accelerator stopped with {name} ({code}): {text}, {where}",

@@ -39,9 +39,7 @@ def _setup(
     return Instruction(Opcode.SETUP, fields=fields)
 
 
-def _matmul(
-    plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ...]
-) -> Instruction:
+def _matmul(plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ...]) -> Instruction:
     line, h = plan.config.line_bytes, plan.config.tile_words
     back = (step.rows - 1) * step.act_pitch
     return Instruction(

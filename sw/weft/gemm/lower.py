@@ -52,9 +52,7 @@ def compile_gemm(
     schedule = schedule_gemm(config, problem, memory_model, constants, timing)
     layout = schedule.plan.layout
     program_offset = layout.end
-    arena = round_up(
-        program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN
-    )
+    arena = round_up(program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN)
     if arena > _MAX_ARENA_BYTES:
         raise Unsupported(
             f"gemm {problem.name} needs an arena of {arena} bytes, "
@@ -76,7 +74,9 @@ def compile_gemm(
         constants=pieces,
         inputs=[TensorSpec("a", "int8", (m, k), layout.a, layout.a_pitch)],
         outputs=[
-            TensorSpec("out", problem.result_type.name.lower(), (m, n), layout.out, layout.out_pitch)
+            TensorSpec(
+                "out", problem.result_type.name.lower(), (m, n), layout.out, layout.out_pitch
+            )
         ],
         metadata={
             "kind": "gemm",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import Space, result_align_words
+from weft_hw.isa import INSTRUCTION_BYTES, Space, result_align_words
 
 from ..errors import Unsupported
 from .problem import GemmProblem
@@ -21,7 +21,6 @@ __all__ = ["Layout", "Load", "Pass", "Plan", "Step", "Store", "Tiling", "build_p
 REGION_ALIGN = 4096
 #: Tiles along N whose parameters one load brings, at most.
 PARAMETER_TILES = 16
-LAG = 10.0
 
 
 def round_up(value: int, step: int) -> int:
@@ -61,8 +60,9 @@ class Tiling:
         Tiles along K of the very first loads, which double from one to the next.
     last_rows : int
         Rows of the steps that end the program; 0 for whole blocks.
-    balanced : bool
-        Weights arrive as fast as they are used: chunks shrink so that compute keeps up to the end.
+    final_chunk : int, tiles
+        Not 0 where weights arrive as fast as they are used: the last chunk, towards which the others
+        shrink, so that compute ends soon after the loads.
     """
 
     block_rows: int
@@ -74,7 +74,7 @@ class Tiling:
     weights_resident: bool
     first_k: int
     last_rows: int = 0
-    balanced: bool = False
+    final_chunk: int = 0
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class _Builder:
     def passes(self, block: int, gather: tuple[int, int], final: bool) -> Iterator[Pass]:
         """How the tiles of a gather group are cut into steps."""
         t, (g0, g1), kt = self.tiling, gather, self.k_tiles
-        if t.balanced:
+        if t.final_chunk:
             yield from (p for p in self.balanced_passes() if g0 <= p.n0 < g1)
             return
         starting = block == 0 and g0 == 0
@@ -302,33 +302,23 @@ class _Builder:
     def balanced_passes(self) -> list[Pass]:
         """Chunks, found from the end, no longer than what compute may lag behind the loads.
 
-        Compute ends the time of one chunk after the loads. Each chunk lets it catch up by what the
-        bus spends on instructions and parameters meanwhile, so chunks may grow towards the front.
+        Compute ends the time of one chunk after the loads. With each chunk it catches up by what the
+        bus spends on instructions and parameters, so chunks may grow towards the front.
         """
         kt, limit = self.k_tiles, self.tiling.chunk_tiles
-        tile = self.config.tile_words
-        instructions = 2 * 64 / self.config.dma_bytes / tile
-        parameters = self.config.cols * 8 / self.config.dma_bytes / tile
+        cycles = self.config.tile_words * self.config.dma_bytes
+        instructions = 2 * INSTRUCTION_BYTES / cycles
+        parameters = self.config.cols * 8 / cycles
+        starts = [g0 for g0, _ in self.gathers()]
         found: list[Pass] = []
-        lag, stops = LAG, sorted(g1 for _, g1 in self.gathers())
-        n, k = self.n_tiles, kt
+        lag, n = float(self.tiling.final_chunk), self.n_tiles
         while n > 0:
-            size = int(min(lag, limit))
-            floor = max((s for s in stops if s < n), default=0)
-            if k == kt and size >= kt:
-                columns = min(size // kt, n - floor)
-                found.append(Pass(n - columns, n, 0, kt, n - columns))
-                lag += instructions + columns * parameters
-                n -= columns
-            else:
-                size = min(size, k)
-                if k > size and k - size < size // 2:
-                    size = (k + 1) // 2
-                found.append(Pass(n - 1, n, k - size, k, n - 1))
-                lag += instructions
-                k -= size
-                if k == 0:
-                    n, k, lag = n - 1, kt, lag + parameters
+            most = min(int(lag), limit)
+            columns = max(1, min(most // kt, n - max(s for s in starts if s < n)))
+            parts = even_parts(0, kt, most) if columns == 1 else [(0, kt)]
+            found += [Pass(n - columns, n, k0, k1, n - columns) for k0, k1 in parts[::-1]]
+            lag += instructions * len(parts) + columns * parameters
+            n -= columns
         return found[::-1]
 
     # -- what a step needs ------------------------------------------------------------------------
@@ -508,9 +498,7 @@ class _Builder:
             )
         )
 
-    def store(
-        self, m0: int, first: int, stop: int, gather: tuple[int, int], place: _Held
-    ) -> None:
+    def store(self, m0: int, first: int, stop: int, gather: tuple[int, int], place: _Held) -> None:
         layout, pitch, rows = self.plan.layout, self.plan.result_pitch, stop - first
         left = gather[0] * self.column_bytes
         size = min(gather[1] * self.column_bytes, layout.out_pitch) - left

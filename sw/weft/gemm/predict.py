@@ -19,7 +19,15 @@ from weft_hw.isa import INSTRUCTION_BYTES, SEMAPHORES, Instruction, Opcode, Resu
 from ..errors import UsageError
 from ..memory_model import MemoryModel
 
-__all__ = ["TIMING", "Prediction", "Timing", "predict", "simulate_units", "transfer_cycles"]
+__all__ = [
+    "TIMING",
+    "Prediction",
+    "Timing",
+    "port_cycles",
+    "predict",
+    "simulate_units",
+    "transfer_cycles",
+]
 
 
 @dataclass(frozen=True)
@@ -118,29 +126,37 @@ def _port_cycles(
     return max(cost)
 
 
-def transfer_cycles(
-    instruction: Instruction,
+def port_cycles(
+    offset: int,
+    pitch: int,
+    rows: int,
+    size: int,
+    write: bool,
     config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing,
 ) -> float:
-    """Cycles that the data of a LOAD or STORE take, alone on the DRAM, latency not counted."""
+    """Cycles that the data of a transfer take, alone on the DRAM, latency not counted."""
     latency, outstanding = (
         (memory.write_latency, config.write_outstanding)
-        if instruction.opcode is Opcode.STORE
+        if write
         else (memory.read_latency, config.read_outstanding)
     )
     around = config.stripe_bytes * config.axi_ports
-    rows, size, pitch = instruction["rows"], instruction["bytes"], instruction["dram_pitch"]
     port = (config.axi_ports, config.beat_bytes, config.stripe_bytes)
-    work = _port_cycles(
-        instruction["dram_offset"] % around,
-        pitch % around if rows > 1 else 0,
-        rows,
-        size,
-        (*port, latency + timing.round_trip, outstanding, timing.burst_gap),
-    )
-    return max(work, rows * timing.row_cycles) if rows > 1 else work
+    shape = (*port, latency + timing.round_trip, outstanding, timing.burst_gap)
+    work = _port_cycles(offset % around, pitch % around if rows > 1 else 0, rows, size, shape)
+    return max(work, float(rows * timing.row_cycles)) if rows > 1 else work
+
+
+def transfer_cycles(
+    instruction: Instruction, config: AcceleratorConfig, memory: MemoryModel, timing: Timing
+) -> float:
+    """:func:`port_cycles` of a LOAD or STORE."""
+    names = ("dram_offset", "dram_pitch", "rows", "bytes")
+    offset, pitch, rows, size = (instruction[name] for name in names)
+    write = instruction.opcode is Opcode.STORE
+    return port_cycles(offset, pitch, rows, size, write, config, memory, timing)
 
 
 class _Flow:

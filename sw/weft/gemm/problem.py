@@ -153,15 +153,11 @@ class GemmConstants:
     ) -> None:
         value = np.asarray(getattr(self, name))
         _rule(value.shape == shape, f"{name} must be {list(shape)}, not {list(value.shape)}")
-        _rule(
-            np.issubdtype(value.dtype, np.integer), f"{name} must be integers, not {value.dtype}"
-        )
+        _rule(np.issubdtype(value.dtype, np.integer), f"{name} must be integers, not {value.dtype}")
         bad = (value < least) | (value > most)
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
-            _rule(
-                False, f"{name} must be in {least}..{most}, not {value[where]} at {list(where)}"
-            )
+            _rule(False, f"{name} must be in {least}..{most}, not {value[where]} at {list(where)}")
         object.__setattr__(self, name, np.ascontiguousarray(value, dtype))
 
     def check(self, problem: GemmProblem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from weft_hw.config import AcceleratorConfig
@@ -9,12 +10,16 @@ from weft_hw.isa import Instruction
 
 from ..errors import Unsupported
 from ..memory_model import MemoryModel, for_config, roofline_cycles
+from .candidates import candidates, rough_cycles
 from .emit import emit
-from .plan import Plan, Tiling, build_plan, round_up
+from .plan import Plan, build_plan
 from .predict import TIMING, Prediction, Timing, predict
 from .problem import GemmConstants, GemmProblem
 
-__all__ = ["Schedule", "candidates", "schedule_gemm"]
+__all__ = ["Schedule", "schedule_gemm"]
+
+#: Tilings that are predicted in full, at most, and instructions of all of them together.
+MOST_PREDICTIONS, EFFORT = 10, 6000
 
 
 @dataclass(frozen=True)
@@ -40,62 +45,10 @@ class Schedule:
         return self.roofline / self.prediction.cycles
 
 
-def candidates(config: AcceleratorConfig, problem: GemmProblem) -> list[Tiling]:
-    """Tilings worth a prediction; each one fits the memories of `config`."""
-    kt, nt = problem.tiles(config)
-    size, h = problem.result_type.bytes, config.tile_words
-    column = config.cols * size
-    grain = max(1, 16 // column)
-    weight_tiles = config.weight_buffer_bytes // config.tile_bytes
-    span = config.parameter_entries // config.cols
-    columns = nt if nt <= span else span // 2
-    resident_w = kt * nt <= weight_tiles
-    bank = config.scratchpad_bank_bytes
-    found: list[Tiling] = []
-    top = min(problem.m, config.accumulator_rows)
-    rows_options = sorted(
-        {min(top, round_up(-(-problem.m // parts), 1)) for parts in (1, 2, 3, 4, 6, 8)}
-        | {min(top, h * f) for f in (1, 2, 4, 8, 16)},
-        reverse=True,
-    )
-    balanced = problem.m < 2 * h and not resident_w
-    chunk = max(1, weight_tiles // 4)
-    for rows in rows_options:
-        seen: set[tuple[int, ...]] = set()
-        for want in (128, 256, 512, 1 << 30):
-            gather = min(columns, max(1, -(-want // column)))
-            gather = min(columns, round_up(gather, grain))
-            pitch = round_up(gather * column, 64)
-            for banks in range(1, config.scratchpad_banks):
-                out, act = banks * bank, (config.scratchpad_banks - banks) * bank
-                buffers = 1 if rows >= problem.m and gather >= nt else 2
-                if rows * pitch * buffers > out:
-                    continue
-                blocks = 1 if rows >= problem.m else 2
-                fits = rows * kt * config.rows * blocks <= act
-                streamed = min(kt, max(1, chunk // min(gather, chunk)))
-                if not fits and rows * streamed * config.rows * 2 > act:
-                    continue
-                if (gather, int(fits)) in seen:
-                    continue
-                seen.add((gather, int(fits)))
-                last = min(gather, round_up(max(1, -(-128 // column)), grain))
-                for last_rows in (0, 2 * h) if rows >= 4 * h and not balanced else (0,):
-                    found.append(
-                        Tiling(
-                            block_rows=rows,
-                            gather=gather,
-                            last_gather=last,
-                            result_banks=banks,
-                            chunk_tiles=chunk,
-                            activations_resident=fits,
-                            weights_resident=resident_w,
-                            first_k=max(1, 64 // config.rows),
-                            last_rows=last_rows,
-                            balanced=balanced and fits,
-                        )
-                    )
-    return found
+def _score(prediction: Prediction, instructions: int) -> float:
+    """Predicted cycles, and a little for traffic, which costs energy and is the first to slip."""
+    traffic = prediction.read_cycles + prediction.write_cycles
+    return prediction.cycles + 0.01 * traffic + 2 * instructions
 
 
 def schedule_gemm(
@@ -113,9 +66,19 @@ def schedule_gemm(
         Nothing fits; the sentence says what, and the remedy.
     """
     memory = memory or for_config(config)
+    ranked = sorted(
+        (
+            (*rough_cycles(config, problem, memory, timing, t), t)
+            for t in candidates(config, problem)
+        ),
+        key=lambda item: item[:2],
+    )
     best: Schedule | None = None
-    reason = ""
-    for tiling in candidates(config, problem):
+    least, reason, effort = math.inf, "", 0
+    for _, instructions, tiling in ranked:
+        if best is not None and effort + instructions > EFFORT:
+            break
+        effort += max(instructions, EFFORT // MOST_PREDICTIONS)
         try:
             plan = build_plan(config, problem, tiling)
         except Unsupported as error:
@@ -123,7 +86,9 @@ def schedule_gemm(
             continue
         program = emit(plan, memory, constants, timing)
         prediction = predict(program, config, memory, timing)
-        if best is None or prediction.cycles < best.prediction.cycles:
+        score = _score(prediction, len(program))
+        if score < least:
+            least = score
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)
     if best is None:
         raise Unsupported(

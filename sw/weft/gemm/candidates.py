@@ -1,0 +1,156 @@
+"""Tilings worth considering for a problem, and a first guess of what each one costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
+from weft_hw.isa import INSTRUCTION_BYTES, result_align_words
+
+from ..memory_model import MemoryModel
+from .plan import Tiling, round_up
+from .predict import Timing, port_cycles
+from .problem import GemmProblem
+
+__all__ = ["candidates", "rough_cycles"]
+
+#: Bytes of a row segment that the DMA moves without loss; stores are at least this long where N
+#: allows.
+SEGMENT_BYTES = 128
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Numbers that every candidate needs."""
+
+    k_tiles: int
+    n_tiles: int
+    column_bytes: int
+    grain: int
+    columns: int
+    weight_tiles: int
+
+
+def _facts(config: AcceleratorConfig, problem: GemmProblem) -> _Facts:
+    kt, nt = problem.tiles(config)
+    column = config.cols * problem.result_type.bytes
+    room = config.parameter_entries // config.cols
+    return _Facts(
+        k_tiles=kt,
+        n_tiles=nt,
+        column_bytes=column,
+        grain=max(1, GRANULE_BYTES // column),
+        columns=nt if nt <= room else room // 2,
+        weight_tiles=config.weight_buffer_bytes // config.tile_bytes,
+    )
+
+
+def _block_rows(config: AcceleratorConfig, problem: GemmProblem) -> list[int]:
+    """Rows of a block: even parts of M, and multiples of R / L."""
+    top, h = min(problem.m, config.accumulator_rows), config.tile_words
+    parts = {min(top, -(-problem.m // p)) for p in (1, 2, 3, 4, 6, 8)}
+    powers = {min(top, h * f) for f in (1, 2, 4, 8, 16)}
+    return sorted(parts | powers, reverse=True)
+
+
+def _gathers(facts: _Facts) -> list[int]:
+    """Columns of tiles that are stored together."""
+    wanted = {-(-SEGMENT_BYTES * f // facts.column_bytes) for f in (1, 2, 4)} | {facts.columns}
+    return sorted({min(facts.columns, round_up(max(1, g), facts.grain)) for g in wanted})
+
+
+def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tiling]:
+    """Tilings that should fit the memories of `config`."""
+    facts, h = _facts(config, problem), config.tile_words
+    kt, resident = facts.k_tiles, facts.k_tiles * facts.n_tiles <= facts.weight_tiles
+    bank, banks = config.scratchpad_bank_bytes, config.scratchpad_banks
+    align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
+    balanced = problem.m < 2 * h and not resident
+    chunk = max(1, facts.weight_tiles * 9 // 32 if balanced else facts.weight_tiles // 4)
+    k_grain = max(1, GRANULE_BYTES // config.rows)
+    first_k = max(1, 64 // config.rows)
+    for rows in _block_rows(config, problem):
+        whole = rows >= problem.m
+        for gather in _gathers(facts):
+            size = rows * round_up(gather * facts.column_bytes, align)
+            out_banks = -(-size * (1 if whole and gather == facts.n_tiles else 2) // bank)
+            act = (banks - out_banks) * bank
+            if act <= 0:
+                continue
+            act_bytes = rows * round_up(kt, k_grain) * config.rows
+            fits = act_bytes * (1 if whole else 2) <= act
+            group = min(gather, config.accumulator_rows // rows, max(1, chunk // k_grain))
+            streamed = min(kt, max(k_grain, chunk // max(1, group)))
+            if not fits and 2 * rows * round_up(streamed, k_grain) * config.rows > act:
+                continue
+            last = min(gather, round_up(-(-SEGMENT_BYTES // facts.column_bytes), facts.grain))
+            is_balanced = balanced and fits
+            splits = (0, 2 * h, 4 * h) if rows >= 4 * h and not is_balanced else (0,)
+            for last_rows in splits:
+                for final in (8, 16) if is_balanced else (0,):
+                    yield Tiling(
+                        block_rows=rows,
+                        gather=gather,
+                        last_gather=last,
+                        result_banks=out_banks,
+                        chunk_tiles=chunk,
+                        activations_resident=fits,
+                        weights_resident=resident,
+                        first_k=first_k,
+                        last_rows=last_rows,
+                        final_chunk=final,
+                    )
+
+
+def rough_cycles(
+    config: AcceleratorConfig,
+    problem: GemmProblem,
+    memory: MemoryModel,
+    timing: Timing,
+    tiling: Tiling,
+) -> tuple[float, int]:
+    """(cycles, instructions) by adding up work per unit; good enough to rank tilings."""
+    facts, t, h = _facts(config, problem), tiling, config.tile_words
+    kt, nt, r = facts.k_tiles, facts.n_tiles, config.rows
+    blocks, rest = divmod(problem.m, t.block_rows)
+    sizes = [(t.block_rows, blocks)] + ([(rest, 1)] if rest else [])
+    blocks += bool(rest)
+    paced = config.row_cycles(problem.result_type.bytes)
+    array = sum(
+        count * nt * ((kt - 1) * max(rows, h) + max(rows * paced, h)) for rows, count in sizes
+    )
+    groups = -(-nt // t.gather)
+    group = min(t.gather, config.accumulator_rows // t.block_rows, t.chunk_tiles)
+    passes = groups * -(-min(t.gather, nt) // max(1, group))
+    k_chunk = kt if t.activations_resident else min(kt, max(1, t.chunk_tiles // max(1, group)))
+    repeats = 1 if t.activations_resident else passes
+    a_pitch = round_up(problem.k, GRANULE_BYTES)
+    out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
+    segment = min(t.gather * facts.column_bytes, out_pitch)
+
+    def transfer(pitch: int, rows: int, size: int, write: bool) -> float:
+        if pitch <= size:
+            rows, size = 1, rows * pitch
+        return port_cycles(0, pitch, rows, size, write, config, memory, timing)
+
+    chunk_bytes = min(k_chunk * r, a_pitch)
+    per_chunk = transfer(a_pitch, t.block_rows, chunk_bytes, False)
+    reads = blocks * repeats * per_chunk * -(-kt // k_chunk)
+    weight_loads = 1 if t.weights_resident else blocks
+    reads += weight_loads * kt * nt * config.tile_bytes / config.dma_bytes
+    reads += nt * config.cols * 8 / config.dma_bytes
+    per_store = transfer(out_pitch, t.block_rows, segment, True)
+    writes = blocks * groups * per_store
+    chunks = -(-kt * nt // t.chunk_tiles) if not t.weights_resident else groups
+    chunks = max(chunks, passes * -(-kt // k_chunk))
+    instructions = 8 + blocks * (2 * chunks + groups + 1)
+    reads += instructions * INSTRUCTION_BYTES / config.dma_bytes
+    both = reads + writes
+    shared = both * config.dma_bytes / memory.deliverable_bytes_per_cycle
+    first = min(t.first_k, kt) * r
+    startup = transfer(a_pitch, min(t.block_rows, problem.m), min(first, a_pitch), False)
+    ending = min(t.last_rows or t.block_rows, problem.m)
+    tail = transfer(out_pitch, ending, min(segment, t.last_gather * facts.column_bytes), True)
+    total = max(array, reads, writes, shared) + startup + tail
+    return total + (100 if t.last_rows else 0) + 0.02 * both, instructions

@@ -395,9 +395,7 @@ class _Builder:
         width = 8 if kind is ResultType.INT8 else 16
         low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
         if choices.chance(30):
-            low, high = (choices.integer(low, high) for _ in range(2))
-        if low > high and choices.chance(80):
-            low, high = high, low
+            low, high = sorted(choices.integer(low, high) for _ in range(2))
         table = kind is ResultType.INT8 and choices.chance(35)
         fields = {
             "result_type": kind,

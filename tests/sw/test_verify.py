@@ -81,6 +81,7 @@ def test_accepts_the_plain_program():
     ("changes", "rule", "index", "words"),
     [
         ({"acts": load(size=8)}, "field", 3, "bytes must be a multiple of 16, not 8"),
+        ({"setup": setup(low=5, high=4)}, "field", 4, "low must not exceed high, not 5 and 4"),
         ({"setup": END}, "end", 4, "END stands before the end"),
         ({"acts": load(offset=65536 - 32)}, "range", 3,
          "LOAD in the arena reaches bytes 65504..65567, it must stay within 0..65535"),

@@ -3,7 +3,7 @@
 What it accepts gives one memory image on every backend. A program that it refuses has no defined
 result. The checks, by the name of their rule:
 
-``field``        a field that the decoders refuse
+``field``        a field that the decoders refuse, or clamp bounds in the wrong order
 ``end``          the last instruction, and no other, is END
 ``size``         a MATMUL of more rows or tiles than any memory has use for
 ``range``        an address outside its memory or the arena

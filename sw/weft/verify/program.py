@@ -55,6 +55,13 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
                 f"instruction {index}: {error}", rule="field", index=index
             ) from error
         if instruction.opcode is Opcode.SETUP:
+            low, high = instruction["low"], instruction["high"]
+            if low > high:
+                raise ProgramRefused(
+                    f"instruction {index}: SETUP: low must not exceed high, not {low} and {high}",
+                    rule="field",
+                    index=index,
+                )
             kind = ResultType(instruction["result_type"])
         is_last = index == len(instructions) - 1
         if (instruction.opcode is Opcode.END) is not is_last:

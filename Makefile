@@ -37,7 +37,7 @@ test: $(ALL)  ## fast tests, then the simulation regression (make sim)
 	@$(MAKE) --no-print-directory sim
 
 sim: $(ALL)  ## hardware verification on Verilator, with a table of testpoints
-	@$(PYTEST) -m "not full" sim
+	@$(PYTEST) sim
 
 sim-full: $(ALL)  ## long random programs and large shapes
 	@$(PYTEST) --full sim
@@ -46,7 +46,7 @@ docs: $(ALL)  ## write the generated reference pages again
 	@$(PY) scripts/generate_docs.py
 
 lint: $(ALL)  ## style and types
-	@$(PY) -m ruff check hw sw sim tests scripts
+	@$(PY) -m ruff check hw sw sim tests scripts examples conftest.py
 	@$(PY) -m mypy
 
 clean:  ## remove everything that was built, .venv too

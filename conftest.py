@@ -1,4 +1,4 @@
-"""Options and reports that every test shares.
+"""Skips, in the fast tests and in the hardware verification.
 
 Skips are printed with their reasons at the end. With ``CI=true`` a skip that
 ``tests/allowed_skips.txt`` does not list is a failure.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ALLOWED = Path(__file__).with_name("allowed_skips.txt")
+ALLOWED = Path(__file__).parent / "tests" / "allowed_skips.txt"
 
 
 def allowed_skips() -> list[str]:

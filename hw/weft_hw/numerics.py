@@ -104,8 +104,8 @@ def requantise(
     s = np.asarray(shift, np.int64)
     half = (np.int64(1) << s) >> 1
     y = zero_point + ((a * np.asarray(multiplier, np.int64) + half) >> s)
-    # As the lane does it: the upper bound last, so that it wins where low > high.
-    return np.minimum(np.maximum(y, low), high).astype(np.int16)
+    # The lane compares once with each bound, which also says what happens where low > high.
+    return np.where(y > high, high, np.maximum(y, low)).astype(np.int16)
 
 
 def lookup(table: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -43,7 +43,7 @@ sim-full: $(ALL)  ## long random programs and large shapes
 	@$(PYTEST) --full sim
 
 docs: $(ALL)  ## write the generated reference pages again
-	@$(PY) scripts/generate_docs.py
+	@$(PY) -m weft_hw.docgen
 
 lint: $(ALL)  ## style and types
 	@$(PY) -m ruff check hw sw sim tests scripts examples conftest.py

@@ -78,7 +78,7 @@ def test_isa(weft, weft_json):
         "SETUP",
         "MATMUL",
     ]
-    assert "| 7..0 | `opcode` |" in weft("isa")[1]
+    assert "`opcode`" in weft("isa")[1]
     assert weft_json("isa", "--registers")["results"][0]["name"] == "id"
     assert "`error_code`" in weft("isa", "--registers")[1]
 

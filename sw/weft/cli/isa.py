@@ -15,10 +15,11 @@ def command(
 ) -> None:
     """Print the instruction set reference: bit fields, semantics, errors."""
     from weft import reference
+    from weft_hw import docgen
 
     if json:
         name = "registers" if registers else "isa"
         rows = reference.register_rows() if registers else reference.instruction_rows()
         print_json(name, rows)
     else:
-        print(reference.registers_page() if registers else reference.isa_page(), end="")
+        print(docgen.registers_page() if registers else docgen.isa_page(), end="")

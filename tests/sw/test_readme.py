@@ -1,0 +1,33 @@
+"""The worked example of sw/README.md is what the compiler makes; run this file to rewrite it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from weft.asm import disassemble
+from weft.bench import random_constants
+from weft.gemm import GemmProblem, compile_gemm
+from weft_hw.config import preset
+
+README = Path(__file__).resolve().parents[2] / "sw" / "README.md"
+BLOCK = re.compile(r"(<!-- BEGIN GENERATED[^>]*-->\n)(.*?)(<!-- END GENERATED -->)", re.S)
+
+
+def block() -> str:
+    problem = GemmProblem(5, 40, 20)
+    constants = random_constants(problem, np.random.default_rng(0))
+    program = compile_gemm(preset("tiny"), problem, constants)
+    return f"```\n{disassemble(program.instructions)}```\n"
+
+
+def test_example_is_fresh():
+    found = BLOCK.search(README.read_text(encoding="utf-8"))
+    assert found and found.group(2) == block(), "run python tests/sw/test_readme.py"
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    README.write_text(BLOCK.sub(lambda m: m[1] + block() + m[3], text), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""Proof: the AXI4-Lite slave answers every access exactly once and holds what it offers."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from weft_hw.control.axilite import OKAY, SLVERR, AxiLite
+
+from .sby import prove
+
+#: Memories as registers, and formulas unrolled: several times faster here.
+SOLVER = "--nomem --unroll z3"
+
+#: More accesses than can be open at once.
+NUMBERS = 8
+
+
+class Harness(wiring.Component):
+    """Any master, even one that withdraws its valid; registers that answer anything."""
+
+    def __init__(self, *, cover: bool = False):
+        self._cover = cover
+        super().__init__(
+            {
+                "awvalid": In(1),
+                "awaddr": In(12),
+                "wvalid": In(1),
+                "wdata": In(32),
+                "bready": In(1),
+                "arvalid": In(1),
+                "araddr": In(12),
+                "rready": In(1),
+                "read_data": In(32),
+                "read_error": In(1),
+                "write_error": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.dut = dut = AxiLite()
+        for name in ("awvalid", "awaddr", "wvalid", "wdata", "bready", "arvalid", "araddr"):
+            m.d.comb += getattr(dut, f"s_axil_{name}").eq(getattr(self, name))
+        m.d.comb += [
+            dut.s_axil_rready.eq(self.rready),
+            dut.read_data.eq(self.read_data),
+            dut.read_error.eq(self.read_error),
+            dut.write_error.eq(self.write_error),
+        ]
+        counts = {}
+        for name in ("aw", "w", "b", "ar", "r"):
+            valid = getattr(dut, f"s_axil_{name}valid")
+            counts[name] = count = Signal(range(NUMBERS), name=f"{name}_count")
+            m.d.sync += count.eq(count + (valid & getattr(dut, f"s_axil_{name}ready")))
+        done = Signal(range(NUMBERS))
+        m.d.sync += done.eq(done + dut.write_enable)
+
+        def open_accesses(before, after):
+            return (before - after)[: len(done)]
+
+        m.d.comb += [
+            # A write is done once its address and its data are here, and answered once.
+            Assert(open_accesses(counts["aw"], done) == ~dut.s_axil_awready),
+            Assert(open_accesses(counts["w"], done) == ~dut.s_axil_wready),
+            Assert(open_accesses(done, counts["b"]) == dut.s_axil_bvalid),
+            Assert(~dut.write_enable | ~(dut.s_axil_awready | dut.s_axil_wready)),
+            # A read waits, or is answered; at most one of each.
+            Assert(
+                open_accesses(counts["ar"], counts["r"]) == dut.s_axil_rvalid + ~dut.s_axil_arready
+            ),
+        ]
+
+        # What the registers see is what the master sent.
+        address, data, read_address = Signal(12), Signal(32), Signal(12)
+        with m.If(self.awvalid & dut.s_axil_awready):
+            m.d.sync += address.eq(self.awaddr)
+        with m.If(self.wvalid & dut.s_axil_wready):
+            m.d.sync += data.eq(self.wdata)
+        with m.If(self.arvalid & dut.s_axil_arready):
+            m.d.sync += read_address.eq(self.araddr)
+        with m.If(~dut.s_axil_awready):
+            m.d.comb += Assert(dut.write_word == address[2:])
+        with m.If(~dut.s_axil_wready):
+            m.d.comb += Assert(dut.write_data == data)
+        with m.If(~dut.s_axil_arready):
+            m.d.comb += Assert(dut.read_word == read_address[2:])
+
+        # The answer is that of the registers in the cycle of the access, and is held.
+        refused, offered, value = Signal(), Signal(), Signal(33)
+        with m.If(dut.write_enable):
+            m.d.sync += refused.eq(self.write_error)
+        with m.If(dut.s_axil_bvalid):
+            m.d.comb += Assert(dut.s_axil_bresp == Mux(refused, SLVERR, OKAY))
+        m.d.sync += [
+            offered.eq(dut.s_axil_rvalid & ~self.rready),
+            value.eq(Mux(dut.s_axil_rvalid, value, Cat(self.read_data, self.read_error))),
+        ]
+        with m.If(offered):
+            m.d.comb += Assert(dut.s_axil_rvalid)
+        with m.If(dut.s_axil_rvalid):
+            m.d.comb += [
+                Assert(dut.s_axil_rresp == Mux(value[32], SLVERR, OKAY)),
+                Assert(dut.s_axil_rdata == Mux(value[32], 0, value[:32])),
+            ]
+        if self._cover:
+            m.d.comb += Cover((counts["b"] == 3) & (counts["r"] == 3) & dut.s_axil_rresp.any())
+        return m
+
+
+def test_answers(tmp_path):
+    prove(Harness(), tmp_path, depth=4, solver=SOLVER)
+
+
+def test_reachable(tmp_path):
+    prove(Harness(cover=True), tmp_path, mode="cover", depth=16, solver=SOLVER)

@@ -10,8 +10,8 @@ from weft_hw.isa import INSTRUCTION_BYTES, result_align_words
 
 from ..memory_model import MemoryModel
 from .plan import Tiling, round_up
-from .predict import Timing, port_cycles
 from .problem import GemmProblem
+from .timing import Timing, port_cycles
 
 __all__ = ["candidates", "rough_cycles"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from weft_hw.isa import Instruction, Opcode, ResultType
 
 from ..memory_model import MemoryModel
-from .plan import Plan, Step
-from .predict import TIMING, Timing, simulate_units
+from .plan import Load, Plan, Step, Store
+from .predict import simulate_units
 from .problem import GemmConstants, GemmProblem
+from .timing import TIMING, Timing
 
 __all__ = ["COMPUTE_TO_LOAD", "COMPUTE_TO_STORE", "LOAD_TO_COMPUTE", "STORE_TO_COMPUTE", "emit"]
 
@@ -75,7 +76,7 @@ def _matmul(plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ..
 
 
 def _transfer(
-    opcode: Opcode, item: object, space: int, waits: tuple[int, ...], posts: tuple[int, ...]
+    opcode: Opcode, item: Load | Store, space: int, waits: tuple[int, ...], posts: tuple[int, ...]
 ) -> Instruction:
     fields = {
         "space": space,
@@ -162,9 +163,10 @@ def emit(
 ) -> list[Instruction]:
     """The program of a plan.
 
-    Fetch stops at a full queue, so the order between units decides how far loads run ahead. The units
-    are simulated without queues, and instructions are fetched in the order in which they start. What
-    an instruction waits for has ended, hence started, before it: no order of this kind can deadlock.
+    Fetch stops at a full queue, so the order between units decides how far loads run ahead. The
+    units are simulated without queues, and instructions are fetched in the order in which they
+    start. What an instruction waits for has ended, hence started, before it: no order of this kind
+    can deadlock.
     """
     units = _units(plan, plan.problem, constants)
     starts = simulate_units(units, plan.config, memory, timing)

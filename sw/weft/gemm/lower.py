@@ -12,9 +12,9 @@ from ..memory_model import MemoryModel
 from ..program import Program, TensorSpec
 from .pack import pack_parameters, pack_weights
 from .plan import REGION_ALIGN, round_up
-from .predict import TIMING, Timing
 from .problem import GemmConstants, GemmProblem
 from .schedule import schedule_gemm
+from .timing import TIMING, Timing
 
 __all__ = ["compile_gemm"]
 
@@ -66,18 +66,15 @@ def compile_gemm(
     if constants.table is not None:
         pieces.append((layout.table, constants.table))
     m, k, n = problem.m, problem.k, problem.n
+    dtype = problem.result_type.name.lower()
     return Program(
         config=config,
         instructions=schedule.instructions,
         program_offset=program_offset,
         arena_bytes=arena,
         constants=pieces,
-        inputs=[TensorSpec("a", "int8", (m, k), layout.a, layout.a_pitch)],
-        outputs=[
-            TensorSpec(
-                "out", problem.result_type.name.lower(), (m, n), layout.out, layout.out_pitch
-            )
-        ],
+        inputs={"a": TensorSpec("a", "int8", (m, k), layout.a, layout.a_pitch)},
+        outputs={"out": TensorSpec("out", dtype, (m, n), layout.out, layout.out_pitch)},
         metadata={
             "kind": "gemm",
             "m": m,

@@ -143,7 +143,7 @@ class GemmConstants:
         for name, (least, most) in limits.items():
             value = getattr(self, name)
             _rule(
-                isinstance(value, (int, np.integer)) and least <= value <= most,
+                isinstance(value, (int, np.integer)) and bool(least <= value <= most),
                 f"{name} must be an int in {least}..{most}, not {value!r}",
             )
             object.__setattr__(self, name, int(value))

@@ -10,11 +10,13 @@ from weft_hw.isa import Instruction
 
 from ..errors import Unsupported
 from ..memory_model import MemoryModel, for_config, roofline_cycles
+from .build import build_plan
 from .candidates import candidates, rough_cycles
 from .emit import emit
-from .plan import Plan, build_plan
-from .predict import TIMING, Prediction, Timing, predict
+from .plan import Plan
+from .predict import Prediction, predict
 from .problem import GemmConstants, GemmProblem
+from .timing import TIMING, Timing
 
 __all__ = ["Schedule", "schedule_gemm"]
 
@@ -92,7 +94,7 @@ def schedule_gemm(
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)
     if best is None:
         raise Unsupported(
-            f"gemm {problem.name} fits {config.name} under no tiling{': ' if reason else ''}{reason}",
+            f"gemm {problem.name} fits {config.name} under no tiling" + (reason and f": {reason}"),
             "choose a larger preset or split the problem",
         )
     return best

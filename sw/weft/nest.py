@@ -2,7 +2,8 @@
 
 Level 0 is the fastest. When level i steps, and the levels below return to their start, an address
 moves by ``jump[i]``; so an address is affine in the indices, with
-``stride[i] = jump[i] + sum((count[j] - 1) * stride[j] for j < i)``.
+``stride[i] = jump[i] + sum((count[j] - 1) * stride[j] for j < i)``. The core counts modulo 2**bits
+of the address field; the verifier accepts no program that comes round.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weft_hw.isa import LOOP_LEVELS, Instruction
+from weft_hw.isa import LAYOUTS, LOOP_LEVELS, Instruction, Opcode
 
 __all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "strides"]
 
@@ -40,19 +41,23 @@ class Affine:
     base: int
     counts: tuple[int, ...]
     strides: tuple[int, ...]
+    #: Width of the address; the generators of the core count modulo 2**bits.
+    bits: int = 62
 
     @classmethod
-    def of_jumps(cls, base: int, counts: Sequence[int], jumps: Sequence[int]) -> Affine:
+    def of_jumps(
+        cls, base: int, counts: Sequence[int], jumps: Sequence[int], bits: int = 62
+    ) -> Affine:
         """From the jumps of an instruction."""
-        return cls(base, tuple(counts), strides(counts, jumps))
+        return cls(base, tuple(counts), strides(counts, jumps), bits)
 
     def bounds(self) -> tuple[int, int]:
-        """(smallest, largest) address."""
+        """(smallest, largest) address, without the modulus."""
         spans = [(c - 1) * s for c, s in zip(self.counts, self.strides)]
         return self.base + sum(min(s, 0) for s in spans), self.base + sum(max(s, 0) for s in spans)
 
     def values(self) -> Int:
-        """int64 [product of counts]: all addresses, in order of the nest."""
+        """int64 [product of counts]: all addresses, in order of the nest, without the modulus."""
         found = np.array([self.base], np.int64)
         for count, stride in zip(self.counts, self.strides):
             found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
@@ -61,8 +66,8 @@ class Affine:
     def split(self, level: int) -> tuple[Affine, Affine]:
         """(levels from `level` on, with the base; levels below it, from zero)."""
         return (
-            Affine(self.base, self.counts[level:], self.strides[level:]),
-            Affine(0, self.counts[:level], self.strides[:level]),
+            Affine(self.base, self.counts[level:], self.strides[level:], self.bits),
+            Affine(0, self.counts[:level], self.strides[:level], self.bits),
         )
 
 
@@ -88,7 +93,8 @@ class MatmulNest:
         parameter_jumps = setup.vector("parameter_jump") if setup else none
 
         def affine(name: str, jumps: Sequence[int]) -> Affine:
-            return Affine.of_jumps(get(f"{name}_address"), self.counts, jumps)
+            bits = LAYOUTS[Opcode.MATMUL][f"{name}_address"].width
+            return Affine.of_jumps(get(f"{name}_address"), self.counts, jumps, bits)
 
         def outer(name: str, jumps: Sequence[int]) -> Affine:
             kept = [0] * self.tile_levels + list(jumps[self.tile_levels :])

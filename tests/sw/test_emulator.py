@@ -198,6 +198,7 @@ MATMUL = {**counts(2), "tile_levels": 1, "first": 1, "last": 1}
         (load(Space.SCRATCHPAD, 4080, 32), ErrorCode.ARENA),
         (load(Space.SCRATCHPAD, 0, 32, address=2044), ErrorCode.ADDRESS),
         (load(Space.TABLES, 0, 1024), ErrorCode.ADDRESS),
+        (load(Space.SCRATCHPAD, 4096, 32, address=2044), ErrorCode.ADDRESS),
         (load(Space.WEIGHTS, 8, 16), ErrorCode.BAD_FIELD),
         (load(Space.WEIGHTS, 0, 0), ErrorCode.BAD_FIELD),
         (I(Opcode.MATMUL, (), (), {**MATMUL, "act_address": 2046, "act_jump0": 2}),

@@ -110,6 +110,7 @@ def test_accepts_the_plain_program():
          "rows of 16 bytes, 0 bytes apart, overlap in the arena"),
         ({"matmul": matmul(8, waits=(0,), posts=(1,), result_address=14)}, "hazard", 5,
          "MATMUL writes results over its own activations, scratchpad bytes 56..63"),
+        ({"setup": None}, "undefined", 4, "MATMUL stands before the first SETUP"),
         ({"weights": None}, "undefined", 4, "reads weights byte 0, which nothing has written"),
         ({"parameters": None}, "undefined", 4, "reads parameters byte 0"),
         ({"tables": None, "setup": setup(table_enable=1)}, "undefined", 4, "tables byte 0"),

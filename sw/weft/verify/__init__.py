@@ -12,7 +12,7 @@ result. The checks, by the name of their rule:
 ``deadlock``     instructions that wait for each other, with the real depths of the queues
 ``hazard``       two accesses of one address, one of them a write, that nothing orders
 ``accumulator``  an accumulator row in flight twice
-``undefined``    weights, parameters, tables or accumulators read before they are written
+``undefined``    weights, parameters, tables, accumulators or settings used before they are written
 """
 
 from .program import verify

@@ -46,10 +46,10 @@ def verify(program: Program) -> None:
 
 
 def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
-    kind = ResultType.INT8
+    kind: ResultType | None = None
     for index, instruction in enumerate(instructions):
         try:
-            check(instruction, config, kind)
+            check(instruction, config, kind or ResultType.INT8)
         except InstructionError as error:
             raise ProgramRefused(
                 f"instruction {index}: {error}", rule="field", index=index
@@ -63,6 +63,13 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
                     index=index,
                 )
             kind = ResultType(instruction["result_type"])
+        if instruction.opcode is Opcode.MATMUL and kind is None:
+            raise ProgramRefused(
+                f"instruction {index}: MATMUL stands before the first SETUP",
+                "put a SETUP in front of it",
+                rule="undefined",
+                index=index,
+            )
         is_last = index == len(instructions) - 1
         if (instruction.opcode is Opcode.END) is not is_last:
             raise ProgramRefused(

@@ -34,17 +34,17 @@ def transfer_rows(state: State, instruction: Instruction) -> tuple[Int, Int]:
     rows = np.arange(get("rows"), dtype=np.int64)
     dram = get("dram_offset") + rows * get("dram_pitch")
     chip = 4 * (get("chip_address") + rows * get("chip_pitch"))
-    last = int(dram[-1]) + get("bytes")
-    if last > len(state.arena):
-        raise Stop(
-            ErrorCode.ARENA,
-            f"byte {last - 1} is beyond the arena of {len(state.arena)} bytes",
-        )
     space, end = Space(get("space")), int(chip[-1]) + get("bytes")
     if end > len(state.spaces[space]):
         raise Stop(
             ErrorCode.ADDRESS,
             f"byte {end - 1} is beyond the {len(state.spaces[space])} bytes of {space.name}",
+        )
+    end = int(dram[-1]) + get("bytes")
+    if end > len(state.arena):
+        raise Stop(
+            ErrorCode.ARENA,
+            f"byte {end - 1} is beyond the arena of {len(state.arena)} bytes",
         )
     return dram, chip
 
@@ -113,7 +113,12 @@ def _batches(nest: MatmulNest) -> Iterator[tuple[slice, slice]]:
 def _addresses(affine: Affine, nest: MatmulNest, tiles: slice, rows: slice) -> Int:
     """int64 [tiles, rows] addresses of a batch."""
     outer, inner = affine.split(nest.tile_levels)
-    return outer.values()[tiles, None] + inner.values()[None, rows]
+    return _wrap(affine, outer.values()[tiles, None] + inner.values()[None, rows])
+
+
+def _wrap(affine: Affine, addresses: Int) -> Int:
+    """Addresses as the generators of the core count them."""
+    return addresses & ((1 << affine.bits) - 1)
 
 
 def _within(what: str, addresses: Int, size: int, limit: int) -> None:
@@ -138,12 +143,15 @@ def _matmul_batch(
     _within("activation", act, line_words, config.scratchpad_words)
     lines = state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1, config.rows)
     a = lines[act // line_words].astype(np.float32)  # [tiles, rows, R]
-    w = _weights(state, nest.weight.values()[tiles]).astype(np.float32)  # [tiles, R, C]
+    w = _weights(state, _wrap(nest.weight, nest.weight.values()[tiles])).astype(
+        np.float32
+    )  # [tiles, R, C]
     # Products are below 2**14 + 1 and R at most 64, so float32 sums are exact.
     psum = np.matmul(a, w).astype(np.int64)
 
     uses = first | last
-    bias, multiplier, shift = _parameters(state, nest.parameter.values()[tiles], uses)
+    pairs = _wrap(nest.parameter, nest.parameter.values()[tiles])
+    bias, multiplier, shift = _parameters(state, pairs, uses)
     start = np.where(first[:, None], bias, 0)[:, None, :]
     acc = _addresses(nest.acc, nest, tiles, rows)
     if np.all(first & last):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from weft_hw.isa import LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
+from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
 
 from .state import State, Stop
 
@@ -33,12 +33,13 @@ def _transfer(state: State, instruction: Instruction) -> list[tuple[int, int]]:
         for byte in range(get("bytes")):
             dram = get("dram_offset") + row * get("dram_pitch") + byte
             chip = 4 * (get("chip_address") + row * get("chip_pitch")) + byte
-            if dram >= len(state.arena):
-                raise Stop(ErrorCode.ARENA, f"byte {dram} is beyond the arena")
             pairs.append((dram, chip))
     for _, chip in pairs:
         if chip >= chip_bytes:
             raise Stop(ErrorCode.ADDRESS, f"byte {chip} is beyond the on-chip memory")
+    for dram, _ in pairs:
+        if dram >= len(state.arena):
+            raise Stop(ErrorCode.ARENA, f"byte {dram} is beyond the arena")
     return pairs
 
 
@@ -87,7 +88,8 @@ def matmul(state: State, instruction: Instruction) -> None:
             step = next(i for i in range(LOOP_LEVELS) if index[i] > previous[i])
             for name in at:
                 if step >= levels or name not in ("weight", "parameter"):
-                    at[name] += jumps[name][step]
+                    bits = LAYOUTS[Opcode.MATMUL][f"{name}_address"].width
+                    at[name] = (at[name] + jumps[name][step]) % (1 << bits)
         previous = index
         first = bool(instruction["first"]) and all(index[i] == 0 for i in reduced)
         last = bool(instruction["last"]) and all(index[i] == counts[i] - 1 for i in reduced)

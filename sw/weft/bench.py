@@ -150,11 +150,11 @@ class GemmBench:
     ) -> None:
         if backend not in BACKENDS:
             raise UsageError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
-        require("torch", what="a comparison with torch-int")
         self.config = config
         self.backend = backend
         self.clock_mhz = config.clock_mhz if clock_mhz is None else clock_mhz
         model = for_config(config, self.clock_mhz)
+        require("torch", what="a comparison with torch-int")
         self.memory_model: MemoryModel = (
             model.with_latency_factor(latency_factor) if latency_factor != 1 else model
         )

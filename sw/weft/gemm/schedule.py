@@ -10,15 +10,16 @@ from weft_hw.isa import Instruction
 
 from ..errors import Unsupported
 from ..memory_model import MemoryModel, for_config, roofline_cycles
+from ..program import MAX_ARENA_BYTES
 from .build import build_plan
 from .candidates import candidates, rough_cycles
 from .emit import emit
-from .plan import Plan
+from .plan import Plan, layout_of
 from .predict import Prediction, predict
 from .problem import GemmConstants, GemmProblem
 from .timing import TIMING, Timing
 
-__all__ = ["Schedule", "schedule_gemm"]
+__all__ = ["Schedule", "check_arena", "schedule_gemm"]
 
 #: Tilings that are predicted in full, at most, and instructions of all of them together.
 MOST_PREDICTIONS, EFFORT = 10, 6000
@@ -47,6 +48,16 @@ class Schedule:
         return self.roofline / self.prediction.cycles
 
 
+def check_arena(problem: GemmProblem, size: int) -> None:
+    """Refuse an arena of `size` bytes where it cannot be addressed; raises Unsupported."""
+    if size > MAX_ARENA_BYTES:
+        raise Unsupported(
+            f"gemm {problem.name} needs an arena of {size} bytes, "
+            f"the most that can be addressed is {MAX_ARENA_BYTES}",
+            "split the problem",
+        )
+
+
 def _score(prediction: Prediction, instructions: int) -> float:
     """Predicted cycles, and a little for traffic, which costs energy and is the first to slip."""
     traffic = prediction.read_cycles + prediction.write_cycles
@@ -68,6 +79,7 @@ def schedule_gemm(
         Nothing fits; the sentence says what, and the remedy.
     """
     memory = memory or for_config(config)
+    check_arena(problem, layout_of(config, problem).end)
     ranked = sorted(
         (
             (*rough_cycles(config, problem, memory, timing, t), t)

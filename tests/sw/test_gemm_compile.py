@@ -123,7 +123,7 @@ def test_bad_constants(change: dict[str, object], sentence: str) -> None:
 
 
 def test_bad_problems() -> None:
-    with pytest.raises(UsageError, match="m must be an int in 1.., not 0"):
+    with pytest.raises(UsageError, match="m must be an int in 1..1048576, not 0"):
         GemmProblem(0, 1, 1)
     with pytest.raises(UsageError, match="k must be an int in .* not 1.5"):
         GemmProblem(1, 1.5, 1)  # type: ignore[arg-type]

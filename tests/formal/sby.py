@@ -2,7 +2,7 @@
 
 A harness is an Amaranth component. Its ``In`` members are free in every cycle, its ``Assert``,
 ``Assume`` and ``Cover`` statements are the property. There is no reset: everything starts at its
-initial value.
+initial value. Blocks are elaborated for the platform "formal", where some state their invariants.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
 __all__ = ["ProofError", "prove"]
@@ -64,8 +64,9 @@ def prove(
     top = Module()
     top.domains += sync
     top.submodules.harness = harness
-    signals = [value for _, _, value in harness.signature.flatten(harness)]
-    (folder / "top.il").write_text(rtlil.convert(top, name="top", ports=[sync.clk, *signals]))
+    signals = [Value.cast(value) for _, _, value in harness.signature.flatten(harness)]
+    design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
+    (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
     tools = Path(sys.executable).parent
     run = subprocess.run(

@@ -58,6 +58,7 @@ class ReadPort(wiring.Component):
     beat, fetch_beat : a beat was taken from the bus (registered).
     arena_base : added to every offset.
     stop : level, see above.
+    under_way : bursts whose address was asserted and that have not ended.
     idle : nothing is under way.
     axi : AR and R, see :func:`read_signals`.
     """
@@ -78,6 +79,7 @@ class ReadPort(wiring.Component):
                 "fetch_beat": Out(1),
                 "arena_base": In(49),
                 "stop": In(1),
+                "under_way": Out(range(config.read_outstanding + 1)),
                 "idle": Out(1),
                 "axi": Out(wiring.Signature(read_signals(config))),
             }
@@ -89,7 +91,7 @@ class ReadPort(wiring.Component):
         beat_shift = (config.beat_bytes - 1).bit_length()
         owner = data.StructLayout({"fetch": unsigned(1), "tag": unsigned(TAG_BITS)})
         m.submodules.owners = owners = Queue(owner, depth=config.read_outstanding)
-        under_way = Signal(range(config.read_outstanding + 1))
+        under_way = self.under_way
 
         # Addresses. A burst is under way from the moment its address is asserted.
         can_issue, issue = Signal(), Signal()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import Assert, C, Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -115,7 +115,10 @@ class Walker(wiring.Component):
             more.eq(left > step),
         ]
 
-        with m.FSM():
+        ahead = Signal(max(port_bits, 1))  # stripes from the row's start to the first of this port
+        skip = Signal(group_bits)  # beats to it
+
+        with m.FSM() as fsm:
             with m.State("Take"):
                 m.d.comb += take_waiting.eq(has_waiting)
                 m.d.sync += [
@@ -130,8 +133,6 @@ class Walker(wiring.Component):
                 with m.If(has_waiting):
                     m.next = "Row"
             with m.State("Row"):
-                ahead = Signal(max(port_bits, 1))  # stripes to the first one of this port
-                skip = Signal(group_bits)  # beats to it
                 if port_bits:
                     m.d.comb += ahead.eq(port - row_offset[4:group_bits])
                 with m.If(ahead != 0):
@@ -189,4 +190,48 @@ class Walker(wiring.Component):
                     self.fault.code.eq(Mux(leaves_arena, ErrorCode.ARENA, ErrorCode.ADDRESS)),
                 ]
         m.d.comb += self.fault.valid.eq(halted)
+
+        if platform == "formal":
+            # What holds in every state that can be reached; tests/formal proves it. `progress`
+            # counts beats from the row's start.
+            width = length_bits(config) + 1
+            start = Signal(dram_bits)
+            progress = [Signal(width, name=f"{stage}_progress") for stage in ("run", "burst", "piece")]
+            length = [Signal(width, name=f"{stage}_length") for stage in ("burst", "piece")]
+            with m.If(fsm.ongoing("Row")):
+                m.d.sync += [start.eq(row_offset), progress[0].eq(skip)]
+            with m.Elif(running & advance):
+                m.d.sync += progress[0].eq(progress[0] + step)
+            with m.If(advance):
+                m.d.sync += [
+                    Cat(progress[1:]).eq(Cat(progress[:2])),
+                    Cat(length).eq(Cat(walk.length | C(0, width), length[0])),
+                ]
+            m.d.comb += Assert(fsm.state != 3)
+            with m.If(running):
+                m.d.comb += [
+                    Assert(left + progress[0] == walk.length),
+                    Assert(offset[:dram_bits] == (start + progress[0])[:dram_bits]),
+                ]
+                with m.If(left > 0):
+                    m.d.comb += Assert(offset[4:group_bits] == port)
+            with m.If(running | fsm.ongoing("Row")):
+                for space in Space:
+                    beats_of = space_words(space, config) * 4 >> beat_shift
+                    m.d.comb += Assert((walk.space != space) | (limit == beats_of))
+            with m.If(burst_valid):
+                with m.If(~offset_end[-1]):
+                    m.d.comb += Assert(offset_end == burst.offset + burst.beats)
+                with m.If(~chip_wrapped):
+                    m.d.comb += Assert(chip_end == burst.chip + burst.beats)
+                for space in Space:
+                    beats_of = space_words(space, config) * 4 >> beat_shift
+                    m.d.comb += Assert((burst.space != space) | (burst_limit == beats_of))
+            for k, (valid, part) in enumerate(((burst_valid, burst), (piece_valid, piece))):
+                with m.If(valid & (part.beats != 0)):
+                    m.d.comb += [
+                        Assert(part.offset[:4] + part.beats <= BURST_BEATS),
+                        Assert(part.offset[4:group_bits] == port),
+                        Assert(progress[k + 1] + part.beats <= length[k]),
+                    ]
         return m

@@ -60,6 +60,7 @@ class WritePort(wiring.Component):
     beat : a beat was given to the bus (registered).
     arena_base : added to every offset.
     stop : level, see above.
+    under_way : bursts whose address was asserted and that have not ended.
     idle : nothing is under way.
     axi : AW, W and B, see :func:`write_signals`.
     """
@@ -74,6 +75,7 @@ class WritePort(wiring.Component):
                 "beat": Out(1),
                 "arena_base": In(49),
                 "stop": In(1),
+                "under_way": Out(range(config.write_outstanding + 1)),
                 "idle": Out(1),
                 "axi": Out(wiring.Signature(write_signals(config))),
             }
@@ -84,7 +86,7 @@ class WritePort(wiring.Component):
         config, axi = self._config, self.axi
         beat_shift = (config.beat_bytes - 1).bit_length()
         m.submodules.lengths = lengths = Queue(5, depth=config.write_outstanding)
-        under_way = Signal(range(config.write_outstanding + 1))
+        under_way = self.under_way
 
         # Addresses. A burst is under way from the moment its address is asserted.
         issue = Signal()

@@ -13,6 +13,11 @@ DEMO := .venv/.stamp-demo-$(STAMP)
 ALL := .venv/.stamp-all-$(STAMP)
 PYTEST := $(PY) -m pytest -p no:cacheprovider -q
 
+# One sentence where there is no Python at all; the rest is said by scripts/environment.py.
+ENVIRONMENT := @command -v $(PYTHON) >/dev/null || { \
+	echo "weft: missing $(PYTHON); run: apt-get install -y python3 python3-venv" >&2; exit 3; }; \
+	$(PYTHON) scripts/environment.py
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test sim sim-full docs lint clean
 
@@ -20,11 +25,11 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 $(DEMO):
-	@$(PYTHON) scripts/environment.py demo --torch $(TORCH)
+	$(ENVIRONMENT) demo --torch $(TORCH)
 	@rm -f .venv/.stamp-demo-* && touch $@
 
 $(ALL):
-	@$(PYTHON) scripts/environment.py all --torch $(TORCH)
+	$(ENVIRONMENT) all --torch $(TORCH)
 	@rm -f .venv/.stamp-* && touch $@ $(DEMO)
 
 setup: $(ALL)  ## make .venv with everything

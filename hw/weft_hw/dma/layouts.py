@@ -1,4 +1,4 @@
-"""Payloads inside the data movement block. DRAM and on-chip positions count bus beats of B bytes."""
+"""Payloads inside the data movement block; all positions count bus beats of B bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
-from ..config import GRANULE_BYTES, AcceleratorConfig
+from ..config import AcceleratorConfig
 from ..interface import chip_address_bits
 
 __all__ = [
@@ -81,7 +81,7 @@ def piece_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """A burst for a bus port. offset : beats in the arena; beats : 1..16; tag : slot of its owner."""
+    """A burst for a bus port. offset : beats in the arena; beats : 1..16; tag : owner's slot."""
     return data.StructLayout(
         {
             "offset": unsigned(dram_beat_bits(config)),
@@ -92,10 +92,7 @@ def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 
 class Fault(Signature):
-    """Pulse, or level, of a part that found transfer `tag` at fault with ``isa.ErrorCode`` `code`."""
+    """Pulse, or level: transfer `tag` is at fault, with ``isa.ErrorCode`` `code`."""
 
     def __init__(self) -> None:
         super().__init__({"valid": Out(1), "code": Out(4), "tag": Out(TAG_BITS)})
-
-
-assert GRANULE_BYTES == 16  # a granule is one 128-bit beat or two 64-bit beats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -54,7 +54,10 @@ class Ledger(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        get = lambda name: field(self.start.payload.word, self._opcode, name)  # noqa: E731
+
+        def get(name: str) -> Value:
+            return field(self.start.payload.word, self._opcode, name)
+
         beat_shift = (config.beat_bytes - 1).bit_length()
         granule_beats = GRANULE_BYTES // config.beat_bytes
 
@@ -128,9 +131,7 @@ class Ledger(wiring.Component):
         assert len(transfer.length) == length_bits(config)
 
         # Retirement: every port has finished at least one more transfer than were retired.
-        finished = [
-            Signal(range(SLOTS + 1), name=f"finished{p}") for p in range(config.axi_ports)
-        ]
+        finished = [Signal(range(SLOTS + 1), name=f"finished{p}") for p in range(config.axi_ports)]
         m.d.comb += retiring.eq(Cat(f != 0 for f in finished).all() & ~self.hold)
         for p, count in enumerate(finished):
             m.d.sync += count.eq(count + self.done[p] - retiring)

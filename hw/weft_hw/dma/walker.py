@@ -196,7 +196,9 @@ class Walker(wiring.Component):
             # counts beats from the row's start.
             width = length_bits(config) + 1
             start = Signal(dram_bits)
-            progress = [Signal(width, name=f"{stage}_progress") for stage in ("run", "burst", "piece")]
+            progress = [
+                Signal(width, name=f"{stage}_progress") for stage in ("run", "burst", "piece")
+            ]
             length = [Signal(width, name=f"{stage}_length") for stage in ("burst", "piece")]
             with m.If(fsm.ongoing("Row")):
                 m.d.sync += [start.eq(row_offset), progress[0].eq(skip)]

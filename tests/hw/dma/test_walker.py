@@ -91,7 +91,7 @@ def test_walker(config, stall):
                 await ctx.tick().until(dut.transfer.ready)
             ctx.set(dut.transfer.valid, 0)
 
-        async def drain(ctx, dut=dut, got=got, rng=rng):
+        async def drain(ctx, dut=dut, got=got, rng=rng, walks=walks):
             nonlocal cycles
             quiet = 0
             while quiet < 400:
@@ -193,7 +193,9 @@ def test_ledger(config):
     sim.run()
 
 
-@pytest.mark.parametrize("make", [lambda: Queue(8, depth=4), lambda: Skid(8)], ids=["queue", "skid"])
+@pytest.mark.parametrize(
+    "make", [lambda: Queue(8, depth=4), lambda: Skid(8)], ids=["queue", "skid"]
+)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
 def test_stream_parts(make, stall):
     """Order is kept, and without stalls one entry passes each cycle."""

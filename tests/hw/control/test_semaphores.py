@@ -57,7 +57,7 @@ def test_random(busy):
         requests = [None] * 3
         overflowed = None
         seen = set()
-        for _ in range(3000):
+        for _ in range(1500):
             posts = [
                 rng.choices(range(3), k=rng.randrange(3)) if rng.random() < busy else []
                 for _ in range(3)

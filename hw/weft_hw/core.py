@@ -24,7 +24,7 @@ _FROM_DMA = ("fetch_ready", "fetch_data", "fetch_data_valid", "load_busy", "stor
 class Core(wiring.Component):
     """All of the accelerator. Its members are the AXI4-Lite slave, the AXI masters and `irq`.
 
-    Everything but control and the bus shims is held in reset while control's `abort` is high.
+    Compute unit and scratchpad are held in reset while control's `abort` is high and between runs.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -44,7 +44,8 @@ class Core(wiring.Component):
         cfg = self.config
         m.submodules.control = control = self.control
         m.submodules.dma = dma = self.dma
-        reset = ResetInserter(control.abort)
+        # Between runs, too: a program starts without a SETUP in force.
+        reset = ResetInserter(control.abort | ~control.running)
         compute, scratchpad = ComputeUnit(cfg), Scratchpad(cfg)
         m.submodules.compute = reset(compute)
         m.submodules.scratchpad = reset(scratchpad)

@@ -122,8 +122,8 @@ class Sequencer(wiring.Component):
             return Cat(low, *(field(bits, MATMUL, n) for n in ("post0", "post1_enable", "post1")))
 
         # -- SETUP --------------------------------------------------------------------------------
-        setup_jumps = Signal(data.ArrayLayout(signed(20), LOOP_LEVELS), reset_less=True)
-        parameter_jumps = Signal(data.ArrayLayout(signed(13), LOOP_LEVELS), reset_less=True)
+        setup_jumps = Signal(data.ArrayLayout(signed(20), LOOP_LEVELS))
+        parameter_jumps = Signal(data.ArrayLayout(signed(13), LOOP_LEVELS))
         m.d.sync += [self.setup_done.eq(take_setup), self.setup_posts.eq(posts_of(word))]
         with m.If(take_setup):
             mode = self.mode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,11 +100,8 @@ def table(
             else:
                 verdict = "passed"
             passed = outcomes.count("passed")
-            lines.append(
-                (
-                    f"{stage}  {point.name:{width}}  {verdict:10} {passed:3}/{len(outcomes):<3}  "
-                    f"{point.description.splitlines()[0]}",
-                    verdict == "FAILED",
-                )
-            )
+            text = textwrap.shorten(point.description, 80, placeholder=" ...")
+            count = f"{passed:3}/{len(outcomes):<3}"
+            row = f"{stage}  {point.name:{width}}  {verdict:10} {count}  {text}"
+            lines.append((row, verdict == "FAILED"))
     return lines

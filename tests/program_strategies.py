@@ -41,7 +41,7 @@ from weft_hw.isa import (
     space_words,
 )
 
-__all__ = ["programs", "random_program", "seeded"]
+__all__ = ["corrupted", "programs", "random_program", "seeded"]
 
 T = TypeVar("T")
 
@@ -78,6 +78,33 @@ def programs(config: AcceleratorConfig) -> st.SearchStrategy[Program]:
 def seeded(seed: int, config: AcceleratorConfig) -> Program:
     """The program of a seed; the same on every machine."""
     return _make(Choices(random.Random(seed).randint), config)
+
+
+def corrupted(seed: int, config: AcceleratorConfig) -> Program:
+    """The program of a seed with one field, or the semaphores, of one instruction changed.
+
+    Counts stay below 41, so that a run ends. The verifier may accept the result or refuse it; the
+    core stops it with an error or runs it to its end.
+    """
+    program, choices = seeded(seed, config), Choices(random.Random(seed).randint)
+    instructions = list(program.instructions)
+    at = choices.integer(0, len(instructions) - 2)
+    old = instructions[at]
+    waits, posts, fields = old.waits, old.posts, dict(old.fields)
+    if choices.chance(20):
+        waits, posts = (choices.integer(0, SEMAPHORES - 1),), (choices.integer(0, SEMAPHORES - 1),)
+    else:
+        header = LAYOUTS[Opcode.END]
+        f = choices.pick([f for f in LAYOUTS[old.opcode] if f.name not in header])
+        near = old[f.name] + choices.pick([-2, -1, 1, 2, 16])
+        values = [0, f.low, f.high, choices.integer(f.low, f.high), min(max(near, f.low), f.high)]
+        fields[f.name] = choices.pick(values)
+        if f.name.startswith("count"):
+            fields[f.name] = min(fields[f.name], 40)
+    instructions[at] = Instruction(old.opcode, waits, posts, fields)
+    return Program(
+        config, instructions, program.program_offset, program.arena_bytes, program.constants
+    )
 
 
 def _make(choices: Choices, config: AcceleratorConfig) -> Program:

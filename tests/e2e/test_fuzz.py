@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from overlapped import run_overlapped
-from program_strategies import random_program, seeded
+from program_strategies import corrupted, random_program, seeded
 from weft.backend.emulator import EmulatorBackend, execute
-from weft.errors import ProgramRefused
+from weft.errors import DeviceError, ProgramRefused
 from weft.program import Program
 from weft.verify import verify
 from weft_hw.config import preset
@@ -109,6 +109,27 @@ def test_what_the_verifier_accepts_without_a_semaphore_is_still_one_result(name)
             assert not difference(seed, "overlapped", arena, want)
     assert refused > 10 and kept > 3
     assert different > 5, "the overlapped executor does find hazards"
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-wide"])
+def test_corrupted_programs_run_or_stop_with_an_error_code(name):
+    config = preset(name)
+    accepted, codes = 0, set()
+    for seed in range(150):
+        program = corrupted(seed, config)
+        try:
+            verify(program)
+            good = True
+        except ProgramRefused:
+            good = False
+        try:
+            run(program)
+        except DeviceError as error:
+            assert not good, f"seed {seed}: {error}"
+            assert error.error_code and error.instruction >= 0
+            codes.add(error.error_code)
+        accepted += good
+    assert accepted > 10 and len(codes) >= 3
 
 
 def without(instruction: Instruction, *, waits: int = -1, posts: int = -1) -> Instruction:

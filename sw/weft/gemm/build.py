@@ -9,13 +9,13 @@ from weft_hw.isa import Space, result_align_words
 
 from ..errors import Unsupported
 from .cut import Cut, Pass
-from .plan import Load, Plan, Step, Store, Tiling, layout_of, round_up
+from .plan import Load, Plan, Step, Store, Tiling, round_up
 from .problem import GemmProblem
 
 __all__ = ["build_plan"]
 
-#: Tiles along N whose parameters one load brings, at most.
-PARAMETER_TILES = 16
+#: Tiles along N whose parameters one load brings: few, as they keep the ports unevenly busy.
+PARAMETER_TILES = 6
 
 
 @dataclass
@@ -55,7 +55,7 @@ class _Builder:
         align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
         widest = max(b - a for a, b in self.cut.gathers)
         pitch = round_up(widest * self.cut.column_bytes, align)
-        self.plan = Plan(config, problem, tiling, layout_of(config, problem), pitch)
+        self.plan = Plan(config, problem, tiling, self.cut.layout, pitch)
         bank = config.scratchpad_bank_bytes
         limit = (config.scratchpad_banks - tiling.result_banks) * bank
         self.act_ring = Ring("scratchpad for activations", 0, limit)
@@ -93,16 +93,18 @@ class _Builder:
         else:
             last_load = self.parameter_load[slot]
         if have != region or loaded < n1:
+            layout, per_row = self.plan.layout, self.plan.layout.parameter_tiles
             stop = min((region + 1) * span, self.cut.n_tiles)
-            until = n1 if not self.plan.steps else min(max(n1, loaded + PARAMETER_TILES), stop)
+            until = min(max(n1, loaded + PARAMETER_TILES), stop) if self.plan.steps else n1
+            until = round_up(until, per_row)
             last_load = self.load(
                 Space.PARAMETERS,
-                self.plan.layout.parameters + loaded * entry,
-                0,
-                1,
-                (until - loaded) * entry,
+                layout.parameters + loaded // per_row * layout.parameter_pitch,
+                layout.parameter_pitch,
+                (until - loaded) // per_row,
+                per_row * entry,
                 (slot * span + loaded - region * span) * entry,
-                0,
+                per_row * entry,
                 after=last if have != region else -1,
             )
             self.parameter_load[slot] = last_load

@@ -132,7 +132,7 @@ def rough_cycles(
     def transfer(pitch: int, rows: int, size: int, write: bool) -> float:
         if pitch <= size:
             rows, size = 1, rows * pitch
-        return port_cycles(0, pitch, rows, size, write, config, memory, timing)
+        return port_cycles(0, pitch, rows, size, write, config, memory, timing)[0]
 
     chunk_bytes = min(k_chunk * r, a_pitch)
     per_chunk = transfer(a_pitch, t.block_rows, chunk_bytes, False)
@@ -145,7 +145,7 @@ def rough_cycles(
     chunks = -(-kt * nt // t.chunk_tiles) if not t.weights_resident else groups
     chunks = max(chunks, passes * -(-kt // k_chunk))
     instructions = 8 + blocks * (2 * chunks + groups + 1)
-    reads += instructions * INSTRUCTION_BYTES / config.dma_bytes
+    reads += instructions * INSTRUCTION_BYTES / config.beat_bytes
     both = reads + writes
     shared = both * config.dma_bytes / memory.deliverable_bytes_per_cycle
     first = min(t.first_k, kt) * r

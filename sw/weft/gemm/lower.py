@@ -53,7 +53,10 @@ def compile_gemm(
     check_arena(problem, arena)
     pieces = [
         (layout.weights, pack_weights(config, constants.weights)),
-        (layout.parameters, pack_parameters(config, constants)),
+        (
+            layout.parameters,
+            pack_parameters(config, constants, layout.parameter_tiles, layout.parameter_pitch),
+        ),
     ]
     if constants.table is not None:
         pieces.append((layout.table, constants.table))

@@ -82,9 +82,7 @@ class _Fetch:
                 previous = arrival[-1] if arrival else 0.0
                 arrival.append(max(base + (i + 1) * self.beats, previous + self.beats))
                 machine.wake(arrival[-1])
-            if machine.flows[0]:
-                taken = count * INSTRUCTION_BYTES / machine.config.dma_bytes
-                machine.flows[0][0].left += taken
+            machine.fetched(count * self.beats)
 
     def refill(self) -> None:
         machine, body = self.machine, self.body

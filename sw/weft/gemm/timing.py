@@ -11,7 +11,10 @@ from weft_hw.isa import Instruction, Opcode
 
 from ..memory_model import MemoryModel
 
-__all__ = ["TIMING", "Timing", "port_cycles", "transfer_cycles"]
+__all__ = ["FETCH_THROUGH_PORT_0", "TIMING", "Timing", "port_cycles", "transfer_cycles"]
+
+#: All instructions come through port 0; otherwise the ports take turns.
+FETCH_THROUGH_PORT_0 = True
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Timing:
     burst_gap: int = 0
     #: Latency of a burst within the DMA, besides that of the DRAM.
     round_trip: int = 8
+    #: Cycles of data that one port may be ahead of another.
+    port_skew: int = 128
     #: Cycles between the rows of a transfer in its address generator.
     row_cycles: int = 2
     #: A started MATMUL to its first row, with its weights in the array.
@@ -60,8 +65,8 @@ def _port_cycles(
     rows: int,
     size: int,
     shape: tuple[int, int, int, int, int, int],
-) -> float:
-    """Cycles that the busiest port needs for the bursts of a transfer, alone on the DRAM.
+) -> list[float]:
+    """Cycles that each port needs for the bursts of a transfer, alone on the DRAM.
 
     `start` and `pitch` are taken modulo the bytes of one stripe on every port.
     """
@@ -87,7 +92,7 @@ def _port_cycles(
     full, rest = divmod(rows, period)
     for r in range(min(period, rows)):
         row((start + r * pitch) % around, full + (r < rest))
-    return max(cost)
+    return cost
 
 
 def port_cycles(
@@ -99,8 +104,11 @@ def port_cycles(
     config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing,
-) -> float:
-    """Cycles that the data of a transfer take, alone on the DRAM, latency not counted."""
+) -> tuple[float, float]:
+    """Cycles that the data of a transfer take, alone on the DRAM: (busiest port, port 0).
+
+    Latency is not counted.
+    """
     latency, outstanding = (
         (memory.write_latency, config.write_outstanding)
         if write
@@ -109,13 +117,14 @@ def port_cycles(
     around = config.stripe_bytes * config.axi_ports
     port = (config.axi_ports, config.beat_bytes, config.stripe_bytes)
     shape = (*port, latency + timing.round_trip, outstanding, timing.burst_gap)
-    work = _port_cycles(offset % around, pitch % around if rows > 1 else 0, rows, size, shape)
-    return max(work, float(rows * timing.row_cycles)) if rows > 1 else work
+    cost = _port_cycles(offset % around, pitch % around if rows > 1 else 0, rows, size, shape)
+    walk = float(rows * timing.row_cycles) if rows > 1 else 0.0
+    return max(max(cost), walk), max(cost[0], walk)
 
 
 def transfer_cycles(
     instruction: Instruction, config: AcceleratorConfig, memory: MemoryModel, timing: Timing
-) -> float:
+) -> tuple[float, float]:
     """:func:`port_cycles` of a LOAD or STORE."""
     names = ("dram_offset", "dram_pitch", "rows", "bytes")
     offset, pitch, rows, size = (instruction[name] for name in names)

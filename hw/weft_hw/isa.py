@@ -7,7 +7,7 @@ Standard library only; assembler, disassembler, gateware, emulator and the refer
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -179,7 +179,7 @@ class Layout:
         if offset > INSTRUCTION_BYTES * 8:
             raise AssertionError(f"layout has {offset} bits")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Field]:
         return iter(self.fields.values())
 
     def __getitem__(self, name: str) -> Field:

@@ -192,6 +192,7 @@ class RtlBackend(Backend):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         program = self.program
         self.check_inputs(inputs)
+        self.device.settle()
         arena = self.transport.arena
         arena[:] = self._image
         for name, array in inputs.items():

@@ -106,6 +106,7 @@ class Device:
             The program was compiled for another configuration or another major ISA version.
         """
         program.require_config(self.config)
+        self.settle()
         if program.isa_version >> 8 != ISA_VERSION >> 8:
             raise Mismatch(
                 f"the program has ISA version {_version(program.isa_version)}, "
@@ -175,12 +176,22 @@ class Device:
         DeviceError
             Bursts of an aborted run never end, so the core refuses to start.
         """
-        status = self.read("status")
-        if status & (reg.STATUS_ERROR | reg.STATUS_RUNNING | reg.STATUS_BUS_BUSY):
-            self.reset()
+        self.settle()
         self.write("irq_pending", reg.IRQ_DONE | reg.IRQ_ERROR)
         self.transport.flush()
         self.write("control", reg.CONTROL_START)
+
+    def settle(self) -> None:
+        """Soft reset, where the run before did not end well: after it nothing of that run can still
+        write into the arena. To be called before the host writes there.
+
+        Raises
+        ------
+        DeviceError
+            Bursts of an aborted run never end.
+        """
+        if self.read("status") & (reg.STATUS_ERROR | reg.STATUS_RUNNING | reg.STATUS_BUS_BUSY):
+            self.reset()
 
     def reset(self) -> None:
         """Soft reset; returns when no burst is outstanding any more.

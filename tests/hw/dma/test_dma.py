@@ -16,6 +16,8 @@ CONFIGS = [PRESETS[n] for n in ("pynq-z2", "kv260", "tiny", "tiny-wide")]
 #: Transfers of each kind in a random test.
 COUNT = 16
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+#: Where the number of ports matters less: one port of 64 bits, and four of 128.
+two_configs = pytest.mark.parametrize("config", CONFIGS[1:3], ids=lambda c: c.name)
 
 
 def random_transfer(rng, config, opcode, arena, region, posts=()):
@@ -66,7 +68,7 @@ def check_store(bench, instruction):
 @pytest.mark.parametrize("stall", [0.0, 0.5])
 def test_random(config, stall):
     """Loads and stores at once; data checked when each retires, nothing else touched."""
-    for seed in range(2):
+    for seed in range(1 if stall else 2):
         rng = random.Random(f"{config.name} {stall} {seed}")
         bench = Bench(config, seed=seed, stalls=Stalls.all(stall), latency=rng.randint(2, 40))
         half, chip = bench.arena_bytes // 2, config.scratchpad_bytes // 2
@@ -225,7 +227,7 @@ def test_store_rate(config):
     assert cycles <= words + 8 + 10 + 32
 
 
-@every_config
+@two_configs
 def test_both_directions_rate(config):
     """A load and a store do not slow each other down."""
     bench = Bench(config, seed=5, latency=20)
@@ -238,7 +240,7 @@ def test_both_directions_rate(config):
     assert cycles <= size // config.dma_bytes + 60
 
 
-@every_config
+@two_configs
 def test_slow_chip_loses_nothing(config):
     """Back-pressure of the chip reaches the bus; nothing is dropped."""
     bench = Bench(config, seed=6, stalls=Stalls(chip_write=0.8, chip_read=0.8))
@@ -273,7 +275,7 @@ def expect_errors(bench, cases):
     bench.run(testbench)
 
 
-@every_config
+@two_configs
 def test_arena(config):
     """What leaves the arena, with every carry, is refused; the model refuses to see it."""
     cases = []
@@ -292,7 +294,7 @@ def test_arena(config):
     expect_errors(Bench(config, seed=7), cases)
 
 
-@every_config
+@two_configs
 def test_address(config):
     """What leaves an on-chip memory is refused, and its last bytes are not."""
     cases = []
@@ -310,7 +312,7 @@ def test_address(config):
     expect_errors(Bench(config, seed=8), cases)
 
 
-@every_config
+@two_configs
 def test_bus_errors(config):
     """SLVERR names the instruction that owns the beat."""
     bench = Bench(config, seed=10)
@@ -322,7 +324,7 @@ def test_bus_errors(config):
     expect_errors(bench, cases)
 
 
-@every_config
+@two_configs
 def test_fetch(config):
     """Fetch passes loads, returns its beats in order, and is bounded by the arena."""
     bench = Bench(config, seed=11)

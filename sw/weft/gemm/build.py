@@ -11,11 +11,12 @@ from ..errors import Unsupported
 from .cut import Cut, Pass
 from .plan import Load, Plan, Step, Store, Tiling, round_up
 from .problem import GemmProblem
+from .timing import FETCH_THROUGH_PORT_0
 
 __all__ = ["build_plan"]
 
 #: Tiles along N whose parameters one load brings: few, as they keep the ports unevenly busy.
-PARAMETER_TILES = 6
+PARAMETER_TILES = 6 if FETCH_THROUGH_PORT_0 else 12
 
 
 @dataclass

@@ -86,6 +86,8 @@ def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tili
                 continue
             last = min(gather, round_up(-(-SEGMENT_BYTES // facts.column_bytes), facts.grain))
             is_balanced = balanced and fits
+            if is_balanced:  # a single short row: what counts is that it ends early
+                last = min(gather, round_up(2, facts.grain))
             splits = (0, 2 * h, 4 * h) if rows >= 4 * h and not is_balanced else (0,)
             for last_rows in splits:
                 for final in (8, 16) if is_balanced else (0,):

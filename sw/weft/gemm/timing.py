@@ -42,7 +42,7 @@ class Timing:
     #: Latency of a burst within the DMA, besides that of the DRAM.
     round_trip: int = 8
     #: Cycles of data that one port may be ahead of another.
-    port_skew: int = 128
+    port_skew: int = 256
     #: Cycles between the rows of a transfer in its address generator.
     row_cycles: int = 2
     #: A started MATMUL to its first row, with its weights in the array.

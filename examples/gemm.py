@@ -19,6 +19,7 @@ M, K, N = 5, 40, 20
 
 
 def main(backend: str = "emulator") -> None:
+    """Compile, verify, run, compare."""
     config = preset("tiny")
     rng = np.random.default_rng(0)
     a = rng.integers(-128, 128, (M, K), np.int8)

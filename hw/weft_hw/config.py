@@ -10,13 +10,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-__all__ = ["BURST_BEATS", "GRANULE_BYTES", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
+__all__ = ["BURST_BEATS", "GRANULE_BYTES", "PARAMETER_BYTES", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
 
 #: Beats of the longest burst. 16 is the AXI3 limit (IHI 0022E, A3.4.1); aligned 16-beat bursts of up
 #: to 128-bit beats never cross a 4 KiB page.
 BURST_BEATS = 16
 #: DRAM rows start, and end, on multiples of this many bytes on every preset.
 GRANULE_BYTES = 16
+#: Bytes of one parameter entry: bias, multiplier, shift of a channel.
+PARAMETER_BYTES = 8
 #: Cycles between an accumulator read and the first read that sees its sum: two for the block RAM
 #: with its output register, one for the adder, one for the write.
 ACCUMULATOR_LATENCY = 4
@@ -203,7 +205,7 @@ class AcceleratorConfig:
     @property
     def parameter_bytes(self) -> int:
         """Bytes of the parameter memory."""
-        return self.parameter_entries * 8
+        return self.parameter_entries * PARAMETER_BYTES
 
     @property
     def macs_per_cycle(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import reduce
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import AcceleratorConfig
+from ..config import BURST_BEATS, AcceleratorConfig
 from ..interface import INDEX_BITS, ChipRead, ChipWrite, ErrorPort, Retire, StartLayout
 from ..isa import ErrorCode
 from .fetch import Fetch
@@ -128,7 +128,28 @@ class Dma(wiring.Component):
                 load.faults[p].tag.eq(read.fault_tag),
             ]
 
-        wiring.connect(m, fetch.burst, reads[0].fetch)
+        # Fetch takes the port that owns the stripe, but changes port only when none of its beats
+        # are under way, so that beats stay in order.
+        turn = Signal(range(max(2, ports)))
+        stripe = fetch.burst.payload.offset[(BURST_BEATS - 1).bit_length() :]  # of beats
+        owner = stripe[: (ports - 1).bit_length()] if ports > 1 else 0
+        expected = Signal(16)  # beats under way
+        chosen = Signal.like(turn)
+        accepted = fetch.burst.valid & fetch.burst.ready
+        arrived = Cat(r.fetch_data_valid for r in reads).any()
+        m.d.comb += chosen.eq(Mux(expected == 0, owner, turn))
+        m.d.sync += expected.eq(
+            Mux(stop, 0, expected + Mux(accepted, fetch.burst.payload.beats, 0) - arrived)
+        )
+        with m.If(accepted):
+            m.d.sync += turn.eq(chosen)
+        for p, read in enumerate(reads):
+            m.d.comb += [
+                read.fetch.payload.eq(fetch.burst.payload),
+                read.fetch.valid.eq(fetch.burst.valid & (chosen == p)),
+            ]
+            with m.If(chosen == p):
+                m.d.comb += fetch.burst.ready.eq(read.fetch.ready)
         wiring.connect(m, load.retire, wiring.flipped(self.load_retire))
         wiring.connect(m, store.retire, wiring.flipped(self.store_retire))
         wiring.connect(m, load.chip_write, wiring.flipped(self.chip_write))
@@ -149,9 +170,14 @@ class Dma(wiring.Component):
             fetch.beats.eq(self.fetch_beats),
             fetch.valid.eq(self.fetch_valid & ~stop),
             self.fetch_ready.eq(fetch.ready & ~stop),
-            self.fetch_data.eq(reads[0].fetch_data),
-            self.fetch_data_valid.eq(reads[0].fetch_data_valid),
-            self.beats_fetched.eq(reads[0].fetch_beat),
+            self.fetch_data.eq(
+                reduce(
+                    lambda a, b: a | b,
+                    (Mux(r.fetch_data_valid, r.fetch_data, 0) for r in reads),
+                )
+            ),
+            self.fetch_data_valid.eq(arrived),
+            self.beats_fetched.eq(Cat(r.fetch_beat for r in reads).any()),
             self.beats_read.eq(reduce(lambda a, b: a + b, (r.beat for r in reads))),
             self.beats_written.eq(reduce(lambda a, b: a + b, (w.beat for w in writes))),
         ]

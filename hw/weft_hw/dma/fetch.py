@@ -22,7 +22,7 @@ class Fetch(wiring.Component):
     Members
     -------
     offset, beats, valid, ready : byte offset in the arena, beats, and the handshake.
-    burst : to port 0; latency 2 cycles; one burst in 3 cycles.
+    burst : to a port; latency 2 cycles; one burst in 3 cycles.
     arena_bytes : size of the arena.
     outside : level; a burst left the arena. It was dropped, and so are all that follow.
     """

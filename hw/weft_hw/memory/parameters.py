@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import AcceleratorConfig
+from ..config import PARAMETER_BYTES, AcceleratorConfig
 from ..delay import delay
 from ..interface import chip_address_bits
 from ..numerics import MULTIPLIER_BITS
@@ -14,7 +14,7 @@ from ..numerics import MULTIPLIER_BITS
 __all__ = ["PAIR_BYTES", "EntryLayout", "ParameterMemory"]
 
 #: Bytes of two entries, what one column pair needs.
-PAIR_BYTES = 16
+PAIR_BYTES = 2 * PARAMETER_BYTES
 
 #: One entry, 8 bytes; the order of the fields is the order of the bits.
 EntryLayout = data.StructLayout(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
+from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space, result_align_words
 
 from ..errors import Unsupported
 from .cut import Cut, Pass
 from .plan import Load, Plan, Step, Store, Tiling, round_up
 from .problem import GemmProblem
-from .timing import FETCH_THROUGH_PORT_0
 
 __all__ = ["build_plan"]
 
-#: Tiles along N whose parameters one load brings: few, as they keep the ports unevenly busy.
-PARAMETER_TILES = 6 if FETCH_THROUGH_PORT_0 else 12
+#: Tiles along N whose parameters one load brings, so that the first product starts early.
+PARAMETER_TILES = 12
 
 
 @dataclass
@@ -85,7 +84,7 @@ class _Builder:
 
     def need_parameters(self, n0: int, n1: int, step: int) -> tuple[int, int]:
         """(first pair, load index) of the parameters of tiles [n0, n1)."""
-        span, entry = self.cut.parameter_span, self.config.cols * 8
+        span, entry = self.cut.parameter_span, self.config.cols * PARAMETER_BYTES
         region = n0 // span
         slot = region % 2
         have, loaded, last = self.slots.get(slot, (-1, 0, -1))
@@ -94,18 +93,16 @@ class _Builder:
         else:
             last_load = self.parameter_load[slot]
         if have != region or loaded < n1:
-            layout, per_row = self.plan.layout, self.plan.layout.parameter_tiles
             stop = min((region + 1) * span, self.cut.n_tiles)
             until = min(max(n1, loaded + PARAMETER_TILES), stop) if self.plan.steps else n1
-            until = round_up(until, per_row)
             last_load = self.load(
                 Space.PARAMETERS,
-                layout.parameters + loaded // per_row * layout.parameter_pitch,
-                layout.parameter_pitch,
-                (until - loaded) // per_row,
-                per_row * entry,
+                self.plan.layout.parameters + loaded * entry,
+                entry,
+                until - loaded,
+                entry,
                 (slot * span + loaded - region * span) * entry,
-                per_row * entry,
+                entry,
                 after=last if have != region else -1,
             )
             self.parameter_load[slot] = last_load

@@ -134,7 +134,7 @@ def rough_cycles(
     def transfer(pitch: int, rows: int, size: int, write: bool) -> float:
         if pitch <= size:
             rows, size = 1, rows * pitch
-        return port_cycles(0, pitch, rows, size, write, config, memory, timing)[0]
+        return port_cycles(0, pitch, rows, size, write, config, memory, timing)
 
     chunk_bytes = min(k_chunk * r, a_pitch)
     per_chunk = transfer(a_pitch, t.block_rows, chunk_bytes, False)

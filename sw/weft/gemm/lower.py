@@ -55,7 +55,7 @@ def compile_gemm(
         (layout.weights, pack_weights(config, constants.weights)),
         (
             layout.parameters,
-            pack_parameters(config, constants, layout.parameter_tiles, layout.parameter_pitch),
+            pack_parameters(config, constants),
         ),
     ]
     if constants.table is not None:

@@ -15,7 +15,7 @@ from weft_hw.isa import SEMAPHORES, Instruction, Opcode, ResultType
 
 from ..errors import UsageError
 from ..memory_model import MemoryModel
-from .timing import FETCH_THROUGH_PORT_0, Timing, transfer_cycles
+from .timing import Timing, transfer_cycles
 
 __all__ = ["COMPUTE", "LOAD", "STORE", "Machine"]
 
@@ -52,8 +52,6 @@ class Machine:
         #: Loads and stores under way; the head moves data.
         self.flows: tuple[deque[_Flow], deque[_Flow]] = (deque(), deque())
         self.shares = (0.0, 0.0)
-        #: Cycles that port 0 is behind the other ports, because instructions come through it.
-        self.skew = 0.0
         self.result_bytes = 1
         self.array_end = self.compute_end = 0.0
         self.array_cycles = 0
@@ -111,30 +109,17 @@ class Machine:
 
     def start_transfer(self, instruction: Instruction, direction: int) -> None:
         t, flow = self.timing, self.flows[direction]
-        work, of_port_0 = transfer_cycles(instruction, self.config, self.memory, t)
+        work = max(1.0, transfer_cycles(instruction, self.config, self.memory, t))
         self.work[direction] += work
-        if direction == 0:
-            work -= self.uneven(work - of_port_0)
-        work = max(1.0, work)
         front = t.store_front if direction else t.load_front + self.memory.read_latency
         size = instruction["rows"] * instruction["bytes"]
         flow.append(_Flow(instruction, work, size, self.now + front))
         self.wake(self.now + front)
 
-    def uneven(self, others: float) -> float:
-        """A load keeps the other ports busy for `others` cycles more: cycles it thereby saves."""
-        saved = min(others, max(self.skew, 0.0))
-        self.skew = max(self.skew - others, -float(self.timing.port_skew))
-        return saved
-
     def fetched(self, beats: int) -> None:
-        """Instruction beats delay the loads of their port, unless it is ahead of the others."""
-        late = beats / self.config.axi_ports
-        if FETCH_THROUGH_PORT_0:
-            late = min(float(beats), max(self.skew + beats, 0.0))
-            self.skew = min(self.skew + beats, float(self.timing.port_skew))
+        """Instruction beats, which the ports take in turn, delay the load that moves data."""
         if self.flows[0]:
-            self.flows[0][0].left += late
+            self.flows[0][0].left += beats / self.config.axi_ports
 
     def transfer_may_start(self, direction: int) -> bool:
         """Bursts of the next transfer are issued while the last of the previous are in flight."""

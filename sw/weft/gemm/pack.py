@@ -35,29 +35,19 @@ def pack_weights(config: AcceleratorConfig, weights: NDArray[np.int8]) -> NDArra
     return np.ascontiguousarray(tiles).reshape(n_tiles, k_tiles, config.tile_bytes)
 
 
-def pack_parameters(
-    config: AcceleratorConfig, constants: GemmConstants, tiles: int = 1, pitch: int = 0
-) -> NDArray[np.uint64]:
-    """Parameter entries, padded to whole rows of `tiles` tiles of C channels.
-
-    Parameters
-    ----------
-    pitch : int, bytes
-        From one row to the next; 0 for rows without a gap.
+def pack_parameters(config: AcceleratorConfig, constants: GemmConstants) -> NDArray[np.uint64]:
+    """Parameter entries, padded to whole tiles of C channels.
 
     Returns
     -------
-    uint64 [rows, entries of a pitch], flat, without the gap behind the last row
+    uint64 [ceil(N / C) * C]
         Bias in bits 31..0, multiplier from bit 32, shift from bit 49; padding is zero.
     """
-    n, row = len(constants.bias), tiles * config.cols
-    rows, step = -(-n // row), max(row, pitch // 8)
-    entries = np.zeros(rows * row, "<u8")
+    n = len(constants.bias)
+    entries = np.zeros(-(-n // config.cols) * config.cols, "<u8")
     entries[:n] = (
         constants.bias.view(np.uint32).astype(np.uint64)
         | constants.multiplier.astype(np.uint64) << np.uint64(32)
         | constants.shift.astype(np.uint64) << np.uint64(49)
     )
-    image = np.zeros((rows, step), "<u8")
-    image[:, :row] = entries.reshape(rows, row)
-    return image.reshape(-1)[: (rows - 1) * step + row]
+    return entries

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
+from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
 
 from .problem import GemmProblem
-from .timing import FETCH_THROUGH_PORT_0
 
 __all__ = ["Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "round_up"]
 
@@ -68,17 +67,10 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Layout:
-    """Byte offsets and pitches in the arena, before the program itself.
-
-    Where instructions come through port 0 alone, parameters lie in the stripes of the last ports,
-    so that all ports are equally busy: ``parameter_tiles`` tiles of C entries in a row, rows
-    ``parameter_pitch`` apart.
-    """
+    """Byte offsets and pitches in the arena, before the program itself."""
 
     weights: int
     parameters: int
-    parameter_tiles: int
-    parameter_pitch: int
     table: int
     a: int
     a_pitch: int
@@ -154,15 +146,9 @@ def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> Layout:
     k_tiles, n_tiles = problem.tiles(config)
     a_pitch = round_up(problem.k, GRANULE_BYTES)
     out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
-    tile, pitch = config.cols * 8, config.stripe_bytes * config.axi_ports
-    per_row = (pitch - config.stripe_bytes) // tile
-    if FETCH_THROUGH_PORT_0 and per_row:
-        per_row = 1 << per_row.bit_length() - 1
-    else:  # no gaps
-        per_row, pitch = 1, tile
     sizes = {
         "weights": k_tiles * n_tiles * config.tile_bytes,
-        "parameters": -(-n_tiles // per_row) * pitch,
+        "parameters": n_tiles * config.cols * PARAMETER_BYTES,
         "table": 256,
         "a": problem.m * a_pitch,
         "out": problem.m * out_pitch,
@@ -171,11 +157,8 @@ def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> Layout:
     for name, size in sizes.items():
         offsets[name] = at
         at = round_up(at + size, REGION_ALIGN)
-    offsets["parameters"] += pitch - per_row * tile
     return Layout(
         **offsets,
-        parameter_tiles=per_row,
-        parameter_pitch=pitch,
         a_pitch=a_pitch,
         out_pitch=out_pitch,
         end=at,

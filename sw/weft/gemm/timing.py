@@ -11,10 +11,7 @@ from weft_hw.isa import Instruction, Opcode
 
 from ..memory_model import MemoryModel
 
-__all__ = ["FETCH_THROUGH_PORT_0", "TIMING", "Timing", "port_cycles", "transfer_cycles"]
-
-#: All instructions come through port 0; otherwise the ports take turns.
-FETCH_THROUGH_PORT_0 = True
+__all__ = ["TIMING", "Timing", "port_cycles", "transfer_cycles"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,6 @@ class Timing:
     burst_gap: int = 0
     #: Latency of a burst within the DMA, besides that of the DRAM.
     round_trip: int = 8
-    #: Cycles of data that one port may be ahead of another.
-    port_skew: int = 256
     #: Cycles between the rows of a transfer in its address generator.
     row_cycles: int = 2
     #: A started MATMUL to its first row, with its weights in the array.
@@ -104,8 +99,8 @@ def port_cycles(
     config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing,
-) -> tuple[float, float]:
-    """Cycles that the data of a transfer take, alone on the DRAM: (busiest port, port 0).
+) -> float:
+    """Cycles that the data of a transfer take, alone on the DRAM: those of the busiest port.
 
     Latency is not counted.
     """
@@ -119,12 +114,12 @@ def port_cycles(
     shape = (*port, latency + timing.round_trip, outstanding, timing.burst_gap)
     cost = _port_cycles(offset % around, pitch % around if rows > 1 else 0, rows, size, shape)
     walk = float(rows * timing.row_cycles) if rows > 1 else 0.0
-    return max(max(cost), walk), max(cost[0], walk)
+    return max(max(cost), walk)
 
 
 def transfer_cycles(
     instruction: Instruction, config: AcceleratorConfig, memory: MemoryModel, timing: Timing
-) -> tuple[float, float]:
+) -> float:
     """:func:`port_cycles` of a LOAD or STORE."""
     names = ("dram_offset", "dram_pitch", "rows", "bytes")
     offset, pitch, rows, size = (instruction[name] for name in names)

@@ -121,7 +121,7 @@ def test_illegal_opcode(backend, job, opcode):
         Instruction(Opcode.SETUP, fields={"per_row": 1}),
         Instruction(Opcode.SETUP, fields={"result_type": 1, "table_enable": 1}),
     ],
-    ids=lambda i: f"{i.opcode.name}-" + "-".join(f"{k}={v}" for k, v in list(i.fields.items())[-1:]),
+    ids=lambda i: f"{i.opcode.name}-" + "-".join(f"{k}={v}" for k, v in i.fields.items())[-24:],
 )
 def test_illegal_field(backend, job, instruction):
     error = patched(backend, job, encode_program([load(), instruction, END]))

@@ -44,8 +44,8 @@ def fuzz(name: str, first: int, count: int, progress=None) -> int:
             got = np.frombuffer(rtl.memory(), np.uint8)
             wrong = np.flatnonzero(got != want)
             assert not len(wrong), (
-                f"seed {seed} on {name} with stalls {stall}: {len(wrong)} bytes differ, the first at "
-                f"arena offset {wrong[0]}: {got[wrong[0]]:#04x}, not {want[wrong[0]]:#04x}"
+                f"seed {seed} on {name} with stalls {stall}: {len(wrong)} bytes differ, the first "
+                f"at arena offset {wrong[0]}: {got[wrong[0]]:#04x}, not {want[wrong[0]]:#04x}"
             )
             cycles += rtl.counters()["cycles"]
             if progress is not None:

@@ -10,9 +10,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-__all__ = ["BURST_BEATS", "GRANULE_BYTES", "PARAMETER_BYTES", "PRESETS", "AcceleratorConfig", "ConfigError", "preset"]
+__all__ = [
+    "BURST_BEATS",
+    "GRANULE_BYTES",
+    "PARAMETER_BYTES",
+    "PRESETS",
+    "AcceleratorConfig",
+    "ConfigError",
+    "preset",
+]
 
-#: Beats of the longest burst. 16 is the AXI3 limit (IHI 0022E, A3.4.1); aligned 16-beat bursts of up
+#: Beats of the longest burst. 16 is the AXI3 limit (IHI 0022E, A3.4.1); aligned 16-beat bursts of
+#: up
 #: to 128-bit beats never cross a 4 KiB page.
 BURST_BEATS = 16
 #: DRAM rows start, and end, on multiples of this many bytes on every preset.
@@ -110,8 +119,8 @@ class AcceleratorConfig:
         )
         rule(
             self.tile_words >= ACCUMULATOR_LATENCY,
-            f"rows / weight_rows_per_cycle must be at least {ACCUMULATOR_LATENCY} (an accumulator row "
-            f"may not be in flight twice), not {self.rows} / {self.weight_rows_per_cycle}",
+            f"rows / weight_rows_per_cycle must be at least {ACCUMULATOR_LATENCY} (an accumulator "
+            f"row may not be in flight twice), not {self.rows} / {self.weight_rows_per_cycle}",
         )
         power("accumulator_rows", 64, 4096)
         rule(
@@ -253,7 +262,8 @@ class AcceleratorConfig:
         known = [f.name for f in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise ConfigError(f"unknown parameter {name!r}; the parameters are {', '.join(known)}")
+                names = ", ".join(known)
+                raise ConfigError(f"unknown parameter {name!r}; the parameters are {names}")
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -326,4 +336,5 @@ def preset(name: str) -> AcceleratorConfig:
     try:
         return PRESETS[name]
     except KeyError:
-        raise ConfigError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}") from None
+        names = ", ".join(PRESETS)
+        raise ConfigError(f"unknown preset {name!r}; the presets are {names}") from None

@@ -82,7 +82,8 @@ class ChipRead(Signature):
     """Scratchpad reads of the store unit.
 
     A request (address in units of D bytes, valid/ready) is answered in order by `data` with
-    `data_valid`, some cycles later, without back-pressure: the reader asks only for what it can take.
+    `data_valid`, some cycles later, without back-pressure: the reader asks only for what it can
+    take.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

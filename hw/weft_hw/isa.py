@@ -193,7 +193,7 @@ def _header() -> list[Field]:
     fields = [Field("opcode", 8, "operation")]
     for i in range(WAITS):
         fields.append(Field(f"wait{i}_enable", 1, f"wait {i} is used"))
-        fields.append(Field(f"wait{i}", 4, f"semaphore of wait {i}: taken, by one, before the start"))
+        fields.append(Field(f"wait{i}", 4, f"semaphore of wait {i}: less one before the start"))
     for i in range(POSTS):
         fields.append(Field(f"post{i}_enable", 1, f"post {i} is used"))
         fields.append(Field(f"post{i}", 4, f"semaphore of post {i}: raised, by one, at completion"))
@@ -245,11 +245,11 @@ LAYOUTS: Mapping[Opcode, Layout] = MappingProxyType(
         ),
         Opcode.MATMUL: Layout(
             _header()
-            + _levels("count", 16, "iterations of level {i}, >= 1; level 0 is innermost", signed=False)
+            + _levels("count", 16, "iterations of level {i}, >= 1; 0 is innermost", signed=False)
             + [
-                Field("tile_levels", 3, "innermost levels that stream rows past one weight tile, 1..5"),
+                Field("tile_levels", 3, "innermost levels that stream rows past one tile, 1..5"),
                 Field("reduction", 6, "bit i: level i runs along K; zero below tile_levels"),
-                Field("first", 1, "start from the bias where all reduction levels are at their start"),
+                Field("first", 1, "start from the bias where all reduction levels start"),
                 Field("last", 1, "emit results where all reduction levels are at their end"),
                 Field("transposed", 1, "reserved for a transposed tile load; must be 0"),
                 Field("act_address", 20, "first activation line, in words; multiple of a line"),
@@ -259,7 +259,7 @@ LAYOUTS: Mapping[Opcode, Layout] = MappingProxyType(
                 Field("parameter_address", 12, "first parameter pair (two entries of 8 bytes)"),
             ]
             + _levels("act_jump", 20, "words added to the activation address when level {i} steps")
-            + _levels("weight_jump", 15, "words added to the weight address when level {i} steps", 1)
+            + _levels("weight_jump", 15, "words added to the weight address as level {i} steps", 1)
             + _levels("acc_jump", 13, "rows added to the accumulator address when level {i} steps")
         ),
     }
@@ -441,7 +441,8 @@ def check(
             multiple(name, config.beat_bytes // 4)
     elif op is Opcode.SETUP:
         rule(get("result_type") <= 2, "result_type must be 0, 1 or 2, not 3")
-        rule(get("table") < config.tables, f"table must be below {config.tables}, not {get('table')}")
+        table, tables = get("table"), config.tables
+        rule(table < tables, f"table must be below {tables}, not {table}")
         rule(get("per_row") == 0, "per_row must be 0")
         rule(
             not get("table_enable") or get("result_type") == ResultType.INT8,
@@ -454,7 +455,8 @@ def check(
         for level, count in enumerate(instruction.vector("count")):
             rule(count > 0, f"count{level} must be at least 1, not 0")
         levels = get("tile_levels")
-        rule(1 <= levels < LOOP_LEVELS, f"tile_levels must be in 1..{LOOP_LEVELS - 1}, not {levels}")
+        top = LOOP_LEVELS - 1
+        rule(1 <= levels <= top, f"tile_levels must be in 1..{top}, not {levels}")
         rule(
             get("reduction") & ((1 << levels) - 1) == 0,
             f"reduction must be zero below tile_levels ({levels}), not {get('reduction'):#08b}",

@@ -83,7 +83,8 @@ def requantise(
     low: int,
     high: int,
 ) -> NDArray[np.int16]:
-    """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift), low, high)``.
+    """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift), low,
+    high)``.
 
     One rounding, half up. Shifts are arithmetic.
 
@@ -114,7 +115,8 @@ def lookup(table: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def multiplier_for(scale: NDArray[np.float64], pre: int = 0) -> tuple[Int, Int]:
-    """Multiplier and shift nearest to a real `scale`, so that ``scale ~ multiplier / 2**(shift+pre)``.
+    """Multiplier and shift nearest to a real `scale`, so that ``scale ~ multiplier /
+    2**(shift+pre)``.
 
     Parameters
     ----------

@@ -45,11 +45,12 @@ def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
     top = Top(config)
     text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
     path = folder / f"{TOP_NAME}.v"
-    # Nothing reads a memory before it was written, and a statement for every row makes the text, and
+    # Nothing reads a memory before it was written, and a statement for every row makes the text,
+    # and
     # what tools do with it, several times as long.
     path.write_text(_ZERO_MEMORY.sub("", text))
     side = {
-        "schema": "weft.verilog/1",
+        "schema": "weft.top/1",
         "config": config.as_dict(),
         "config_hash": config.hash,
         "isa_version": ISA_VERSION,

@@ -1,4 +1,5 @@
-"""The parameter memory: bias, multiplier and shift of output channels, a pair of channels per cycle."""
+"""The parameter memory: bias, multiplier and shift of output channels, a pair of channels per
+cycle."""
 
 from __future__ import annotations
 

@@ -33,9 +33,11 @@ class ResultWrite(data.StructLayout):
 
 
 class Scratchpad(wiring.Component):
-    """Independent 1R+1W banks, contiguous in address; each an even and an odd memory of R-byte lines.
+    """Independent 1R+1W banks, contiguous in address; each an even and an odd memory of R-byte
+    lines.
 
-    Array reads and result writes always proceed. A store read, or a load write, that meets them in a
+    Array reads and result writes always proceed. A store read, or a load write, that meets them in
+    a
     bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past the
     end write nothing and read no particular value.
 
@@ -190,7 +192,8 @@ class Scratchpad(wiring.Component):
             Mux(array_odd, Array(padded[1])[array_bank], Array(padded[0])[array_bank])
         )
         even, odd = Array(padded[0])[store_bank], Array(padded[1])[store_bank]
-        m.d.sync += store_data.eq(Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even))
+        chosen = Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even)
+        m.d.sync += store_data.eq(chosen)
         m.d.comb += [
             self.array_data.eq(array_data),
             self.store.data.eq(store_data),

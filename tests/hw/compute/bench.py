@@ -1,4 +1,5 @@
-"""A compute unit with its scratchpad in the Amaranth simulator, and a naive model to compare with."""
+"""A compute unit with its scratchpad in the Amaranth simulator, and a naive model to compare
+with."""
 
 from __future__ import annotations
 
@@ -59,24 +60,28 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
         for index in itertools.product(*(range(c) for c in reversed(counts))):
             i = index[::-1]
 
-            def address(name: str, i: tuple[int, ...] = i) -> int:
-                stride = strides[name]
-                moving = range(levels, 6) if name in ("weight", "parameter") else range(6)
-                return ins[f"{name}_address"] + sum(i[j] * stride[j] for j in moving)
+            at = {
+                name: ins[f"{name}_address"]
+                + sum(
+                    i[j] * stride[j]
+                    for j in range(levels if name in ("weight", "parameter") else 0, 6)
+                )
+                for name, stride in strides.items()
+            }
 
             reduce_levels = [j for j in range(6) if red >> j & 1]
             first = ins["first"] and all(i[j] == 0 for j in reduce_levels)
             last = ins["last"] and all(i[j] == counts[j] - 1 for j in reduce_levels)
-            a = memory[address("act") * 4 :][: cfg.rows].view(np.int8).astype(np.int64)
-            tile = weights[address("weight") :][:h]  # [h, L, C]
+            a = memory[at["act"] * 4 :][: cfg.rows].view(np.int8).astype(np.int64)
+            tile = weights[at["weight"] :][:h]  # [h, L, C]
             w = tile.transpose(1, 0, 2).reshape(cfg.rows, cfg.cols).astype(np.int64)
-            pair = address("parameter")
+            pair = at["parameter"]
             bias, mult, shift = machine.entries[2 * pair : 2 * pair + cfg.cols].T if (
                 first or last) else (0, 0, 0)
-            value = a @ w + (bias if first else acc[address("acc")])
+            value = a @ w + (bias if first else acc[at["acc"]])
             value = (value + 2**31) % 2**32 - 2**31
             if not last:
-                acc[address("acc")] = value
+                acc[at["acc"]] = value
                 continue
             kind = ResultType(setup["result_type"])
             if kind is not ResultType.INT32:
@@ -87,7 +92,7 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
             if setup["table_enable"]:
                 value = machine.tables[setup["table"] * 256 + value % 256].view(np.int8)
             raw = np.asarray(value, np.int64).astype(f"<i{kind.bytes}").view(np.uint8)
-            start = address("result") * 4
+            start = at["result"] * 4
             memory[start : start + raw.size] = raw
     return memory
 

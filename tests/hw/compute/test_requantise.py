@@ -30,7 +30,7 @@ def test_requantise_every_cycle(seed):
     accs = [ACC_MIN, ACC_MAX, 0, -1, 1, 2**24 - 1, 2**24, -(2**24), -(2**24) - 1]
     items = [
         (
-            rng.choice(accs) if rng.random() < 0.3 else rng.randint(ACC_MIN, ACC_MAX) >> rng.randint(0, 31),
+            rng.choice([*accs, *(rng.randint(ACC_MIN, ACC_MAX) >> rng.randint(0, 31),) * 20]),
             rng.choice([0, 1, MULTIPLIER_MAX, rng.randint(0, MULTIPLIER_MAX)]),
             rng.choice([0, SHIFT_MIN, SHIFT_MAX, rng.randint(SHIFT_MIN, SHIFT_MAX)]),
         )

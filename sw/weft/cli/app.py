@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from weft import __version__
-from weft.cli import asm, bench, demo, disasm, doctor, isa, presets, synth, verilog
+from weft.cli import asm, bench, build, demo, disasm, doctor, isa, presets, synth, verilog
 from weft.cli.output import show_error
 from weft.errors import UsageError, WeftError
 
@@ -41,6 +41,7 @@ def _root(
 app.command("doctor")(doctor.command)
 app.command("presets")(presets.command)
 app.command("verilog")(verilog.command)
+app.command("build")(build.command)
 app.command("isa")(isa.command)
 app.command("asm")(asm.command)
 app.command("disasm")(disasm.command)

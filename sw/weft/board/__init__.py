@@ -1,0 +1,1 @@
+"""Boards: finding them, and the virtual one that the real pynq package talks to."""

@@ -1,0 +1,161 @@
+"""What stands beside a bitstream: where it came from, what it needs, and SHA-256 of its files.
+
+Standard library and contract only: this runs on a board.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weft_hw.pynq_boards import BoardError, pynq_board
+from weft_hw.config import AcceleratorConfig, ConfigError
+from weft_hw.isa import ISA_VERSION
+
+from ..errors import Mismatch, UsageError
+
+__all__ = ["KINDS", "SCHEMA", "Manifest", "sha256"]
+
+SCHEMA = "weft.manifest/1"
+#: "vivado" and "open": a bitstream for the device. "virtual": one that only a virtual board takes.
+#: "sources": no bitstream yet.
+KINDS = ("sources", "vivado", "open", "virtual")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Description of one overlay.
+
+    Parameters
+    ----------
+    name : str
+        Stem of the files.
+    kind : one of KINDS
+    board, part : str
+    config : AcceleratorConfig
+    clock_mhz : float
+        What the board is to be set to, and what timing was checked at.
+    files : file name -> SHA-256 in hex
+    tools : tool -> version; empty where it was not used
+    resources : "lut", "flip_flops", "bram36", "uram", "dsp" -> used, from the reports of a build
+    timing : "wns_ns", "whs_ns" -> slack
+    """
+
+    name: str
+    kind: str
+    board: str
+    part: str
+    config: AcceleratorConfig
+    clock_mhz: float
+    files: Mapping[str, str]
+    tools: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+    timing: Mapping[str, float] = field(default_factory=dict)
+    isa_version: int = ISA_VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the JSON file holds."""
+        found: dict[str, Any] = {"schema": SCHEMA}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            found[f.name] = dict(value) if isinstance(value, Mapping) else value
+        found["config"] = self.config.as_dict()
+        found["config_hash"] = self.config.hash
+        return found
+
+    def save(self, folder: Path) -> Path:
+        """Write ``<name>.json`` in `folder`; its path."""
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read and check a manifest; its files are checked by :meth:`verify`.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be read.
+        Mismatch
+            It is no manifest, or contradicts itself.
+        """
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}", "name a manifest") from None
+        except ValueError:
+            raise Mismatch(f"{path} is not JSON", "build the overlay again") from None
+        try:
+            return cls._from_dict(given)
+        except (ConfigError, BoardError, TypeError, ValueError) as error:
+            raise Mismatch(f"{path}: {error}", "build the overlay again") from None
+
+    @classmethod
+    def _from_dict(cls, given: Any) -> Manifest:
+        if not isinstance(given, dict):
+            raise ValueError("a manifest must be an object")
+        names = [f.name for f in dataclasses.fields(cls)]
+        want = {"schema", "config_hash", *names}
+        if set(given) != want:
+            raise ValueError(f"check the keys {', '.join(sorted(set(given) ^ want))}")
+        if given["schema"] != SCHEMA:
+            raise ValueError(f"the schema must be {SCHEMA}, not {given['schema']!r}")
+        if given["kind"] not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {given['kind']!r}")
+        config = AcceleratorConfig(**given["config"])
+        if config.hash != given["config_hash"]:
+            raise ValueError(
+                f"config_hash is {given['config_hash']}, that of the config is {config.hash}"
+            )
+        if pynq_board(given["board"]).part != given["part"]:
+            raise ValueError(f"{given['board']} has not the part {given['part']}")
+        for name, digest in given["files"].items():
+            if not re.fullmatch(r"[\w.-]+", name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"files has a bad entry {name!r}")
+        return cls(**{**{n: given[n] for n in names}, "config": config})
+
+    def verify(self, folder: Path) -> None:
+        """Compare the files in `folder` with their digests.
+
+        Raises
+        ------
+        Mismatch
+            One is missing or changed; the message names it.
+        """
+        for name, digest in self.files.items():
+            path = folder / name
+            if not path.is_file():
+                raise Mismatch(f"{path} is missing", "build or download the overlay again")
+            if sha256(path) != digest:
+                raise Mismatch(
+                    f"{path} is not the file that its manifest describes: SHA-256 "
+                    f"{sha256(path)[:16]}..., not {digest[:16]}...",
+                    "build or download the overlay again",
+                )
+
+    def bitstream(self, folder: Path) -> Path:
+        """Path of the .bit.
+
+        Raises
+        ------
+        UsageError
+            The overlay has none yet.
+        """
+        if f"{self.name}.bit" not in self.files:
+            raise UsageError(
+                f"{self.name} has no bitstream yet",
+                f"run vivado -mode batch -source build.tcl in {folder}, then weft bitstreams add",
+            )
+        return folder / f"{self.name}.bit"

@@ -141,35 +141,89 @@ def _matmul_batch(
     act = _addresses(nest.act, nest, tiles, rows)
     line_words = config.line_bytes // 4
     _within("activation", act, line_words, config.scratchpad_words)
-    lines = state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1, config.rows)
-    a = lines[act // line_words].astype(np.float32)  # [tiles, rows, R]
-    w = _weights(state, _wrap(nest.weight, nest.weight.values()[tiles])).astype(
-        np.float32
-    )  # [tiles, R, C]
-    # Products are below 2**14 + 1 and R at most 64, so float32 sums are exact.
-    psum = np.matmul(a, w).astype(np.int64)
-
+    weight = _wrap(nest.weight, nest.weight.values()[tiles])
+    _within("weight", weight, config.tile_words, config.weight_words)
     uses = first | last
     pairs = _wrap(nest.parameter, nest.parameter.values()[tiles])
     bias, multiplier, shift = _parameters(state, pairs, uses)
-    start = np.where(first[:, None], bias, 0)[:, None, :]
+    start = np.where(first[:, None], bias, 0)
     acc = _addresses(nest.acc, nest, tiles, rows)
-    if np.all(first & last):
-        v = psum + start
+    _within("accumulator", acc[~(first & last)], 1, config.accumulator_rows)
+    if np.unique(acc[0]).size == acc.shape[1]:
+        v = _runs(state, act // line_words, weight, start, acc, first, last)
     else:
-        touched = acc[~(first & last)]
-        _within("accumulator", touched, 1, config.accumulator_rows)
-        v = _accumulate(state, psum + start, acc, first, last)
+        a = _lines(state)[act // line_words].astype(np.float32)  # [tiles, rows, R]
+        w = _weights(state, weight).astype(np.float32)  # [tiles, R, C]
+        # Products are below 2**14 + 1 and R at most 64, so float32 sums are exact.
+        terms = np.matmul(a, w).astype(np.int64) + start[:, None, :]
+        v = _accumulate(state, terms, acc, first, last)[last]
     if np.any(last):
         at = _addresses(nest.result, nest, tiles, rows)[last]
-        _emit(state, numerics.wrap32(v[last]), at, multiplier[last], shift[last])
+        _emit(state, numerics.wrap32(v), at, multiplier[last], shift[last])
+
+
+def _lines(state: State) -> NDArray[np.int8]:
+    """int8 [lines, R]: the scratchpad as the array reads it."""
+    return state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1, state.config.rows)
+
+
+def _runs(
+    state: State,
+    line: Int,
+    weight: Int,
+    start: Int,
+    acc: Int,
+    first: NDArray[np.bool_],
+    last: NDArray[np.bool_],
+) -> Int:
+    """Sums of the last passes, int64 [tiles with last, rows, C], and the accumulators after them.
+
+    Parameters
+    ----------
+    line : int64 [tiles, rows], scratchpad lines; weight : int64 [tiles], weight words
+    start : int64 [tiles, C], the bias of a first pass, else zero
+    acc : int64 [tiles, rows], accumulator rows, all different within a tile
+    first, last : bool [tiles]
+
+    A run is a series of tiles that add to the same accumulators, so it is one product with all
+    their rows of weights. It starts at a first pass and ends at a last one.
+    """
+    count, rows = acc.shape
+    starts = first.copy()
+    starts[0] = True
+    starts[1:] |= last[:-1] | (acc[1:, 0] != acc[:-1, 0])
+    edges = [*np.flatnonzero(starts).tolist(), count]
+    results = np.empty((int(np.count_nonzero(last)), rows, state.config.cols), np.int64)
+    done = 0
+    for begin, end in zip(edges, edges[1:]):
+        at, kept = acc[begin], end - int(last[end - 1])
+        v = np.broadcast_to(start[begin], results.shape[1:])
+        if not first[begin]:
+            v = v + state.accumulators[at]
+        if kept > begin:
+            v = v + _product(state, line[begin:kept], weight[begin:kept])
+            state.accumulators[at] = numerics.wrap32(v)
+        if last[end - 1]:
+            results[done] = v + _product(state, line[kept:end], weight[kept:end])
+            done += 1
+    return results
+
+
+def _product(state: State, line: Int, weight: Int) -> Int:
+    """int64 [rows, C]: lines [tiles, rows] times the tiles at `weight` [tiles], summed."""
+    tiles, rows = line.shape
+    reduction = tiles * state.config.rows
+    # Products are at most 2**14, so the sums are exact.
+    kind = np.float32 if reduction <= 1 << 10 else np.float64
+    a = _lines(state)[line.T].reshape(rows, reduction).astype(kind)
+    w = _weights(state, weight).reshape(reduction, -1).astype(kind)
+    return np.asarray(np.matmul(a, w), np.int64)
 
 
 def _weights(state: State, address: Int) -> NDArray[np.int8]:
     """int8 [tiles, R, C]: the tiles whose first words are at `address`."""
     config = state.config
     h, segments = config.tile_words, config.weight_rows_per_cycle
-    _within("weight", address, h, config.weight_words)
     words = state.spaces[Space.WEIGHTS].view(np.int8).reshape(-1, segments, config.cols)
     found = words[address[:, None] + np.arange(h)].transpose(0, 2, 1, 3)  # [tiles, L, h, C]
     return np.asarray(found.reshape(-1, config.rows, config.cols), np.int8)

@@ -1,12 +1,17 @@
 """Random verified programs on the Verilated top: the emulator's memory image, at full rate and with
 random stalls.
 
-``WEFT_FUZZ_SEED`` sets the first seed and ``WEFT_FUZZ_PROGRAMS`` the number of programs.
+``WEFT_FUZZ_SEED`` sets the first seed and ``WEFT_FUZZ_PROGRAMS`` the number of programs. The long
+run of ``make sim-full`` leaves its result, with date and commit, in ``sim/last_full_fuzz.json``.
 """
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +28,8 @@ pytestmark = pytest.mark.sim
 FIRST_SEED = int(os.environ.get("WEFT_FUZZ_SEED", "1"))
 PROGRAMS = int(os.environ.get("WEFT_FUZZ_PROGRAMS", "300"))
 PRESETS = ("tiny", "tiny-wide")
+FULL_PROGRAMS = 20_000
+RESULT = Path(__file__).with_name("last_full_fuzz.json")
 #: Probabilities that a channel holds back in a cycle, in turn.
 STALLS = (0.0, 0.2, 0.0, 0.5, 0.8)
 
@@ -60,3 +67,29 @@ def test_random_programs(name):
     print(f"seeds {first}..{first + count - 1} on {name}")
     cycles = fuzz(name, first, count)
     assert cycles > 0
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_many_random_programs():
+    count = FULL_PROGRAMS // len(PRESETS)
+    first = 1_000_000 + FIRST_SEED
+    cycles = {}
+    for number, name in enumerate(PRESETS):
+        start = first + number * count
+        print(f"seeds {start}..{start + count - 1} on {name}")
+        cycles[name] = fuzz(name, start, count)
+        assert cycles[name] > 0
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True, text=True, cwd=RESULT.parent,
+    ).stdout.strip()
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit,
+        "programs": count * len(PRESETS),
+        "first_seed": first,
+        "rtl_cycles": cycles,
+        "mismatches": 0,
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")

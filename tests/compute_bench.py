@@ -1,5 +1,4 @@
-"""A compute unit with its scratchpad in the Amaranth simulator, and a naive model to compare
-with."""
+"""A compute unit with its scratchpad in the Amaranth simulator, and a naive model of it."""
 
 from __future__ import annotations
 
@@ -95,6 +94,40 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
             start = at["result"] * 4
             memory[start : start + raw.size] = raw
     return memory
+
+
+def jumps(strides, counts):
+    return [s - sum((counts[j] - 1) * strides[j] for j in range(i)) for i, s in enumerate(strides)]
+
+
+def gemm(cfg, m, kt, nt, kind=ResultType.INT8, table=0, order="nk"):
+    """SETUP and MATMUL of an [m, kt*R] x [kt*R, nt*C] product; activations in the first half."""
+    line = cfg.line_bytes // 4
+    row = nt * cfg.cols * kind.bytes // 4
+    counts = [m, kt, nt, 1, 1, 1] if order == "nk" else [m, nt, kt, 1, 1, 1]
+    k, n = (1, 2) if order == "nk" else (2, 1)
+
+    def vec(m_=0, k_=0, n_=0):
+        v = [0] * 6
+        v[0], v[k], v[n] = m_, k_, n_
+        return jumps(v, counts)
+
+    h = cfg.tile_words
+    fields = {"tile_levels": 1, "reduction": 1 << k, "first": 1, "last": 1,
+              "result_address": cfg.scratchpad_words // 2}
+    fields |= {f"count{i}": c for i, c in enumerate(counts)}
+    for name, v in (("act_jump", vec(m_=kt * line, k_=line)),
+                    ("acc_jump", vec(m_=1, n_=0 if order == "nk" else m)),
+                    ("weight_jump", vec(k_=h * nt, n_=h))):
+        fields |= {f"{name}{i}": x for i, x in enumerate(v) if not (name[0] == "w" and i == 0)}
+    low, high = (-128, 127) if kind is ResultType.INT8 else (-(2**15), 2**15 - 1)
+    setup = {"result_type": int(kind), "pre": 1, "zero_point": 3, "low": low, "high": high}
+    if table:
+        setup |= {"table_enable": 1, "table": table - 1}
+    setup |= {f"result_jump{i}": x for i, x in enumerate(
+        vec(m_=row, n_=cfg.cols * kind.bytes // 4))}
+    setup |= {f"parameter_jump{i}": x for i, x in enumerate(vec(n_=cfg.cols // 2)) if i}
+    return [Instruction(Opcode.SETUP, fields=setup), Instruction(Opcode.MATMUL, fields=fields)]
 
 
 def run(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft_hw.pynq_boards import BoardError, PynqBoard, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
+from weft_hw.pynq_boards import BoardError, PynqBoard, pynq_board
 
 from ..errors import UsageError
 

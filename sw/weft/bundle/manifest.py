@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weft_hw.pynq_boards import BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
+from weft_hw.pynq_boards import BoardError, pynq_board
 
 from ..errors import Mismatch, UsageError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weft_hw.pynq_boards import BoardError, Clock, PynqBoard
 from weft_hw.config import AcceleratorConfig
+from weft_hw.pynq_boards import BoardError, Clock, PynqBoard
 
 from ..errors import Unsupported
 

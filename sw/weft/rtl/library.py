@@ -88,7 +88,9 @@ class Simulation:
     path : Path
         From :func:`weft.rtl.build.library`.
     memory_bytes : int
-        Size of the DRAM; `memory` is it, uint8 [memory_bytes], at physical address `base`.
+        Size of the DRAM; `memory` is it, uint8 [memory_bytes].
+    base : int, optional
+        Its physical address; :func:`memory_base` by default.
 
     Raises
     ------
@@ -103,9 +105,10 @@ class Simulation:
         model: MemoryModel,
         memory_bytes: int,
         stalls: Stalls | None = None,
+        base: int | None = None,
     ) -> None:
         self.config = config
-        self.base = memory_base(config)
+        self.base = memory_base(config) if base is None else base
         self.memory = np.zeros(memory_bytes, np.uint8)
         self._handle: int | None = None
         self._lib = _load(path)

@@ -1,0 +1,277 @@
+"""PYNQ.remote for a virtual board: ``python -m weft.board.server``, in an environment with pynq.
+
+The messages and service classes are those of the installed pynq, 3.1 or 4.0, so client and server
+cannot disagree. What each call does follows AMD's server: whole buffers from their first byte, an
+empty identifier where memory is short, ``msg`` where something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import struct
+import sys
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from weft_hw.config import AcceleratorConfig
+from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
+
+from ..driver.pynq_overlay import PORT
+from .memory import OutOfMemory
+from .system import BusError, VirtualBoard
+
+__all__ = ["COUNTS_FILE", "serve"]
+
+#: Reading this file gives the server's counters as JSON.
+COUNTS_FILE = "/weft/counts"
+_CHUNK = 1 << 20
+#: Limits of what a client may ask for.
+_MESSAGE_MAX = 4 << 20
+_MMIO_MAX_BYTES = 1 << 20
+_FILE_MAX_BYTES = 128 << 20
+_WINDOWS_MAX = 1 << 16
+
+
+def _pb(name: str) -> tuple[Any, Any]:
+    return (
+        importlib.import_module(f"pynq.remote.{name}_pb2"),
+        importlib.import_module(f"pynq.remote.{name}_pb2_grpc"),
+    )
+
+
+_device, _device_grpc = _pb("remote_device")
+_mmio, _mmio_grpc = _pb("mmio")
+_buffer, _buffer_grpc = _pb("buffer")
+
+
+class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc]
+    def __init__(self, board: VirtualBoard) -> None:
+        self.board = board
+
+    def existsfile(self, request: Any, context: Any) -> Any:
+        return _device.ExistsFileResponse(exists=request.file_path in self.board.files)
+
+    def readfile(self, request: Any, context: Any) -> Iterator[Any]:
+        if request.file_path == COUNTS_FILE:
+            yield _device.ReadFileResponse(data=json.dumps(self.board.counts).encode())
+            return
+        data = self.board.files.get(request.file_path)
+        if data is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.file_path}")
+        for start in range(0, len(data), _CHUNK):
+            yield _device.ReadFileResponse(data=data[start : start + _CHUNK])
+
+    def writefile(self, requests: Iterator[Any], context: Any) -> Any:
+        path, parts, size = "", [], 0
+        for request in requests:
+            path = path or request.file_path
+            size += len(request.data)
+            if request.file_path != path or size > _FILE_MAX_BYTES:
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"a file has one name and at most {_FILE_MAX_BYTES} bytes",
+                )
+            parts.append(request.data)
+        if path:
+            try:
+                self.board.write_file(path, b"".join(parts))
+            except BusError as error:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return _device.WriteFileResponse()
+
+    def set_bitstream_attrs(self, request: Any, context: Any) -> Any:
+        return _device.SetBitstreamAttrsResponse(status=True)
+
+
+class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc]
+    def __init__(self, board: VirtualBoard) -> None:
+        self.board = board
+        self.windows: dict[str, tuple[int, int]] = {}
+        # 3.1 declares the data of a read as a signed word.
+        self.signed = _mmio.ReadResponse.DESCRIPTOR.fields_by_name["data"].cpp_type == 1
+
+    def get_mmio(self, request: Any, context: Any) -> Any:
+        if not 0 < request.length <= _MMIO_MAX_BYTES or len(self.windows) >= _WINDOWS_MAX:
+            message = f"a window has 1..{_MMIO_MAX_BYTES} bytes, not {request.length}"
+            return _mmio.GetMmioResponse(status=False, msg=message)
+        name = f"mmio-{request.base_addr:x}-{request.length:x}"
+        self.windows[name] = (request.base_addr, request.length)
+        return _mmio.GetMmioResponse(status=True, mmio_id=name)
+
+    def _address(self, name: str, offset: int, size: int) -> int:
+        if name not in self.windows:
+            raise BusError(f"there is no window {name}")
+        base, length = self.windows[name]
+        if offset % 4 or size % 4 or offset + size > length:
+            raise BusError(f"bytes {offset}..{offset + size - 1} are no words of the window")
+        return base + offset
+
+    def read(self, request: Any, context: Any) -> Any:
+        self.board.counts["mmio_calls"] += 1
+        try:
+            value = self.board.read(self._address(request.mmio_id, request.offset, 4))
+        except BusError as error:
+            return _mmio.ReadResponse(status=False, msg=str(error))
+        if self.signed and value >= 1 << 31:
+            value -= 1 << 32
+        return _mmio.ReadResponse(status=True, data=value)
+
+    def write(self, request: Any, context: Any) -> Any:
+        self.board.counts["mmio_calls"] += 1
+        data = request.data
+        try:
+            address = self._address(request.mmio_id, request.offset, len(data))
+            for i, (word,) in enumerate(struct.iter_unpack("<I", data)):
+                self.board.write(address + 4 * i, word)
+        except BusError as error:
+            return _mmio.WriteResponse(status=False, msg=str(error))
+        return _mmio.WriteResponse(status=True)
+
+
+class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc]
+    def __init__(self, board: VirtualBoard) -> None:
+        self.board = board
+
+    def allocate(self, request: Any, context: Any) -> Any:
+        with self.board.lock:
+            try:
+                name = self.board.pool.allocate(request.size)
+            except OutOfMemory as error:
+                return _buffer.AllocateResponse(msg=str(error))
+            self.board.protect()
+            return _buffer.AllocateResponse(buffer_id=name)
+
+    def write(self, requests: Iterator[Any], context: Any) -> Any:
+        at, parts, name = 0, [], ""
+        for request in requests:
+            with self.board.lock:
+                name = name or request.buffer_id
+                buffer = self.board.pool.buffers.get(name)
+                if buffer is None:
+                    return _buffer.BufferWriteResponse(msg="Buffer not found.")
+                end = at + len(request.data)
+                if end > buffer.size:
+                    return _buffer.BufferWriteResponse(msg="Buffer overflow.")
+                buffer.cache[at:end] = memoryview(request.data)
+                self.board.counts["buffer_bytes_written"] += end - at
+                at = end
+        return _buffer.BufferWriteResponse()
+
+    def read(self, request: Any, context: Any) -> Iterator[Any]:
+        with self.board.lock:
+            buffer = self.board.pool.buffers.get(request.buffer_id)
+            data = None if buffer is None else buffer.cache.tobytes()
+        if data is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "Buffer not found.")
+            return
+        for start in range(0, len(data), _CHUNK):
+            part = data[start : start + _CHUNK]
+            self.board.counts["buffer_bytes_read"] += len(part)
+            yield _buffer.BufferReadResponse(data=part)
+
+    def _with(self, request: Any, context: Any, action: Any) -> Any:
+        with self.board.lock:
+            if request.buffer_id not in self.board.pool.buffers:
+                context.abort(grpc.StatusCode.NOT_FOUND, "Buffer not found.")
+            return action(request.buffer_id)
+
+    def flush(self, request: Any, context: Any) -> Any:
+        self._with(request, context, self.board.pool.flush)
+        return _buffer.FlushResponse()
+
+    def invalidate(self, request: Any, context: Any) -> Any:
+        self._with(request, context, self.board.pool.invalidate)
+        return _buffer.InvalidateResponse()
+
+    def freebuffer(self, request: Any, context: Any) -> Any:
+        self._with(request, context, self.board.pool.free)
+        with self.board.lock:
+            self.board.protect()
+        return _buffer.FreeBufferResponse()
+
+    def physical_address(self, request: Any, context: Any) -> Any:
+        address = self._with(request, context, self.board.pool.address)
+        return _buffer.AddressResponse(address=address)
+
+    def virtual_address(self, request: Any, context: Any) -> Any:
+        address = self._with(request, context, self.board.pool.address)
+        return _buffer.AddressResponse(address=0x7000_0000_0000 + address)
+
+    def cacheable(self, request: Any, context: Any) -> Any:
+        self._with(request, context, lambda name: None)
+        return _buffer.CacheableResponse(cacheable=True)
+
+
+def serve(board: VirtualBoard, address: str) -> Any:
+    """Start a server of `board` at `address`, for example ``127.0.0.1:7967``.
+
+    Raises
+    ------
+    OSError
+        The address is in use.
+    """
+    options = [
+        ("grpc.max_receive_message_length", _MESSAGE_MAX),
+        ("grpc.so_reuseport", 0),
+    ]
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
+    _device_grpc.add_RemoteDeviceServicer_to_server(_Files(board), server)
+    _mmio_grpc.add_MmioServicer_to_server(_Mmio(board), server)
+    _buffer_grpc.add_RemoteBufferServicer_to_server(_Buffers(board), server)
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise OSError(f"{address} is in use")
+    server.start()
+    return server
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until standard input ends or the process is stopped."""
+    parser = argparse.ArgumentParser(prog="weft.board.server")
+    parser.add_argument("--board", choices=sorted(PYNQ_BOARDS), required=True)
+    parser.add_argument("--address", default=f"127.0.0.1:{PORT}")
+    parser.add_argument("--cma", type=int, help="bytes of contiguous memory")
+    parser.add_argument(
+        "--library", action="append", default=[], metavar="HASH=PATH", help="simulators"
+    )
+    given = parser.parse_args(arguments)
+    libraries = {h: Path(p) for h, _, p in (item.partition("=") for item in given.library)}
+
+    def library(config: AcceleratorConfig) -> Path:
+        if config.hash not in libraries:
+            raise ValueError(
+                f"there is no simulator of {config.name} ({config.hash}); start the board with "
+                f"--preset {config.name}"
+            )
+        return libraries[config.hash]
+
+    def log(text: str) -> None:
+        print(text, flush=True)
+
+    board = VirtualBoard(pynq_board(given.board), library, given.cma, log)
+    try:
+        server = serve(board, given.address)
+    except OSError as error:
+        print(f"weft: {error}; choose another --port", file=sys.stderr)
+        return 6
+    log(f"virtual {given.board} at {given.address}")
+    try:
+        sys.stdin.read()
+    except KeyboardInterrupt:
+        pass
+    server.stop(0.5).wait()
+    board.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Load an overlay with pynq, local or remote, around the traps of pynq 3.1 and 4.0."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, pynq_board
+
+from ..bundle.manifest import Manifest
+from ..errors import DeviceError, Mismatch, ToolMissing, UsageError
+
+__all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay"]
+
+#: TCP port of a PYNQ.remote server.
+PORT = 7967
+#: The PL clock may be this much above the one that timing was checked at: rounding of the PLL.
+_CLOCK_TOLERANCE = 1.001
+
+
+@dataclass(frozen=True)
+class LoadedOverlay:
+    """An overlay on a board.
+
+    overlay : pynq.Overlay; ip : the bound driver; device : pynq's device.
+    clock_mhz : as read back from the board.
+    """
+
+    overlay: Any
+    ip: Any
+    device: Any
+    manifest: Manifest
+    clock_mhz: float
+    remote: bool
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """``pynq.allocate`` on this board."""
+        return self.device.allocate(shape, dtype)
+
+
+def _pynq(remote: str) -> Any:
+    """The package pynq, told first whether its board is remote."""
+    if remote:
+        os.environ.setdefault("PYNQ_REMOTE_DEVICES", remote)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pynq
+            import pynq.lib
+    except ImportError as error:
+        raise ToolMissing(
+            f"the package pynq cannot be imported: {error}",
+            "on a board it is part of the image; elsewhere run scripts/pynq_environment.py",
+        ) from None
+    return pynq
+
+
+def connect(host: str = "", port: int = PORT) -> Any:
+    """pynq's device: the board that this runs on, or the one at `host`.
+
+    Raises
+    ------
+    ToolMissing
+        pynq is not installed.
+    DeviceError
+        Nobody answers at `host`.
+    """
+    pynq = _pynq(host)
+    if not host:
+        return pynq.Device.active_device
+    from pynq.pl_server.remote_device import RemoteDevice
+
+    try:
+        device = RemoteDevice(0, host, port)
+    except Exception as error:
+        raise DeviceError(
+            f"no board answers at {host}, port {port}: {str(error).splitlines()[0]}",
+            "check its address, that pynq-remote runs there, and that no proxy is in between",
+        ) from None
+    pynq.Device.active_device = device
+    return device
+
+
+def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
+    """Check the files, load the overlay and set its clock.
+
+    Parameters
+    ----------
+    bitstream : Path
+        The .bit; .hwh and .json (the manifest) lie beside it.
+    device : from :func:`connect`
+
+    Raises
+    ------
+    UsageError
+        A file is missing.
+    Mismatch
+        Files do not belong together, or to this board.
+    DeviceError
+        The board refuses the bitstream, or cannot give the clock.
+    """
+    manifest = _check_files(bitstream)
+    board = pynq_board(manifest.board)
+    remote = bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
+    if remote and device.arch != board.architecture:
+        raise Mismatch(
+            f"{bitstream.name} is for {board.name} ({board.architecture}), "
+            f"the board at the other end is {device.name} ({device.arch})",
+            "take the overlay of this board",
+        )
+    import pynq
+
+    pynq.Device.active_device = device  # some of pynq's code looks only there
+    from . import pynq_ip  # noqa: F401  (binds the driver)
+
+    with _one_at_a_time(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        overlay = pynq.Overlay(str(bitstream), download=False, device=device)
+        name = _find(overlay, manifest)
+        _forget_clocks(pynq.ps.Clocks)
+        # pynq 4.0.0 finds no frequency in descriptions of Zynq-7000; the clock is set below.
+        overlay.clock_dict = {}
+        try:
+            overlay.download()
+        except Exception as error:
+            raise DeviceError(
+                f"the board refuses {bitstream.name}: {str(error).splitlines()[0]}",
+                f"check that it is a {board.name}, and reload",
+            ) from error
+        clock = _set_clock(pynq.ps.Clocks, manifest)
+        ip = getattr(overlay, name)
+    return LoadedOverlay(overlay, ip, device, manifest, clock, remote)
+
+
+def _check_files(bitstream: Path) -> Manifest:
+    for suffix in (".bit", ".hwh", ".json"):
+        path = bitstream.with_suffix(suffix)
+        if not path.is_file():
+            raise UsageError(
+                f"{path} is missing", "keep .bit, .hwh and .json of an overlay in one folder"
+            )
+    manifest = Manifest.load(bitstream.with_suffix(".json"))
+    manifest.verify(bitstream.parent)
+    return manifest
+
+
+def _find(overlay: Any, manifest: Manifest) -> str:
+    """Name of the accelerator in the overlay, whose description must be that of the manifest."""
+    for name, entry in overlay.ip_dict.items():
+        if entry.get("type") in (MODULE_VLNV, PACKAGED_VLNV):
+            found = str(entry.get("parameters", {}).get("CONFIG_HASH", "")).strip('"')
+            if found != manifest.config.hash:
+                raise Mismatch(
+                    f"the .hwh is stale: it says config {found or 'nothing'}, the manifest "
+                    f"{manifest.config.hash}",
+                    "build the overlay again; pynq caches descriptions by the bytes of the .bit",
+                )
+            return str(name)
+    raise Mismatch(
+        "the overlay holds no Weft accelerator", "build it with weft build, or take another file"
+    )
+
+
+def _forget_clocks(clocks: Any) -> None:
+    """Let pynq look at the clocks of the active device: it keeps those of the first one."""
+    if hasattr(clocks, "_real_instance"):
+        del clocks._real_instance
+
+
+def _set_clock(clocks: Any, manifest: Manifest) -> float:
+    clocks.set_pl_clk(0, clk_mhz=manifest.clock_mhz)
+    found = float(clocks.fclk0_mhz)
+    if found > manifest.clock_mhz * _CLOCK_TOLERANCE:
+        # The dividers round to the nearest; take the next slower clock.
+        board = pynq_board(manifest.board)
+        wanted = board.clock(manifest.clock_mhz)
+        clocks.set_pl_clk(0, wanted.divisor0, wanted.divisor1)
+        found = float(clocks.fclk0_mhz)
+    if not 0 < found <= manifest.clock_mhz * _CLOCK_TOLERANCE:
+        raise DeviceError(
+            f"the board clocks the accelerator at {found:g} MHz, its timing was checked at "
+            f"{manifest.clock_mhz:g} MHz",
+            "build the overlay for a clock that this board gives",
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Overlays of several processes one after the other: pynq's metadata cache is one file."""
+    path = Path(tempfile.gettempdir()) / f"weft-pynq-{os.getuid()}.lock"
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

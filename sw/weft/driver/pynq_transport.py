@@ -1,0 +1,209 @@
+"""The arena in buffers of pynq, the registers through its MMIO.
+
+numpy and the contract only: pynq itself comes in through the constructor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft_hw.registers import REGISTERS, STATUS_RUNNING
+
+from ..errors import DeviceError
+from .transport import Transport
+
+__all__ = ["MemoryExhausted", "PynqTransport"]
+
+#: First pause between polls, and how much longer the next one is. With the first poll at the
+#: predicted end, six polls reach about five times the predicted time.
+_PAUSE_S = 0.0002
+_GROWTH = 1.6
+_PAGE = 4096
+
+
+class MemoryExhausted(DeviceError):
+    """The board has not enough contiguous memory left."""
+
+    code = "memory"
+
+
+class PynqTransport(Transport):
+    """One accelerator of an overlay.
+
+    Parameters
+    ----------
+    ip : object with ``mmio.read(offset)`` and ``mmio.write(offset, value)``
+        The driver that pynq bound; ``irq.wait()`` where `interrupts` is set.
+    allocate : callable(shape, dtype) -> buffer
+        ``pynq.allocate`` for the right device.
+    clock_mhz : float
+    interrupts : bool
+        Wait for the interrupt; only a local board can. Otherwise the status is polled.
+    timeout_s : float
+        A run that takes longer is given up, whatever its limit in cycles.
+    """
+
+    def __init__(
+        self,
+        ip: Any,
+        allocate: Callable[..., Any],
+        clock_mhz: float,
+        *,
+        interrupts: bool = False,
+        timeout_s: float = 120.0,
+    ) -> None:
+        self._ip, self._allocate = ip, allocate
+        self.clock_mhz, self.interrupts, self.timeout_s = clock_mhz, interrupts, timeout_s
+        self._buffers: list[Any] = []
+        self._addresses: list[int] = []
+        #: Buffers that the host wrote since the last flush; those that the accelerator writes.
+        self.dirty: set[int] = set()
+        self.wanted: set[int] = set()
+        #: Cycles that the next run is expected to take.
+        self.expected_cycles = 0
+        #: Register accesses so far.
+        self.accesses = 0
+
+    # -- registers --------------------------------------------------------------------------------
+
+    def read32(self, offset: int) -> int:
+        self.accesses += 1
+        return int(self._call(self._ip.mmio.read, offset)) & 0xFFFF_FFFF
+
+    def write32(self, offset: int, value: int) -> None:
+        self.accesses += 1
+        self._call(self._ip.mmio.write, offset, int(value) & 0xFFFF_FFFF)
+
+    # -- memory -----------------------------------------------------------------------------------
+
+    def allocate(self, size: int) -> None:
+        self.place([size])
+
+    def place(self, sizes: Sequence[int]) -> list[int]:
+        """Zeroed buffers of `sizes` bytes instead of those before; their physical addresses.
+
+        Raises
+        ------
+        MemoryExhausted
+            The board cannot give so much; nothing is held then.
+        """
+        self.release()
+        for size in sizes:
+            wanted = -(-size // _PAGE) * _PAGE
+            try:
+                buffer = self._allocate((wanted,), np.uint8)
+                self._buffers.append(buffer)
+                # A remote board that has no memory answers with a buffer that has no address.
+                address = int(buffer.physical_address)
+                if not address:
+                    raise MemoryError("no address")
+            except Exception as error:
+                if self._buffers:
+                    # What has no address cannot be given back.
+                    self._forget(self._buffers.pop())
+                self.release()
+                raise MemoryExhausted(
+                    f"the board has no {wanted} contiguous bytes left "
+                    f"({sum(sizes)} are needed): {_sentence(error)}",
+                    "close other programs that hold buffers, or raise the cma= kernel argument "
+                    "and restart the board",
+                ) from error
+            if address % _PAGE:
+                raise DeviceError(f"a buffer starts at {address:#x}, not at a page of {_PAGE}")
+            buffer[:] = 0
+            self._addresses.append(address)
+        self.dirty = set(range(len(sizes)))
+        self.wanted = set(range(len(sizes)))
+        return list(self._addresses)
+
+    def buffer(self, index: int) -> NDArray[np.uint8]:
+        """A plain view of one buffer: slices of pynq's own arrays forget where they start."""
+        return np.asarray(self._buffers[index]).view(np.ndarray)
+
+    @property
+    def arena(self) -> NDArray[np.uint8]:
+        self.dirty.add(0)
+        return self.buffer(0)
+
+    @property
+    def arena_address(self) -> int:
+        return min(self._addresses)
+
+    def flush(self) -> None:
+        for index in sorted(self.dirty):
+            self._call(self._buffers[index].flush)
+        self.dirty.clear()
+
+    def invalidate(self) -> None:
+        for index in sorted(self.wanted):
+            self._call(self._buffers[index].invalidate)
+
+    def check(self) -> None:
+        """Nothing to do: only a simulation can see writes elsewhere."""
+
+    def release(self) -> None:
+        """Give all buffers back; a board that is gone has them no more."""
+        for buffer in self._buffers:
+            self._forget(buffer)
+        self._buffers, self._addresses = [], []
+
+    @staticmethod
+    def _forget(buffer: Any) -> None:
+        try:
+            buffer.freebuffer()
+        except Exception:  # gone with the board
+            buffer.freed = True
+
+    def close(self) -> None:
+        self.release()
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    def wait(self, cycles: int) -> bool:
+        limit = min(self.timeout_s, max(1.0, cycles / (self.clock_mhz * 1e6)))
+        if self.interrupts:
+            return self._wait_for_interrupt(limit)
+        end = time.monotonic() + limit
+        time.sleep(min(limit, self.expected_cycles / (self.clock_mhz * 1e6)))
+        pause = max(_PAUSE_S, 0.25 * self.expected_cycles / (self.clock_mhz * 1e6))
+        while self.read32(REGISTERS["status"].offset) & STATUS_RUNNING:
+            if time.monotonic() > end:
+                return False
+            time.sleep(pause)
+            pause *= _GROWTH
+        return True
+
+    def _wait_for_interrupt(self, limit: float) -> bool:
+        async def wait() -> None:
+            await asyncio.wait_for(self._ip.irq.wait(), limit)
+
+        try:
+            asyncio.run(wait())
+        except (TimeoutError, asyncio.TimeoutError):
+            return False
+        return True
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """`function`, whose failure on the way to the board becomes a DeviceError."""
+        try:
+            return function(*arguments)
+        except (MemoryError, ValueError, AttributeError, TypeError):
+            raise
+        except Exception as error:
+            raise DeviceError(
+                f"the board does not answer as it should: {_sentence(error)}",
+                "check its power and network, then connect again",
+            ) from error
+
+
+def _sentence(error: Exception) -> str:
+    """Details of a gRPC error, or the message of any other."""
+    details = getattr(error, "details", None)
+    text = details() if callable(details) else str(error)
+    return str(text).strip().splitlines()[0] if str(text).strip() else type(error).__name__

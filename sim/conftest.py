@@ -25,6 +25,7 @@ def pytest_configure(config):
     text = config.getoption("--seed")
     config.weft_seed = random.SystemRandom().randrange(1 << 31) if text == "random" else int(text)
     config.weft_outcomes = []
+    config.weft_rates = []
     config.weft_points = {}
 
 
@@ -90,6 +91,10 @@ def pytest_terminal_summary(terminalreporter, config):
                 f"{o.name}: {o.tests} passed, seed {o.seed}, {o.cycles} cycles, "
                 f"{o.cycles_per_second:.0f} cycles/s" + (f", trace {o.waves}" if o.waves else "")
             )
+    if config.weft_rates:
+        terminalreporter.section("products on the C++ harness")
+        for line in config.weft_rates:
+            terminalreporter.line(line)
     terminalreporter.section("testpoints")
     for line, bad in testplan.table(testplan.load(), _RESULTS):
         terminalreporter.line(line, red=bad)

@@ -25,10 +25,12 @@ class Core(wiring.Component):
     """All of the accelerator. Its members are the AXI4-Lite slave, the AXI masters and `irq`.
 
     Compute unit and scratchpad are held in reset while control's `abort` is high and between runs.
+    `target` is the form of the array's cells: ``target.TARGETS``.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
+        self.target = target
         self.control = Control(config)
         self.dma = Dma(config)
         members = {
@@ -46,7 +48,7 @@ class Core(wiring.Component):
         m.submodules.dma = dma = self.dma
         # Between runs, too: a program starts without a SETUP in force.
         reset = ResetInserter(control.abort | ~control.running)
-        compute, scratchpad = ComputeUnit(cfg), Scratchpad(cfg)
+        compute, scratchpad = ComputeUnit(cfg, self.target), Scratchpad(cfg)
         m.submodules.compute = reset(compute)
         m.submodules.scratchpad = reset(scratchpad)
 

@@ -15,6 +15,12 @@ __all__ = ["Top"]
 class Top(wiring.Component):
     """The accelerator. One clock, synchronous active-low reset, all ports flat.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    target : str
+        Form of the array's cells: ``target.TARGETS``.
+
     Members
     -------
     aclk, aresetn : In(1)
@@ -24,8 +30,8 @@ class Top(wiring.Component):
         High while an enabled interrupt is pending.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self.core = Core(config)
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
+        self.core = Core(config, target)
         super().__init__({"aclk": In(1), "aresetn": In(1), **self.core.signature.members})
 
     def elaborate(self, platform: object) -> Module:

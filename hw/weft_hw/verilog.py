@@ -22,7 +22,7 @@ _ZERO_MEMORY = re.compile(
 )
 
 
-def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
+def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portable") -> Path:
     """Write ``weft_top.v`` and ``weft_top.json`` (config, hash, ISA version, ports, registers).
 
     Parameters
@@ -30,6 +30,8 @@ def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
     config : AcceleratorConfig
     directory : path
         Made if it does not exist.
+    target : str
+        Form of the array's cells: portable, or that of a chip family (``target.TARGETS``).
 
     Returns
     -------
@@ -37,12 +39,14 @@ def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
 
     Raises
     ------
+    ValueError
+        Unknown `target`.
     OSError
         The folder or a file cannot be written.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    top = Top(config)
+    top = Top(config, target)
     text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
     path = folder / f"{TOP_NAME}.v"
     # Nothing reads a memory before it was written, and a statement for every row makes the text,
@@ -54,6 +58,7 @@ def emit(config: AcceleratorConfig, directory: Path | str) -> Path:
         "config": config.as_dict(),
         "config_hash": config.hash,
         "isa_version": ISA_VERSION,
+        "target": target,
         "ports": {
             name: {"direction": member.flow.name.lower(), "width": getattr(top, name).shape().width}
             for name, member in top.signature.members.items()

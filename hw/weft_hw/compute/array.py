@@ -8,6 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..delay import delay
+from ..target import check_target
+from .packed import PackedColumnPair
 
 __all__ = ["PSUM_BITS", "Array", "ColumnPair", "psum_bits"]
 
@@ -109,6 +111,8 @@ class Array(wiring.Component):
     Parameters
     ----------
     config : AcceleratorConfig
+    target : str
+        Form of the cells, see ``target.TARGETS``.
 
     Members
     -------
@@ -123,7 +127,8 @@ class Array(wiring.Component):
 
     Latency
     -------
-    ``LATENCY = R + 2`` cycles from `act` to `psum` of pair 0, one more per pair. One row a cycle.
+    ``LATENCY`` cycles from `act` to `psum` of pair 0, one more per pair: R + 2 with portable cells,
+    R + 3 with packed ones. One row a cycle.
 
     Rules
     -----
@@ -132,9 +137,10 @@ class Array(wiring.Component):
     (or in its cycle) and before its own.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
-        self.LATENCY = config.rows + 2
+        self.packing = check_target(target)
+        self.LATENCY = config.rows + (3 if self.packing else 2)
         super().__init__(
             {
                 "act": In(data.ArrayLayout(signed(8), config.rows)),
@@ -167,7 +173,11 @@ class Array(wiring.Component):
         swap_in: Value = swap
         control: Value = Cat(shift, copy)
         for p in range(cfg.cols // 2):
-            pair = ColumnPair(cfg)
+            pair: ColumnPair | PackedColumnPair = (
+                PackedColumnPair(cfg, self.packing, psum_bits(cfg))
+                if self.packing
+                else ColumnPair(cfg)
+            )
             m.submodules[f"pair{p}"] = pair
             weight = Cat(
                 self.weight[g * cfg.cols + 2 * p + j] for g in range(segments) for j in range(2)

@@ -45,12 +45,14 @@ class ComputeUnit(wiring.Component):
 
     Latency
     -------
-    ``LATENCY`` cycles from a row's issue to its (requantised) result in the scratchpad.
+    ``LATENCY`` cycles from a row's issue to its (requantised) result in the scratchpad; it depends
+    on `target`, the form of the cells (``target.TARGETS``).
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
-        self.PSUM = Scratchpad.LATENCY + config.rows + 2
+        self.array = Array(config, target)
+        self.PSUM = Scratchpad.LATENCY + self.array.LATENCY
         self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
         address, mask = chip_address_bits(config), config.axi_ports
         bits = 8 * config.dma_bytes
@@ -86,7 +88,7 @@ class ComputeUnit(wiring.Component):
         m.submodules.weights = weights = WeightBuffer(cfg)
         m.submodules.parameters = parameters = ParameterMemory(cfg)
         m.submodules.tables = tables = TableLoader(cfg)
-        m.submodules.array = array = Array(cfg)
+        m.submodules.array = array = self.array
         m.submodules.writer = writer = ResultWriter(cfg)
         row = sequencer.row
         wiring.connect(m, wiring.flipped(self.start), sequencer.start)

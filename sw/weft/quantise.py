@@ -1,7 +1,9 @@
 """From a float linear layer and the activations that reach it to integers that the core runs.
 
 numpy only. Activations are affine int8 per tensor; weights are symmetric int8 per output channel;
-the zero point of the activations is folded into the bias, so the array multiplies raw int8.
+the zero point of the activations is folded into the bias, so the array multiplies raw int8. A
+migration divides each channel of the activations, and multiplies its row of weights, by a factor:
+it moves the spread between channels to where one scale per channel can hold it.
 """
 
 from __future__ import annotations
@@ -13,13 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Unsupported, UsageError
-from weft_hw.numerics import ACC_MAX, ACC_MIN, PRE_MAX, SAT_BITS, WEIGHT_MAX, multiplier_for
+from weft_hw.numerics import (
+    ACC_MAX,
+    ACC_MIN,
+    PRE_MAX,
+    SAT_BITS,
+    WEIGHT_MAX,
+    accumulate,
+    multiplier_for,
+    requantise,
+)
 
 __all__ = [
     "AffineRange",
     "QuantisedLinear",
     "affine_range",
+    "integer_linear",
+    "migration_factors",
     "quantise_linear",
+    "quantise_to",
     "signal_to_noise_db",
 ]
 
@@ -74,13 +88,32 @@ def affine_range(x: Float, bits: int = 8, symmetric: bool = False) -> AffineRang
     return AffineRange(scale, zero_point, -top - 1, top)
 
 
+def migration_factors(x_peak: Float, w_peak: Float, alpha: float = 0.5) -> NDArray[np.float64]:
+    """Factors ``x_peak**alpha / w_peak**(1 - alpha)`` by which to divide the channels of an input.
+
+    Parameters
+    ----------
+    x_peak : float [K], largest magnitude of each channel
+    w_peak : float [K], largest magnitude of the weights that each channel meets
+    alpha : float, 0..1
+        How much of the spread goes to the weights.
+    """
+    x, w = (np.maximum(np.asarray(v, np.float64), 1e-5) for v in (x_peak, w_peak))
+    return np.asarray(x**alpha / w ** (1.0 - alpha), np.float64)
+
+
 @dataclass(frozen=True)
 class QuantisedLinear:
     """One linear layer in integers.
 
     weights : int8 [K, N]; bias : int32 [N], the input's zero point folded in; multiplier, shift :
-    int64 [N]; pre : right shift before the saturation; result : "int8" or "int16"; input, output :
-    what the integers stand for.
+    int64 [N]; pre : right shift before the saturation; result : "int8", "int16" or "int32"; input,
+    output : what the integers stand for; factors : float64 [K], which divide the input, or None;
+    acc_scale : float64 [N], what one step of an accumulator stands for.
+
+    A layer whose input is None is quantised per row: its input is symmetric with a scale for each
+    row, acc_scale is to be multiplied by that scale, and float_bias is to be added on the host.
+    A layer with int32 results has no output range.
     """
 
     name: str
@@ -90,8 +123,49 @@ class QuantisedLinear:
     shift: NDArray[np.int64]
     pre: int
     result: str
-    input: AffineRange
-    output: AffineRange
+    input: AffineRange | None
+    output: AffineRange | None
+    acc_scale: NDArray[np.float64]
+    factors: NDArray[np.float64] | None = None
+    float_bias: NDArray[np.float64] | None = None
+
+    def quantise(self, x: Float) -> tuple[NDArray[np.int8], NDArray[np.float64] | None]:
+        """Integers [M, K] of the input [M, K], and the scale [M, 1] of each row if there is one."""
+        if self.factors is not None:
+            x = x / self.factors
+        if self.input is not None:
+            return self.input.quantise(x).astype(np.int8), None
+        scale = np.maximum(np.max(np.abs(x), axis=1, keepdims=True) / WEIGHT_MAX, MIN_SCALE)
+        q = np.clip(np.floor(x / scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX)
+        return q.astype(np.int8), np.asarray(scale, np.float64)
+
+    def real(
+        self, q: NDArray[np.integer[Any]], scale: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Reals [M, N] of the results [M, N]; `scale` as :meth:`quantise` gave it."""
+        if self.output is not None:
+            return self.output.real(q)
+        y = q * self.acc_scale
+        if scale is not None:
+            y = y * scale
+        return y if self.float_bias is None else y + self.float_bias
+
+
+def integer_linear(layer: QuantisedLinear, x: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Results [M, N] of the integers `x` [M, K], by the definition of each step."""
+    acc = accumulate(layer.bias, x, layer.weights)
+    if layer.output is None:
+        return acc
+    y = requantise(
+        acc,
+        layer.multiplier,
+        layer.shift,
+        pre=layer.pre,
+        zero_point=layer.output.zero_point,
+        low=layer.output.low,
+        high=layer.output.high,
+    )
+    return y.astype(np.int32)
 
 
 def quantise_linear(
@@ -117,20 +191,68 @@ def quantise_linear(
         A bias, or a scale, cannot be represented.
     """
     n, k = weight.shape
-    offset = np.zeros(n) if bias is None else np.asarray(bias, np.float64)
-    if x.shape[-1] != k or y.shape[-1] != n or offset.shape != (n,):
+    if x.shape[-1] != k or y.shape[-1] != n:
         raise UsageError(
             f"layer {name!r}: weight [{n}, {k}] needs x [M, {k}], y [M, {n}] and bias [{n}], not "
-            f"{list(x.shape)}, {list(y.shape)} and {list(offset.shape)}"
+            f"{list(x.shape)}, {list(y.shape)} and {_shape(bias, n)}"
         )
     if result not in ("int8", "int16"):
         raise UsageError(f"layer {name!r}: result must be int8 or int16, not {result!r}")
-    source = affine_range(x)
     target = affine_range(y) if result == "int8" else affine_range(y, 16, symmetric=True)
+    return quantise_to(name, weight, bias, affine_range(x), target, result=result)
+
+
+def _shape(bias: Float | None, n: int) -> list[int]:
+    return [n] if bias is None else list(bias.shape)
+
+
+def quantise_to(
+    name: str,
+    weight: Float,
+    bias: Float | None,
+    source: AffineRange | None,
+    target: AffineRange | None,
+    *,
+    result: str,
+    factors: NDArray[np.float64] | None = None,
+) -> QuantisedLinear:
+    """Quantise a layer whose ranges are known.
+
+    Parameters
+    ----------
+    name, weight, bias : as :func:`quantise_linear` takes them
+    source : range of the input, divided by `factors` if there are any; None: a scale per row
+    target : range of the output; None with int32 results
+    result : "int8", "int16" or "int32"; a layer with a scale per row needs int32.
+    factors : float64 [K], optional
+        See :func:`migration_factors`.
+
+    Raises
+    ------
+    UsageError
+        A weight or a bias is not finite, or the bias has another shape.
+    Unsupported
+        A bias, or a scale, cannot be represented.
+    """
+    n, _ = weight.shape
+    offset = np.zeros(n) if bias is None else np.asarray(bias, np.float64)
+    if offset.shape != (n,):
+        raise UsageError(f"layer {name!r}: bias must be [{n}], not {list(offset.shape)}")
+    if not (np.all(np.isfinite(weight)) and np.all(np.isfinite(offset))):
+        raise UsageError(
+            f"layer {name!r} has weights or a bias with NaN or infinity", "repair the checkpoint"
+        )
     w = np.asarray(weight, np.float64).T
+    if factors is not None:
+        w = w * factors[:, None]
     w_scale = np.maximum(np.max(np.abs(w), axis=0) / WEIGHT_MAX, MIN_SCALE)
     q = np.clip(np.floor(w / w_scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
-
+    q8, zeros = q.astype(np.int8), np.zeros(n, np.int64)
+    if source is None:
+        none = zeros.astype(np.int32)
+        return QuantisedLinear(
+            *(name, q8, none, zeros, zeros + 1, 0, "int32", None, None, w_scale, factors, offset)
+        )
     acc_scale = source.scale * w_scale
     q_bias = np.floor(offset / acc_scale + 0.5) - source.zero_point * q.sum(axis=0)
     if np.any((q_bias < ACC_MIN) | (q_bias > ACC_MAX)):
@@ -140,6 +262,11 @@ def quantise_linear(
             "steps, beyond int32",
             "scale the channel's weights up, or its bias down",
         )
+    b32 = q_bias.astype(np.int32)
+    if target is None:
+        return QuantisedLinear(
+            *(name, q8, b32, zeros, zeros + 1, 0, "int32", source, None, acc_scale, factors)
+        )
     ratio = acc_scale / target.scale
     pre = _pre_shift(q, q_bias, ratio, target)
     try:
@@ -147,15 +274,7 @@ def quantise_linear(
     except ValueError as error:
         raise Unsupported(f"layer {name!r}: {error}", "widen the range of the output") from None
     return QuantisedLinear(
-        name,
-        q.astype(np.int8),
-        q_bias.astype(np.int32),
-        multiplier,
-        shift,
-        pre,
-        result,
-        source,
-        target,
+        *(name, q8, b32, multiplier, shift, pre, result, source, target, acc_scale, factors)
     )
 
 

@@ -7,12 +7,14 @@ import dataclasses
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
+from ..errors import UsageError
 from ..memory_model import MemoryModel
 from ..program import Program, TensorSpec
+from .emit import emit
 from .pack import pack_parameters, pack_weights
 from .plan import REGION_ALIGN, round_up
 from .problem import GemmConstants, GemmProblem
-from .schedule import check_arena, schedule_gemm
+from .schedule import Schedule, check_arena, schedule_gemm
 from .timing import TIMING, Timing
 
 __all__ = ["compile_gemm"]
@@ -24,6 +26,7 @@ def compile_gemm(
     constants: GemmConstants,
     memory_model: MemoryModel | None = None,
     timing: Timing = TIMING,
+    schedule: Schedule | None = None,
 ) -> Program:
     """Program that reads tensor ``a`` int8 [M, K] and writes tensor ``out`` [M, N].
 
@@ -31,6 +34,8 @@ def compile_gemm(
     ----------
     memory_model : MemoryModel, optional
         The DRAM that the schedule is chosen for; that of the board of `config` by default.
+    schedule : Schedule, optional
+        Of a problem of the same shape and result type, which saves the search.
 
     Returns
     -------
@@ -46,7 +51,13 @@ def compile_gemm(
         The problem does not fit the accelerator.
     """
     constants.check(problem)
-    schedule = schedule_gemm(config, problem, memory_model, constants, timing)
+    if schedule is None:
+        schedule = schedule_gemm(config, problem, memory_model, constants, timing)
+    elif (schedule.problem, schedule.config) != (problem, config):
+        raise UsageError(f"gemm: the schedule is for {schedule.problem.name}, not {problem.name}")
+    else:
+        program = emit(schedule.plan, schedule.memory, constants, timing)
+        schedule = dataclasses.replace(schedule, instructions=tuple(program))
     layout = schedule.plan.layout
     program_offset = layout.end
     arena = round_up(program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN)

@@ -1,0 +1,260 @@
+"""Runs quantised linear layers on a backend: one product per call, programs compiled once.
+
+numpy only, unless the backend is torch-int.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.bench import open_backend
+from weft.errors import Unsupported, UsageError
+from weft.gemm import GemmConstants, GemmProblem, Schedule, compile_gemm, schedule_gemm
+from weft.memory_model import for_config, roofline_cycles
+from weft.program import Program
+from weft.quantise import QuantisedLinear
+from weft.verify import verify
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import ResultType
+
+__all__ = ["BACKENDS", "MAX_ROWS", "Engine", "GemmRun", "bucket", "constants_of"]
+
+#: Backends that linear layers can run on.
+BACKENDS = ("rtl", "emulator", "torch-int")
+#: Rows of one product at most; more are divided.
+MAX_ROWS = 4096
+#: Programs that are kept, the oldest goes first; each holds its layer's weights.
+MAX_PROGRAMS = 512
+
+
+def constants_of(layer: QuantisedLinear) -> GemmConstants:
+    """The layer's integers as the compiler takes them."""
+    output = layer.output
+    return GemmConstants(
+        weights=layer.weights,
+        bias=layer.bias,
+        multiplier=layer.multiplier,
+        shift=layer.shift,
+        pre=layer.pre,
+        zero_point=output.zero_point if output else 0,
+        low=output.low if output else 0,
+        high=output.high if output else 0,
+    )
+
+
+def bucket(rows: int, grain: int) -> int:
+    """Rows that a product of `rows` rows is padded to, so that few programs serve all lengths.
+
+    A multiple of `grain`, the rows for which a tile takes the same time anyway, and of an eighth of
+    the power of two below: at most an eighth is added to long products.
+    """
+    step = max(grain, 1 << max(0, (rows - 1).bit_length() - 4))
+    return -(-rows // step) * step
+
+
+@dataclass(frozen=True)
+class GemmRun:
+    """One product: layer, its shape, and what the backend counted; None without a clock.
+
+    m : rows with activations; padded_m : rows of the program. roofline_cycles counts m rows.
+    bytes_read, bytes_written : on the bus, parameters included, program not; None in torch.
+    """
+
+    layer: str
+    m: int
+    padded_m: int
+    k: int
+    n: int
+    cycles: int | None
+    predicted_cycles: int | None
+    roofline_cycles: float
+    bytes_read: int | None
+    bytes_written: int | None
+
+
+@dataclass(frozen=True)
+class _Layer:
+    constants: GemmConstants
+    result: ResultType
+
+
+class Engine:
+    """Linear layers on one backend.
+
+    Use as a context manager, or call :meth:`close`.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    backend : "rtl", "emulator" or "torch-int"
+    progress : callable, optional
+        Told what a build of the simulator does.
+
+    Raises
+    ------
+    UsageError
+        An unknown backend.
+    ToolMissing
+        The backend is not installed.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        backend: str = "emulator",
+        *,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise UsageError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+        self.config, self.backend = config, backend
+        self.memory_model = for_config(config)
+        self._torch, self._device = None, None
+        if backend == "torch-int":
+            from weft.backend.torch_int import TorchInt
+
+            self._torch = TorchInt()
+        else:
+            self._device = open_backend(config, backend, self.memory_model, progress)
+        self._layers: dict[str, _Layer] = {}
+        self._schedules: dict[GemmProblem, Schedule] = {}
+        self._programs: OrderedDict[tuple[str, int], Program] = OrderedDict()
+        #: Products since the last :meth:`reset`.
+        self.runs: list[GemmRun] = []
+        #: Seconds of wall time in :meth:`run` since the last reset, compilation included.
+        self.seconds = 0.0
+        #: Called with (layer, int8 [M, K], results [M, N]) after each product.
+        self.record: Callable[[str, NDArray[np.int8], NDArray[Any]], None] | None = None
+
+    def add(self, layer: QuantisedLinear) -> None:
+        """Make `layer` known under its name; a layer of this name is replaced.
+
+        Raises
+        ------
+        Unsupported
+            It does not fit the accelerator; the sentence names it.
+        """
+        entry = _Layer(constants_of(layer), ResultType[layer.result.upper()])
+        k, n = layer.weights.shape
+        try:
+            self._schedule(GemmProblem(self.config.tile_words, k, n, entry.result))
+        except (Unsupported, UsageError) as error:
+            raise Unsupported(
+                f"layer {layer.name!r}: {error.message}",
+                f"keep it in float (--keep-float {layer.name}), or choose a larger preset",
+            ) from None
+        self._layers[layer.name] = entry
+        for key in [key for key in self._programs if key[0] == layer.name]:
+            del self._programs[key]
+
+    def reset(self) -> None:
+        """Forget the measurements."""
+        self.runs, self.seconds = [], 0.0
+
+    def run(self, name: str, x: NDArray[np.int8]) -> NDArray[np.signedinteger[Any]]:
+        """Results [M, N] of the layer `name` for the activations `x`, int8 [M, K], M > 0.
+
+        Raises
+        ------
+        UsageError
+            The layer is unknown, or `x` has another shape.
+        """
+        if name not in self._layers:
+            raise UsageError(f"the engine has no layer {name!r}", "call add(layer) first")
+        k = len(self._layers[name].constants.weights)
+        if x.ndim != 2 or x.shape[1] != k or not len(x):
+            raise UsageError(f"layer {name!r} needs activations [M, {k}], not {list(x.shape)}")
+        started = time.perf_counter()
+        parts = [self._run(name, x[at : at + MAX_ROWS]) for at in range(0, len(x), MAX_ROWS)]
+        y = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self.seconds += time.perf_counter() - started
+        if self.record is not None:
+            self.record(name, x, y)
+        return y
+
+    def _run(self, name: str, x: NDArray[np.int8]) -> NDArray[np.signedinteger[Any]]:
+        layer, (m, k) = self._layers[name], x.shape
+        n = layer.constants.weights.shape[1]
+        real = GemmProblem(m, k, n, layer.result)
+        roofline = roofline_cycles(
+            self.config, self.memory_model, real.macs, real.bytes_read, real.bytes_written
+        )
+        if self._device is None:
+            self.runs.append(GemmRun(name, m, m, k, n, None, None, roofline, None, None))
+            return self._by_torch(layer, x)
+        rows = bucket(m, self.config.tile_words)
+        program = self._program(name, rows)
+        padded = np.zeros((rows, k), np.int8)
+        padded[:m] = x
+        self._device.load(program)
+        y = self._device.run({"a": padded})["out"][:m]
+        counters, beat = self._device.counters(), self.config.beat_bytes
+        self.runs.append(
+            GemmRun(
+                *(name, m, rows, k, n),
+                cycles=counters.get("cycles"),
+                predicted_cycles=int(program.metadata["predicted_cycles"]),
+                roofline_cycles=roofline,
+                bytes_read=counters["beats_read"] * beat,
+                bytes_written=counters["beats_written"] * beat,
+            )
+        )
+        return y
+
+    def _by_torch(self, layer: _Layer, x: NDArray[np.int8]) -> NDArray[Any]:
+        assert self._torch is not None
+        c = layer.constants
+        return self._torch.gemm(
+            x,
+            c.weights,
+            c.bias,
+            result=layer.result.name.lower(),
+            multiplier=c.multiplier,
+            shift=c.shift,
+            pre=c.pre,
+            zero_point=c.zero_point,
+            low=c.low,
+            high=c.high,
+        )
+
+    def _schedule(self, problem: GemmProblem) -> Schedule:
+        """The schedule of a shape, which all layers of this shape share."""
+        if problem not in self._schedules:
+            self._schedules[problem] = schedule_gemm(self.config, problem, self.memory_model)
+        return self._schedules[problem]
+
+    def _program(self, name: str, rows: int) -> Program:
+        key = (name, rows)
+        if key in self._programs:
+            self._programs.move_to_end(key)
+            return self._programs[key]
+        layer = self._layers[name]
+        k, n = layer.constants.weights.shape
+        problem = GemmProblem(rows, k, n, layer.result)
+        schedule = self._schedule(problem)
+        program = compile_gemm(
+            self.config, problem, layer.constants, self.memory_model, schedule=schedule
+        )
+        verify(program)
+        self._programs[key] = program
+        if len(self._programs) > MAX_PROGRAMS:
+            self._programs.popitem(last=False)
+        return program
+
+    def close(self) -> None:
+        """Give the backend back."""
+        if self._device is not None:
+            self._device.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

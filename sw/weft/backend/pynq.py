@@ -171,7 +171,7 @@ class PynqBackend(Backend):
         # The instructions that ran name other places; the program's own stand here.
         code = np.frombuffer(program.encoded, np.uint8)
         image[program.program_offset : program.program_offset + len(code)] = code
-        return image.tobytes()
+        return bytes(image.tobytes())
 
     def close(self) -> None:
         super().close()

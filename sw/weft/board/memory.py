@@ -22,7 +22,7 @@ class OutOfMemory(Exception):
 
 @dataclass
 class Buffer:
-    """One buffer: `offset` and `size` in bytes of the pool, and what the processor's cache holds."""
+    """One buffer: `offset`, `size` in bytes of the pool, and what the processor's cache holds."""
 
     offset: int
     size: int

@@ -8,6 +8,7 @@ empty identifier where memory is short, ``msg`` where something is wrong.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import struct
@@ -50,7 +51,7 @@ _mmio, _mmio_grpc = _pb("mmio")
 _buffer, _buffer_grpc = _pb("buffer")
 
 
-class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc]
+class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
     def __init__(self, board: VirtualBoard) -> None:
         self.board = board
 
@@ -64,6 +65,7 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc]
         data = self.board.files.get(request.file_path)
         if data is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.file_path}")
+            return
         for start in range(0, len(data), _CHUNK):
             yield _device.ReadFileResponse(data=data[start : start + _CHUNK])
 
@@ -89,7 +91,7 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc]
         return _device.SetBitstreamAttrsResponse(status=True)
 
 
-class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc]
+class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
     def __init__(self, board: VirtualBoard) -> None:
         self.board = board
         self.windows: dict[str, tuple[int, int]] = {}
@@ -134,7 +136,7 @@ class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc]
         return _mmio.WriteResponse(status=True)
 
 
-class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc]
+class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, name-defined]
     def __init__(self, board: VirtualBoard) -> None:
         self.board = board
 
@@ -148,7 +150,7 @@ class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc]
             return _buffer.AllocateResponse(buffer_id=name)
 
     def write(self, requests: Iterator[Any], context: Any) -> Any:
-        at, parts, name = 0, [], ""
+        at, name = 0, ""
         for request in requests:
             with self.board.lock:
                 name = name or request.buffer_id
@@ -264,10 +266,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"weft: {error}; choose another --port", file=sys.stderr)
         return 6
     log(f"virtual {given.board} at {given.address}")
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         sys.stdin.read()
-    except KeyboardInterrupt:
-        pass
     server.stop(0.5).wait()
     board.close()
     return 0

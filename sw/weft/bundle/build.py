@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import weft
 
-from ..errors import WeftError
+from ..errors import Mismatch, UsageError, WeftError
 from ..tools import require
 from . import tcl, virtual
 from .hwh import hwh
@@ -21,7 +22,7 @@ from .manifest import Manifest, sha256
 from .overlay import Overlay
 from .wrapper import wrapper
 
-__all__ = ["Bundle", "VivadoFailed", "build", "write_virtual"]
+__all__ = ["Bundle", "VivadoFailed", "build", "finish", "write_virtual"]
 
 
 class VivadoFailed(WeftError):
@@ -91,9 +92,9 @@ def build(
     files += [f"{overlay.name}.hwh"] + ([f"{overlay.name}.bit"] if kind == "vivado" else [])
     manifest = _manifest(overlay, kind, folder, files, extra)
     manifest.save(folder)
-    step = "" if kind == "vivado" else (
-        f"cd {folder} && vivado -mode batch -source build.tcl, then weft bitstreams add {folder}"
-    )
+    step = f"cd {folder} && vivado -mode batch -source build.tcl && weft bitstreams add ."
+    if kind == "vivado":
+        step = ""
     return Bundle(folder, manifest, folder / "virtual", step)
 
 
@@ -153,6 +154,45 @@ def _run_vivado(overlay: Overlay, folder: Path, program: str) -> dict[str, dict[
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
     return read_reports(folder / "reports")
+
+
+def finish(folder: Path) -> Manifest:
+    """Bring the manifest of a bundle up to date after Vivado ran in its folder.
+
+    Raises
+    ------
+    UsageError
+        There is no bundle, or its bitstream is missing.
+    Mismatch
+        The timing was not met.
+    """
+    manifests = [p for p in folder.glob("weft_*.json") if p.name != "weft_top.json"]
+    if not manifests:
+        raise UsageError(f"{folder} holds no bundle", "name a folder of weft build")
+    manifest = Manifest.load(manifests[0])
+    stem, result = manifest.name, folder / "reports" / "result.txt"
+    if not (folder / f"{stem}.bit").is_file() or not result.is_file():
+        raise UsageError(
+            f"{folder} has no bitstream yet",
+            "run there: vivado -mode batch -source build.tcl",
+        )
+    found = read_reports(folder / "reports")
+    if min(found["timing"].values()) < 0:
+        raise Mismatch(
+            f"{stem} misses its timing at {manifest.clock_mhz:g} MHz: {found['timing']}",
+            "build with a lower --clock",
+        )
+    files = [*manifest.files, *([] if f"{stem}.bit" in manifest.files else [f"{stem}.bit"])]
+    finished = dataclasses.replace(
+        manifest,
+        kind="vivado",
+        files={name: sha256(folder / name) for name in files},
+        tools={**manifest.tools, "vivado": str(found["tools"]["vivado"])},
+        resources=found["resources"],
+        timing=found["timing"],
+    )
+    finished.save(folder)
+    return finished
 
 
 #: Row of Vivado's utilisation report -> name in the manifest; 7 series and UltraScale+ differ.

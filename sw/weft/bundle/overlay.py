@@ -50,7 +50,7 @@ class Overlay:
         if board.zynqmp and config.axi_protocol == "axi3":
             raise Unsupported(
                 f"{config.name} has AXI3 ports, those of {board.name} are AXI4",
-                'build with --set axi_protocol=axi4, or choose another preset',
+                "build with --set axi_protocol=axi4, or choose another preset",
             )
         # An 18 Kbit block or a DSP per multiplier is what limits; LUTs are known after synthesis.
         if config.macs_per_cycle > 2 * board.logic.dsp:
@@ -71,7 +71,7 @@ class Overlay:
 
     @property
     def name(self) -> str:
-        """Stem of all files: PYNQ never overwrites a file of the same name, so the hash is in it."""
+        """Stem of all files, with the hash: PYNQ never overwrites a file of the same name."""
         return f"weft_{self.board.name.replace('-', '_')}_{self.config.hash[:8]}"
 
     @property

@@ -1,4 +1,4 @@
-"""The Verilog module that a block design instantiates: the core with Vivado's interface attributes."""
+"""The Verilog module of a block design: the core with Vivado's interface attributes."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def ports(overlay: Overlay, side: Mapping[str, Any]) -> list[Port]:
     return found
 
 
-def _attributes(
-    overlay: Overlay, name: str, bus: str, signal: str, first: bool
-) -> tuple[str, str]:
+def _attributes(overlay: Overlay, name: str, bus: str, signal: str, first: bool) -> tuple[str, str]:
     if name == "aclk":
         hertz = round(overlay.clock.mhz * 1_000_000)
         return (

@@ -8,7 +8,22 @@ from typing import Any
 import typer
 
 from weft import __version__
-from weft.cli import asm, bench, build, demo, disasm, doctor, isa, presets, synth, verilog
+from weft.cli import (
+    asm,
+    bench,
+    bitstreams,
+    board,
+    build,
+    demo,
+    deploy,
+    disasm,
+    doctor,
+    isa,
+    presets,
+    run,
+    synth,
+    verilog,
+)
 from weft.cli.output import show_error
 from weft.errors import UsageError, WeftError
 
@@ -47,6 +62,10 @@ app.command("asm")(asm.command)
 app.command("disasm")(disasm.command)
 app.add_typer(bench.app, name="bench")
 app.command("synth")(synth.command)
+app.command("run")(run.command)
+app.add_typer(board.app, name="board")
+app.add_typer(bitstreams.app, name="bitstreams")
+app.command("deploy")(deploy.command)
 app.command("demo")(demo.command)
 
 

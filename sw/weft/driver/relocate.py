@@ -37,7 +37,7 @@ def sections(program: Program) -> list[Section]:
     A run that shares bytes with anything else, or that some transfer only partly touches, is left
     out: it stays where it is.
     """
-    found = []
+    found: list[Section] = []
     for kind, specs in (("input", program.inputs), ("output", program.outputs)):
         for spec in sorted(specs.values(), key=lambda s: s.offset):
             last = found[-1] if found else None

@@ -1,0 +1,119 @@
+"""``weft board``: a virtual board, and the self-test of a real or virtual one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from weft.cli.output import find_preset, print_json, print_table, progress
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
+    """List the boards with their memory, clock limit, pynq version and image."""
+    from weft_hw.pynq_boards import PYNQ_BOARDS
+
+    if json:
+        results = [
+            {
+                "name": b.name,
+                "part": b.part,
+                "ddr_bytes": b.ddr_bytes,
+                "cma_bytes": b.cma_bytes,
+                "max_clock_mhz": b.max_clock_mhz,
+                "pynq": b.pynq,
+                "image": b.image,
+            }
+            for b in PYNQ_BOARDS.values()
+        ]
+        print_json("board-list", results)
+        return
+    print_table(
+        "boards",
+        ("board", "part", "DDR MiB", "CMA MiB", "data port", "pynq", "image"),
+        [
+            (
+                b.name,
+                b.part,
+                b.ddr_bytes >> 20,
+                b.cma_bytes >> 20,
+                f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
+                b.pynq,
+                b.image,
+            )
+            for b in PYNQ_BOARDS.values()
+        ],
+        left=2,
+    )
+
+
+@app.command()
+def serve(
+    board: str = typer.Option(..., "--board", help="Name of a board; see weft board list."),
+    presets: Optional[list[str]] = typer.Option(  # noqa: UP045  (typer reads it at run time)
+        None, "--preset", help="Configurations that it can be loaded with; the board's by default."
+    ),
+    address: str = typer.Option("127.0.0.1", "--address", help="Loopback unless you choose more."),
+    port: int = typer.Option(7967, "--port", help="TCP port; pynq's own environment uses 7967."),
+    cma: Optional[int] = typer.Option(  # noqa: UP045
+        None, "--cma", help="MiB of contiguous memory; as the board's image by default."
+    ),
+) -> None:
+    """Simulate a board that the real pynq package talks to; ends with Ctrl-C.
+
+    The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
+    """
+    from weft.board.environment import interpreter
+    from weft.board.lookup import find_board
+    from weft.errors import UsageError
+    from weft.rtl import build
+    from weft_hw.config import PRESETS
+
+    found = find_board(board)
+    names = presets or ([board] if board in PRESETS else ["tiny"])
+    configs = [find_preset(name) for name in names]
+    python = interpreter(found.pynq)
+    if not 0 < port < 1 << 16:
+        raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
+    command = [python, "-m", "weft.board.server", "--board", board]
+    command += ["--address", f"{address}:{port}"]
+    with progress("building the simulator") as advance:
+        for config in configs:
+            path = build.library(config, progress=lambda text: advance(0, text=text))
+            command += ["--library", f"{config.hash}={path}"]
+    if cma is not None:
+        command += ["--cma", str(cma << 20)]
+    try:
+        code = subprocess.run(command).returncode
+    except KeyboardInterrupt:
+        code = 0
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def selftest(
+    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
+    host: str = typer.Option("", "--host", help="The board; this machine if not given."),
+    port: int = typer.Option(7967, "--port", help="Of its PYNQ.remote server."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Check registers, DMA and one product against the emulator."""
+    from weft.cli.session import open_board
+    from weft.cli.session import report as show
+
+    opened = open_board(overlay, host, port)
+    if isinstance(opened, int):
+        raise typer.Exit(opened)
+    from weft.board.selftest import selftest as check
+
+    with opened:
+        reports = [check(opened)]
+        show("board-selftest", opened, reports, json)

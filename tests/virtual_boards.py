@@ -1,0 +1,94 @@
+"""Environments with the real pynq, and virtual boards that it talks to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from weft.board.environment import interpreter
+from weft.bundle import Overlay
+from weft.bundle.build import write_virtual
+from weft.errors import ToolMissing
+from weft.rtl import build
+from weft_hw.config import PRESETS, AcceleratorConfig
+from weft_hw.pynq_boards import pynq_board
+
+ROOT = Path(__file__).resolve().parents[1]
+#: The AXI4 core and the AXI3 core that the tests run on: small ones, whose simulators are quick.
+CORES = {
+    "zcu104": PRESETS["tiny"],
+    "pynq-z2": PRESETS["tiny-wide"],
+}
+
+
+def python_with_pynq(board: str) -> str:
+    try:
+        return interpreter(pynq_board(board).pynq)
+    except ToolMissing as error:
+        pytest.skip(str(error))
+
+
+@dataclass
+class Served:
+    """A virtual board, and how to reach it."""
+
+    board: str
+    host: str
+    python: str
+    bitstream: Path
+    log: Path
+
+    def run(self, script: str, *arguments: str, timeout: int = 200) -> subprocess.CompletedProcess:
+        """Run a Python text under pynq; HOST and BIT are its first two arguments."""
+        command = [self.python, "-c", script, self.host, str(self.bitstream), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment(), cwd=ROOT
+        )
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join(str(ROOT / name) for name in ("hw", "sw", "tests"))
+    env = {k: v for k, v in os.environ.items() if k not in ("http_proxy", "PYNQ_REMOTE_DEVICES")}
+    return {**env, "PYTHONPATH": path, "no_proxy": "*"}
+
+
+@contextmanager
+def serve(
+    board: str, host: str, folder: Path, config: AcceleratorConfig, *options: str
+) -> Iterator[Served]:
+    python = python_with_pynq(board)
+    overlay = Overlay(config, pynq_board(board), 100)
+    manifest = write_virtual(overlay, folder)
+    log = folder / f"{host}.log"
+    library = f"{config.hash}={build.library(config)}"
+    command = [python, "-m", "weft.board.server", "--board", board, "--address", f"{host}:7967"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--library", library, *options],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+        )
+    try:
+        end = time.monotonic() + 60
+        while "virtual" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        yield Served(board, host, python, manifest.bitstream(folder), log)
+    finally:
+        process.stdin.close()
+        process.wait(20)
+
+
+def host(last: int) -> str:
+    """A loopback address of this test process and no other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"127.{100 + int(worker)}.{os.getpid() % 250 + 1}.{last}"

@@ -161,7 +161,7 @@ def test_yosys_error_is_a_sentence(small, tmp_path, capsys):
 
 def cell(kind, inputs, outputs):
     connections = {**inputs, **outputs}
-    directions = {p: "input" for p in inputs} | {p: "output" for p in outputs}
+    directions = dict.fromkeys(inputs, "input") | dict.fromkeys(outputs, "output")
     return {"type": kind, "connections": connections, "port_directions": directions}
 
 

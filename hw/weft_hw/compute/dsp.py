@@ -83,7 +83,7 @@ class DspCell(wiring.Component):
             "D": Const(0, 27 if second else 25), "OPMODE": opmode, "ALUMODE": Const(0, 4),
             "INMODE": Const(0, 5), "CARRYIN": zero, "CARRYINSEL": Const(0, 3), "PCIN": self.above,
             "ACIN": Const(0, 30), "BCIN": Const(0, 18), "CARRYCASCIN": zero, "MULTSIGNIN": zero,
-            "CLK": ClockSignal(), **enables, **{name: zero for name in resets},
+            "CLK": ClockSignal(), **enables, **dict.fromkeys(resets, zero),
         }
         m.submodules.dsp = Instance(
             self.packing.primitive,

@@ -60,6 +60,8 @@ class Affine:
         """int64 [product of counts]: all addresses, in order of the nest, without the modulus."""
         found = np.array([self.base], np.int64)
         for count, stride in zip(self.counts, self.strides):
+            if count == 1:
+                continue
             found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
         return found
 

@@ -7,6 +7,7 @@ tests hold the two equal. The arithmetic is :mod:`weft_hw.numerics`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -26,6 +27,8 @@ Int = NDArray[np.int64]
 BATCH_ROWS = 1 << 15
 #: Tiles whose weights are gathered at once.
 BATCH_TILES = 1 << 12
+#: Nests that are kept decoded, and rows of one whose addresses are kept: 100 MB at most.
+KEPT_NESTS, KEPT_ROWS = 1 << 11, 1 << 11
 
 
 def transfer_rows(state: State, instruction: Instruction) -> tuple[Int, Int]:
@@ -85,16 +88,16 @@ def matmul(state: State, instruction: Instruction) -> None:
     For every row of the nest, in order: ``v = act @ W + (bias if first pass else accumulators)``,
     modulo 2**32; a last pass writes the result of v to the scratchpad, others keep v.
     """
-    nest = MatmulNest(instruction, state.setup)
+    decoded = _decoded(instruction, state.setup)
+    nest = decoded.nest
     if not nest.is_tractable:
         raise Unsupported(
             f"the emulator runs MATMULs of at most {MAX_TILES} tiles of {MAX_TILE_ROWS} rows, not "
             f"{nest.tiles} of {nest.rows}",
             "divide it into several",
         )
-    first, last = nest.passes()
     for tiles, rows in _batches(nest):
-        _matmul_batch(state, nest, first[tiles], last[tiles], tiles, rows)
+        _matmul_batch(state, decoded, tiles, rows)
     state.rows += nest.tiles * nest.rows
 
 
@@ -110,10 +113,49 @@ def _batches(nest: MatmulNest) -> Iterator[tuple[slice, slice]]:
         yield slice(tile, min(tile + step, nest.tiles)), slice(0, nest.rows)
 
 
-def _addresses(affine: Affine, nest: MatmulNest, tiles: slice, rows: slice) -> Int:
-    """int64 [tiles, rows] addresses of a batch."""
-    outer, inner = affine.split(nest.tile_levels)
-    return _wrap(affine, outer.values()[tiles, None] + inner.values()[None, rows])
+class _Decoded:
+    """A nest with its addresses; those of short nests are kept for the next run."""
+
+    def __init__(self, nest: MatmulNest) -> None:
+        self.nest = nest
+        self._short = nest.is_tractable and nest.tiles * nest.rows <= KEPT_ROWS
+        self._kept: dict[str, Int] = {}
+        self._passes: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+
+    def passes(self, tiles: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(first, last), bool [tiles] each."""
+        if self._passes is None:
+            self._passes = self.nest.passes()
+        return self._passes[0][tiles], self._passes[1][tiles]
+
+    def tiles(self, name: str, tiles: slice) -> Int:
+        """int64 [tiles] addresses that change from tile to tile only."""
+        affine: Affine = getattr(self.nest, name)
+        return self._of(name, lambda: _wrap(affine, affine.values()))[tiles]
+
+    def rows(self, name: str, tiles: slice, rows: slice) -> Int:
+        """int64 [tiles, rows] addresses."""
+        outer, inner = getattr(self.nest, name).split(self.nest.tile_levels)
+
+        def make(tiles: slice, rows: slice) -> Int:
+            return _wrap(outer, outer.values()[tiles, None] + inner.values()[None, rows])
+
+        if not self._short:
+            return make(tiles, rows)
+        return self._of(name, lambda: make(slice(None), slice(None)))[tiles, rows]
+
+    def _of(self, name: str, make: Callable[[], Int]) -> Int:
+        if not self._short:
+            return make()
+        if name not in self._kept:
+            self._kept[name] = make()
+            self._kept[name].setflags(write=False)
+        return self._kept[name]
+
+
+@lru_cache(maxsize=KEPT_NESTS)
+def _decoded(instruction: Instruction, setup: Instruction | None) -> _Decoded:
+    return _Decoded(MatmulNest(instruction, setup))
 
 
 def _wrap(affine: Affine, addresses: Int) -> Int:
@@ -130,24 +172,23 @@ def _within(what: str, addresses: Int, size: int, limit: int) -> None:
 
 def _matmul_batch(
     state: State,
-    nest: MatmulNest,
-    first: NDArray[np.bool_],
-    last: NDArray[np.bool_],
+    decoded: _Decoded,
     tiles: slice,
     rows: slice,
 ) -> None:
-    """One batch of :func:`matmul`; `first` and `last` are bool [tiles]."""
+    """One batch of :func:`matmul`."""
     config = state.config
-    act = _addresses(nest.act, nest, tiles, rows)
+    first, last = decoded.passes(tiles)  # bool [tiles]
+    act = decoded.rows("act", tiles, rows)
     line_words = config.line_bytes // 4
     _within("activation", act, line_words, config.scratchpad_words)
-    weight = _wrap(nest.weight, nest.weight.values()[tiles])
+    weight = decoded.tiles("weight", tiles)
     _within("weight", weight, config.tile_words, config.weight_words)
     uses = first | last
-    pairs = _wrap(nest.parameter, nest.parameter.values()[tiles])
+    pairs = decoded.tiles("parameter", tiles)
     bias, multiplier, shift = _parameters(state, pairs, uses)
     start = np.where(first[:, None], bias, 0)
-    acc = _addresses(nest.acc, nest, tiles, rows)
+    acc = decoded.rows("acc", tiles, rows)
     _within("accumulator", acc[~(first & last)], 1, config.accumulator_rows)
     if np.unique(acc[0]).size == acc.shape[1]:
         v = _runs(state, act // line_words, weight, start, acc, first, last)
@@ -158,7 +199,7 @@ def _matmul_batch(
         terms = np.matmul(a, w).astype(np.int64) + start[:, None, :]
         v = _accumulate(state, terms, acc, first, last)[last]
     if np.any(last):
-        at = _addresses(nest.result, nest, tiles, rows)[last]
+        at = decoded.rows("result", tiles, rows)[last]
         _emit(state, numerics.wrap32(v), at, multiplier[last], shift[last])
 
 

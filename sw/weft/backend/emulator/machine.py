@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ from . import loops
 from .state import State, Stop
 
 __all__ = ["execute"]
+
+
+#: A program runs many times, and programs of one shape share most instructions.
+_check = lru_cache(maxsize=1 << 14)(check)
 
 
 def _stopped(code: ErrorCode, index: int, detail: str) -> DeviceError:
@@ -71,7 +76,7 @@ def execute(
     def dispatch(index: int, instruction: Instruction) -> None:
         nonlocal result_type
         try:
-            check(instruction, config, result_type)
+            _check(instruction, config, result_type)
         except InstructionError as error:
             raise _stopped(error.code, index, str(error)) from error
         if instruction.opcode is Opcode.SETUP:

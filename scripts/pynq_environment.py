@@ -43,7 +43,10 @@ def run(*command: str) -> None:
 
 def stamp_text(version: str) -> str:
     """What an up-to-date environment was made from."""
-    parts = [version, *REQUIREMENTS, sys.version, (ROOT / "pyproject.toml").read_text()]
+    project = (ROOT / "pyproject.toml").read_text()
+    start = project.index("[project.scripts]")
+    entries = project[start : project.index("[tool.", start)]
+    parts = [version, *REQUIREMENTS, sys.version, str(ROOT), entries]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -14,13 +14,18 @@ from weft.cli import (
     bitstreams,
     board,
     build,
+    compare,
     demo,
     deploy,
     disasm,
     doctor,
+    embed,
+    evaluate,
+    explain,
     isa,
     presets,
     run,
+    search,
     synth,
     verilog,
 )
@@ -67,6 +72,11 @@ app.add_typer(board.app, name="board")
 app.add_typer(bitstreams.app, name="bitstreams")
 app.command("deploy")(deploy.command)
 app.command("demo")(demo.command)
+app.command("explain")(explain.command)
+app.command("compare")(compare.command)
+app.command("evaluate")(evaluate.command)
+app.command("embed")(embed.command)
+app.command("search")(search.command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,231 @@
+"""The driver without a board: what it imports, what it costs, how it waits and places buffers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from virtual_boards import environment
+from weft.backend.emulator import EmulatorBackend
+from weft.bench import random_constants
+from weft.driver.device import Device
+from weft.driver.pynq_transport import MemoryExhausted, PynqTransport
+from weft.driver.relocate import relocate, sections
+from weft.errors import DeviceError, Unsupported
+from weft.gemm import GemmProblem, compile_gemm
+from weft_hw import registers as reg
+from weft_hw.config import preset
+
+CONFIG = preset("tiny")
+
+BLOCK = """
+import builtins, sys
+allowed = set(sys.stdlib_module_names) | {"numpy", "weft", "weft_hw"}
+real = builtins.__import__
+def importer(name, globals=None, locals=None, fromlist=(), level=0):
+    if level == 0 and name.split(".")[0] not in allowed:
+        outside = (globals or {}).get("__name__", "").split(".")[0]
+        if outside in ("weft", "weft_hw"):
+            raise ImportError(f"{(globals or {}).get('__name__')} imports {name}")
+    return real(name, globals, locals, fromlist, level)
+builtins.__import__ = importer
+import weft.backend.pynq, weft.driver.device, weft.driver.pynq_overlay, weft.program
+import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards
+"""
+
+
+def test_the_runtime_half_needs_numpy_only():
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCK], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Registers:
+    """A null device: identifies itself, is done at once."""
+
+    def __init__(self) -> None:
+        low, high = CONFIG.hash_words
+        self.values = {
+            "id": reg.IDENTIFIER,
+            "isa_version": 0,
+            "config_hash_low": low,
+            "config_hash_high": high,
+            "status": reg.STATUS_DONE,
+        }
+        from weft_hw.isa import ISA_VERSION
+
+        self.values["isa_version"] = ISA_VERSION
+        self.names = {r.offset: r.name for r in reg.REGISTERS.values()}
+        self.written: list[str] = []
+        self.polls: list[int] = []
+
+    def read(self, offset):
+        name = self.names[offset]
+        if name == "status" and self.polls:
+            return self.polls.pop(0)
+        return self.values.get(name, 0)
+
+    def write(self, offset, value):
+        assert type(value) is int
+        self.written.append(self.names[offset])
+
+
+class Ip:
+    def __init__(self) -> None:
+        self.mmio = Registers()
+
+
+class Buffer(np.ndarray):
+    address = 0x1000_0000
+
+    def __new__(cls, shape, dtype):
+        self = super().__new__(cls, shape, dtype)
+        self.physical_address, Buffer.address = Buffer.address, Buffer.address + (1 << 20)
+        self.flushed = self.invalidated = 0
+        return self
+
+    def flush(self):
+        self.flushed += 1
+
+    def invalidate(self):
+        self.invalidated += 1
+
+    def freebuffer(self):
+        self.freed = True
+
+
+def transport(**options) -> PynqTransport:
+    return PynqTransport(Ip(), Buffer, 100.0, **options)
+
+
+def program(m=6, k=20, n=12):
+    problem = GemmProblem(m, k, n)
+    return compile_gemm(CONFIG, problem, random_constants(problem, np.random.default_rng(0)))
+
+
+def backend(with_transport: PynqTransport):
+    """The pynq backend around a transport, without pynq."""
+    from weft.backend.pynq import PynqBackend
+
+    made = object.__new__(PynqBackend)
+    made.config, made._program, made._sections = CONFIG, None, []
+    made.transport = with_transport
+    made.device = Device(with_transport, CONFIG)
+    return made
+
+
+def test_a_run_costs_few_accesses_and_little_time():
+    made = backend(transport())
+    compiled = program()
+    made.load(compiled)
+    made.transport.expected_cycles = 0
+    inputs = {n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()}
+    made.run(inputs)
+    before, start, runs = made.transport.accesses, time.perf_counter(), 50
+    for _ in range(runs):
+        made.run(inputs)
+    seconds = (time.perf_counter() - start) / runs
+    assert (made.transport.accesses - before) / runs <= 12
+    assert seconds < 0.002 * 5, seconds  # 2 ms on a free machine; this one may be shared
+
+
+def test_only_inputs_are_flushed_and_only_outputs_invalidated():
+    made = backend(transport())
+    compiled = program()
+    made.load(compiled)
+    main, first, second = made.transport._buffers
+    made.run({n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()})
+    assert (main.flushed, first.flushed, second.flushed) == (1, 2, 1)
+    assert (main.invalidated, first.invalidated, second.invalidated) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("gap", [0, 1 << 20])
+def test_a_relocated_program_computes_the_same(gap):
+    compiled = program()
+    found = sections(compiled)
+    assert [s.kind for s in found] == ["input", "output"]
+    size = -(-compiled.arena_bytes // 4096) * 4096
+    moves = [(s, 4096 + size + gap + 65536 * i) for i, s in enumerate(found)]
+    moved = relocate(compiled, moves, 4096, size + gap + 65536 * 4)
+    rng = np.random.default_rng(3)
+    inputs = {n: rng.integers(-128, 128, s.shape, np.int8) for n, s in compiled.inputs.items()}
+    results = []
+    for which in (compiled, moved):
+        with EmulatorBackend(CONFIG) as emulator:
+            emulator.load(which)
+            results.append(emulator.run(inputs))
+    for name, array in results[0].items():
+        np.testing.assert_array_equal(array, results[1][name])
+
+
+def test_buffers_too_far_apart_are_refused():
+    with pytest.raises(Unsupported, match="4294967296"):
+        relocate(program(), [], 0, 1 << 32)
+
+
+def test_a_board_without_memory_gives_a_remedy_and_keeps_nothing():
+    made, given = transport(), []
+
+    def allocate(shape, dtype):
+        if given:
+            raise RuntimeError("Failed to allocate buffer object.")
+        given.append(Buffer(shape, dtype))
+        return given[0]
+
+    made._allocate = allocate
+    with pytest.raises(MemoryExhausted, match="cma="):
+        made.place([4096, 1 << 30])
+    assert given[0].freed and made._buffers == []
+
+
+def test_polling_waits_for_the_predicted_time_then_longer_and_longer():
+    made = transport()
+    made.expected_cycles = 100_000
+    made._ip.mmio.polls = [reg.STATUS_RUNNING] * 4 + [reg.STATUS_DONE]
+    start = time.monotonic()
+    assert made.wait(1 << 40)
+    assert made.accesses == 5 and time.monotonic() - start > 0.001
+
+
+def test_a_run_that_never_ends_is_given_up():
+    made = transport(timeout_s=0.05)
+    made._ip.mmio.values["status"] = reg.STATUS_RUNNING
+    assert not made.wait(1 << 40)
+
+
+def test_an_interrupt_is_awaited_where_there_is_one():
+    import asyncio
+
+    made = transport(interrupts=True, timeout_s=0.05)
+
+    class Irq:
+        async def wait(self):
+            await asyncio.sleep(self.seconds)
+
+    made._ip.irq = Irq()
+    made._ip.irq.seconds = 0
+    assert made.wait(1 << 40) and made.accesses == 0
+    made._ip.irq.seconds = 5
+    assert not made.wait(1 << 40)
+
+
+def test_a_board_that_goes_away_is_one_sentence():
+    made = transport()
+
+    def gone(offset):
+        raise RuntimeError("failed to connect to all addresses\nmore")
+
+    made._ip.mmio.read = gone
+    with pytest.raises(DeviceError, match="does not answer as it should: failed to connect"):
+        made.read32(0)
+
+
+def test_signed_words_of_old_clients_are_read_as_unsigned():
+    made = transport()
+    made._ip.mmio.values["status"] = -1
+    assert made.read32(reg.REGISTERS["status"].offset) == 0xFFFF_FFFF

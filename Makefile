@@ -19,7 +19,7 @@ ENVIRONMENT := @command -v $(PYTHON) >/dev/null || { \
 	$(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim sim-full docs lint clean
+.PHONY: help setup demo pynq test sim sim-full docs lint clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -37,7 +37,10 @@ setup: $(ALL)  ## make .venv with everything
 demo: $(DEMO)  ## a sentence through MiniLM: torch, emulator and the Verilated accelerator
 	@.venv/bin/weft demo
 
-test: $(ALL)  ## fast tests, then the simulation regression (make sim)
+pynq:  ## make build/pynq-venv: pynq 4.0 and 3.1, for boards and virtual boards
+	@$(PYTHON) scripts/pynq_environment.py
+
+test: $(ALL) pynq  ## fast tests, then the simulation regression (make sim)
 	@$(PYTEST) -n $(JOBS) tests
 	@$(MAKE) --no-print-directory sim
 

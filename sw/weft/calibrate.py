@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Observation", "call", "observe"]
 
 #: Rows of activations that are kept per layer and input, and altogether, to measure noise on.
-ROWS_PER_CALL, ROWS_KEPT = 16, 512
+ROWS_PER_CALL, ROWS_KEPT = 8, 256
 
 
 @dataclass

@@ -1,0 +1,137 @@
+"""``weft compare``: the same sentences on accelerator, CPU and GPU."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import typer
+
+from weft.cli.files import read_bytes, write_bytes
+from weft.cli.minilm import known_model
+from weft.cli.output import find_preset, machine, print_json, print_table, progress
+from weft.errors import UsageError
+
+if TYPE_CHECKING:
+    from weft.sentence.compare import BackendResult
+
+__all__ = ["command"]
+
+
+def command(
+    model: str = typer.Argument(..., help="minilm."),
+    text: list[str] = typer.Option([], "--text", help="A sentence; repeatable."),
+    file: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
+        None, "--file", help="One text per line, UTF-8."
+    ),
+    backends: str = typer.Option(
+        "rtl,emulator,torch-int,torch-cpu,torch-cuda", "--backends", help="Separated by commas."
+    ),
+    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
+    scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
+    keep_float: list[str] = typer.Option(
+        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
+    ),
+    save_gpu: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
+        None, "--save-gpu", help="Write what was measured on a GPU to this JSON file."
+    ),
+    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
+        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Run sentences as one batch on each backend and say exactly what ran where."""
+    known_model(model)
+    config = find_preset(preset)
+    names = [name.strip() for name in backends.split(",")]
+    from weft.memory_model import for_config
+    from weft.sentence.compare import compare
+    from weft.sentence.model import SentenceModel, read_texts
+
+    texts = list(text)
+    if file is not None:
+        texts += read_texts(read_bytes(file), str(file))
+    if not texts:
+        raise UsageError("there is no text", "give --text SENTENCE or --file FILE")
+    here = machine()
+    with progress("loading MiniLM") as say:
+        results = compare(
+            SentenceModel(weights),
+            texts,
+            config,
+            names,
+            host=f"{here['cpu']}, {here['cores']} cores",
+            scheme=scheme,
+            keep_float=keep_float,
+            say=lambda what: say(0, text=what),
+        )
+    if save_gpu is not None:
+        measured = [r.as_dict() for r in results if r.device is not None and r.label == "measured"]
+        write_bytes(save_gpu, (json_module.dumps(measured, indent=1) + "\n").encode())
+    if json:
+        print_json(
+            "compare",
+            [r.as_dict() for r in results],
+            config=config,
+            clock_mhz=config.clock_mhz,
+            memory_model=for_config(config).hash,
+        )
+        return
+    tokens = next((r.tokens for r in results if r.tokens), 0)
+    _show(
+        f"all-MiniLM-L6-v2, {len(texts)} texts, {tokens} tokens, {config.name} at "
+        f"{config.clock_mhz} MHz",
+        results,
+    )
+    print(f"host: {here['cpu']}, {here['cores']} cores")
+    for r in results:
+        if r.reason:
+            print(f"{r.backend}: {r.reason}")
+        if r.label == "stored":
+            print(f"{r.backend} {r.variant}: measured on {r.device}, driver {r.driver}, {r.date}")
+
+
+def _show(title: str, results: list[BackendResult]) -> None:
+    def number(value: float | None, form: str) -> str | None:
+        return None if value is None else format(value, form)
+
+    print_table(
+        title,
+        (
+            "backend",
+            "label",
+            "variant",
+            "accelerator ms",
+            "of",
+            "host ms",
+            "transfer ms",
+            "end to end ms",
+            "cycles",
+            "attainment",
+            "DRAM KB",
+            "cosine",
+            "= torch-int",
+        ),
+        [
+            (
+                r.backend,
+                r.label,
+                r.variant,
+                number(r.accelerator_ms, ".3f"),
+                r.scope,
+                number(r.host_ms, ".2f"),
+                number(r.transfer_ms, ".3f"),
+                number(r.end_to_end_ms, ".2f"),
+                number(r.cycles, ","),
+                number(r.attainment, ".3f"),
+                None
+                if r.bytes_read is None or r.bytes_written is None
+                else f"{(r.bytes_read + r.bytes_written) / 1000:,.0f}",
+                number(r.cosine_mean, ".4f"),
+                {True: "yes", None: None}.get(r.exact, "no"),
+            )
+            for r in results
+        ],
+        left=3,
+    )

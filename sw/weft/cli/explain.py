@@ -1,0 +1,37 @@
+"""``weft explain``: which layers run where, how they are quantised, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from weft.cli.minilm import known_model, opened, show_choices
+from weft.cli.output import find_preset, print_json
+
+__all__ = ["command"]
+
+
+def command(
+    model: str = typer.Argument(..., help="minilm."),
+    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
+    scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
+    keep_float: list[str] = typer.Option(
+        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
+    ),
+    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
+        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Each linear layer: where it runs, how it is quantised, its signal to noise, and why."""
+    known_model(model)
+    config = find_preset(preset)
+    with opened(preset, "emulator", scheme, keep_float, weights) as (_, accelerated):
+        choices = accelerated.choices
+    if json:
+        print_json("explain", [c.as_dict() for c in choices], config=config)
+        return
+    title = f"all-MiniLM-L6-v2 on {config.name}, linear layers; the rest runs on the host"
+    show_choices(title, choices)

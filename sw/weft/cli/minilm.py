@@ -1,0 +1,82 @@
+"""What the commands around MiniLM have in common: the model, its layers, their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weft.cli.output import find_preset, print_table, progress
+from weft.errors import UsageError
+
+if TYPE_CHECKING:
+    from weft.choose import Choice
+    from weft.sentence.model import SentenceModel
+
+__all__ = ["known_model", "opened", "show_choices"]
+
+FLOAT = "torch-cpu"
+
+
+def known_model(name: str) -> None:
+    """Refuse any model but minilm."""
+    if name != "minilm":
+        raise UsageError(f"there is no model {name!r}", "the models are: minilm")
+
+
+@contextmanager
+def opened(
+    preset: str, backend: str, scheme: str, keep_float: Sequence[str], weights: Path | None
+) -> Iterator[tuple[SentenceModel, Any]]:
+    """(the model, what :func:`weft.accelerate` gave or None), ready for use, then closed."""
+    from weft.engine import BACKENDS
+    from weft.sentence.model import SentenceModel
+
+    config = find_preset(preset)
+    if backend != FLOAT and backend not in BACKENDS:
+        raise UsageError(f"backend must be one of {', '.join((*BACKENDS, FLOAT))}, not {backend!r}")
+    with progress("loading MiniLM") as say:
+        model = SentenceModel(weights)
+        if backend != FLOAT:
+            accelerated = model.accelerate(
+                config, backend, scheme, keep_float, lambda text: say(0, text=text)
+            )
+    if backend == FLOAT:
+        yield model, None
+        return
+    with accelerated:
+        yield model, accelerated
+
+
+def show_choices(title: str, choices: Sequence[Choice]) -> None:
+    """A table with one row per layer."""
+    print_table(
+        title,
+        (
+            "layer",
+            "where",
+            "scheme",
+            "K x N",
+            "result",
+            "migrated",
+            "SNR, dB",
+            "spread",
+            "why",
+        ),
+        [
+            (
+                c.layer,
+                c.where,
+                c.scheme,
+                f"{c.k} x {c.n}",
+                c.result,
+                "yes" if c.migration else "no",
+                None if c.snr_db is None else f"{c.snr_db:.1f}",
+                None if c.output_spread is None else f"{c.output_spread:.1f}",
+                c.reason,
+            )
+            for c in choices
+        ],
+        left=5,
+    )

@@ -1,0 +1,241 @@
+"""The same sentences on every backend: what ran where, how long, and how near to float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.compare import require_equal
+from weft.engine import GemmRun
+from weft.errors import ToolMissing, UsageError
+from weft.sentence import timing
+from weft.sentence.model import SentenceModel
+from weft_hw.config import AcceleratorConfig
+
+__all__ = ["BACKENDS", "BackendResult", "compare"]
+
+#: All that can be compared.
+BACKENDS = ("rtl", "emulator", "torch-int", "torch-cpu", "torch-cuda")
+
+
+@dataclass(frozen=True)
+class BackendResult:
+    """One backend on one batch; a field is None where there is no such thing.
+
+    label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the host
+    or GPU named), "stored" (measured elsewhere, on `date`) or "absent" (`reason` says why).
+    scope : what accelerator_ms covers. accelerator_ms : cycles / clock, or the model on a GPU.
+    host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
+    end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /
+    cycles over all products. cosine_mean, cosine_min : over the texts, to float32 on the CPU.
+    exact : every result of every product equals torch-int. gemms : products.
+    """
+
+    backend: str
+    label: str
+    variant: str | None = None
+    reason: str | None = None
+    scope: str | None = None
+    accelerator_ms: float | None = None
+    host_ms: float | None = None
+    host: str | None = None
+    transfer_ms: float | None = None
+    end_to_end_ms: float | None = None
+    cycles: int | None = None
+    predicted_cycles: int | None = None
+    roofline_cycles: float | None = None
+    attainment: float | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    cosine_mean: float | None = None
+    cosine_min: float | None = None
+    exact: bool | None = None
+    texts: int | None = None
+    tokens: int | None = None
+    gemms: int | None = None
+    device: str | None = None
+    driver: str | None = None
+    date: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields by name."""
+        return asdict(self)
+
+
+def _total(runs: Sequence[GemmRun], name: str) -> int | None:
+    """Sum of a field; None where a run lacks it."""
+    values = [getattr(r, name) for r in runs]
+    return None if any(v is None for v in values) else sum(values)
+
+
+class _Comparison:
+    """The batch, and the two references: float32 on the CPU and torch-int."""
+
+    def __init__(
+        self,
+        model: SentenceModel,
+        texts: Sequence[str],
+        config: AcceleratorConfig,
+        host: str,
+        scheme: str,
+        keep_float: Sequence[str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.model, self.texts, self.config, self.host = model, list(texts), config, host
+        self.scheme, self.keep_float, self.say = scheme, keep_float, say
+        self.tokens = sum(model.tokens(texts))
+        self.inputs = model.batch(self.texts)
+        say("torch-cpu float32")
+        self.cpu = timing.measure(model, self.inputs)
+        self.wanted: dict[str, NDArray[Any]] | None = None
+
+    def _cosines(self, vectors: NDArray[np.float32]) -> tuple[float, float]:
+        cosine = (vectors * self.cpu.vectors).sum(axis=1)
+        return float(cosine.mean()), float(cosine.min())
+
+    def _shared(self, vectors: NDArray[np.float32]) -> dict[str, Any]:
+        mean, least = self._cosines(vectors)
+        return {
+            "cosine_mean": mean,
+            "cosine_min": least,
+            "texts": len(self.texts),
+            "tokens": self.tokens,
+        }
+
+    def integer(self, backend: str) -> BackendResult:
+        """Run the linear layers on `backend`, the rest on the host; equal to torch-int."""
+        if self.wanted is None and backend != "torch-int":
+            self.integer("torch-int")
+        got: dict[str, NDArray[Any]] = {}
+        with self.model.accelerate(
+            self.config, backend, self.scheme, self.keep_float, progress=self.say
+        ) as accelerated:
+            engine = accelerated.engine
+            engine.record = lambda name, x, y: got.__setitem__(name, y)
+            self.say(f"{backend}: {len(self.texts)} texts, {self.tokens} tokens")
+            self.model.reset()
+            vectors = self.model.embed(self.texts, batch=len(self.texts))
+            runs, seconds = engine.runs, engine.seconds
+        if self.wanted is None:
+            self.wanted = got
+        for name, want in self.wanted.items():
+            require_equal(got[name], want, layer=name, config=self.config, got_name=backend)
+        cycles = _total(runs, "cycles")
+        predicted = _total(runs, "predicted_cycles")
+        roofline = sum(r.roofline_cycles for r in runs)
+        clock = cycles if cycles is not None else predicted
+        everything = 1000 * self.model.seconds
+        of_torch = backend == "torch-int"
+        return BackendResult(
+            backend,
+            "measured" if of_torch else "estimated" if cycles is None else "simulated",
+            variant=self.scheme,
+            scope=None if of_torch else "linear layers only",
+            accelerator_ms=None if clock is None else clock / self.config.clock_mhz / 1000,
+            host_ms=everything if of_torch else everything - 1000 * seconds,
+            host=self.host,
+            end_to_end_ms=everything if of_torch else None,
+            cycles=cycles,
+            predicted_cycles=predicted,
+            roofline_cycles=roofline,
+            attainment=roofline / cycles if cycles else None,
+            bytes_read=_total(runs, "bytes_read"),
+            bytes_written=_total(runs, "bytes_written"),
+            exact=True,
+            gemms=len(runs),
+            **self._shared(vectors),
+        )
+
+    def torch_cpu(self) -> BackendResult:
+        """The float model on the host."""
+        return BackendResult(
+            "torch-cpu",
+            "measured",
+            variant="float32 eager",
+            host_ms=self.cpu.model_ms,
+            host=self.host,
+            transfer_ms=0.0,
+            end_to_end_ms=self.cpu.model_ms,
+            **self._shared(self.cpu.vectors),
+        )
+
+    def torch_cuda(self, device: str) -> list[BackendResult]:
+        """The float model on a GPU in each variant, or why not, with what is stored."""
+        import torch
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            reason = "torch has no CUDA device here; run this where there is an NVIDIA GPU"
+            kept = [BackendResult(**{**r, "label": "stored"}) for r in timing.stored()]
+            return [BackendResult("torch-cuda", "absent", reason=reason), *kept]
+        found = []
+        for dtype, way in timing.CUDA_VARIANTS:
+            self.say(f"torch-cuda {dtype} {way}")
+            m = timing.measure(self.model, self.inputs, device, dtype, way, repeats=20)
+            found.append(
+                BackendResult(
+                    "torch-cuda",
+                    "measured",
+                    variant=f"{dtype} {'CUDA graph' if way == 'graph' else way}",
+                    scope="whole model",
+                    accelerator_ms=m.model_ms,
+                    host_ms=0.0,
+                    host=self.host,
+                    transfer_ms=m.transfer_ms,
+                    end_to_end_ms=m.model_ms + m.transfer_ms,
+                    device=m.device,
+                    driver=timing.driver_version(),
+                    date=timing.today(),
+                    **self._shared(m.vectors),
+                )
+            )
+        return found
+
+
+def compare(
+    model: SentenceModel,
+    texts: Sequence[str],
+    config: AcceleratorConfig,
+    backends: Sequence[str],
+    *,
+    host: str,
+    scheme: str = "static",
+    keep_float: Sequence[str] = (),
+    cuda: str = "cuda",
+    say: Callable[[str], None] = lambda text: None,
+) -> list[BackendResult]:
+    """Run `texts` as one batch on each of `backends`.
+
+    Parameters
+    ----------
+    host : what this machine is called in results
+    cuda : the torch device that stands for the GPU
+    say : told what runs
+
+    Raises
+    ------
+    UsageError
+        An unknown backend, or a text that the model cannot take.
+    Mismatch
+        A backend differs from torch-int; the sentence names layer, tile and element.
+    """
+    for name in backends:
+        if name not in BACKENDS:
+            raise UsageError(f"backends are {', '.join(BACKENDS)}, not {name!r}")
+    comparison = _Comparison(model, texts, config, host, scheme, keep_float, say)
+    results: list[BackendResult] = []
+    for name in dict.fromkeys(backends):
+        if name == "torch-cpu":
+            results.append(comparison.torch_cpu())
+        elif name == "torch-cuda":
+            results += comparison.torch_cuda(cuda)
+        else:
+            try:
+                results.append(comparison.integer(name))
+            except ToolMissing as error:
+                absent = BackendResult(name, "absent")
+                results.append(replace(absent, reason=str(error)))
+    return results

@@ -112,7 +112,7 @@ class Accelerated:
         self._places: list[tuple[torch.nn.Module, str, torch.nn.Linear]] = []
         by_linear = {id(new.linear): new for new in swapped.values()}
         for parent in list(model.modules()):
-            for name, child in list(parent.named_children()):
+            for name, child in list(parent._modules.items()):  # named_children skips repeats
                 if id(child) in by_linear and isinstance(child, torch.nn.Linear):
                     self._places.append((parent, name, child))
                     setattr(parent, name, by_linear[id(child)])

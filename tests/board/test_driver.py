@@ -113,7 +113,8 @@ def backend(with_transport: PynqTransport):
     from weft.backend.pynq import PynqBackend
 
     made = object.__new__(PynqBackend)
-    made.config, made._program, made._sections = CONFIG, None, []
+    made.config, made._program = CONFIG, None
+    made._residents, made._registers = {}, {}
     made.transport = with_transport
     made.device = Device(with_transport, CONFIG)
     return made
@@ -138,7 +139,7 @@ def test_only_inputs_are_flushed_and_only_outputs_invalidated():
     made = backend(transport())
     compiled = program()
     made.load(compiled)
-    main, first, second = made.transport._buffers
+    main, first, second = made.transport.placement.buffers
     made.run({n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()})
     assert (main.flushed, first.flushed, second.flushed) == (1, 2, 1)
     assert (main.invalidated, first.invalidated, second.invalidated) == (0, 0, 1)
@@ -180,7 +181,7 @@ def test_a_board_without_memory_gives_a_remedy_and_keeps_nothing():
     made._allocate = allocate
     with pytest.raises(MemoryExhausted, match="cma="):
         made.place([4096, 1 << 30])
-    assert given[0].freed and made._buffers == []
+    assert given[0].freed and made.placement.buffers == []
 
 
 def test_polling_waits_for_the_predicted_time_then_longer_and_longer():

@@ -98,6 +98,7 @@ import numpy as np
 backend = open_board()
 program = product(backend.config)
 for method in ("flush", "invalidate"):
+    backend.unload()
     backend.load(program)
     same(backend, program, 1)
     setattr(backend.transport, method, lambda: None)
@@ -120,15 +121,16 @@ from weft.errors import DeviceError
 backend = open_board()
 program = product(backend.config)
 backend.load(program)
-buffers = backend.transport._buffers
-buffers[1].freebuffer()
-backend.transport.dirty.clear()
+placement = backend.transport.placement
+placement.buffers[1].freebuffer()
+placement.dirty.clear()
 try:
     backend.device.run(1 << 40)
 except DeviceError as error:
     assert "instruction" in str(error), error
 else:
     raise SystemExit("nobody noticed the freed buffer")
+backend.unload()
 backend.load(program)
 same(backend, program, 1)
 """,

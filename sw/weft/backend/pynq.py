@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft_hw.registers import STATUS_BUS_BUSY, STATUS_RUNNING
+from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
 from ..driver.device import Device
 from ..driver.pynq_overlay import PORT, LoadedOverlay, connect, load_overlay
-from ..driver.pynq_transport import PynqTransport
+from ..driver.pynq_transport import MemoryExhausted, Placement, PynqTransport
 from ..driver.relocate import Section, relocate, sections
-from ..errors import UsageError
+from ..errors import DeviceError, UsageError
 from .base import Array, Backend, Capabilities
 
 if TYPE_CHECKING:
@@ -28,10 +29,23 @@ _PAGE = 4096
 _NO_LIMIT = 1 << 62
 
 
+@dataclass(frozen=True)
+class _Resident:
+    """A program whose constants are on the board. base : physical address of its arena."""
+
+    program: Program
+    moved: Program
+    placement: Placement
+    sections: list[Section]
+    base: int
+    predicted_cycles: int
+
+
 class PynqBackend(Backend):
     """Run programs on a board.
 
-    Constants are uploaded by :meth:`load` and stay; :meth:`run` moves inputs and outputs.
+    The first :meth:`load` of a program uploads its constants, which stay on the board; :meth:`run`
+    moves inputs and outputs. Several programs stay as long as the board's memory holds them.
 
     Parameters
     ----------
@@ -77,7 +91,8 @@ class PynqBackend(Backend):
             timeout_s=timeout_s,
         )
         self.device = Device(self.transport, self.config, watchdog_cycles)
-        self._sections: list[Section] = []
+        self._residents: dict[int, _Resident] = {}
+        self._registers: dict[str, int] = {}
 
     @property
     def clock_mhz(self) -> float:
@@ -90,33 +105,84 @@ class PynqBackend(Backend):
     def load(self, program: Program) -> None:
         self._program = None
         program.require_config(self.config)
-        # No burst of an aborted run may reach buffers that are given back.
+        resident = self._residents.get(id(program))
+        if resident is None:
+            self._settle()
+            resident = self._place(program)
+            self._upload(resident)
+            self._residents[id(program)] = resident
+        self.transport.placement = resident.placement
+        self.transport.expected_cycles = resident.predicted_cycles
+        self.device.program = resident.moved
+        self._configure(resident)
+        self._program = program
+
+    def unload(self) -> None:
+        """Give back the memory of all programs."""
+        self._program = None
+        self._settle()
+        for resident in self._residents.values():
+            self.transport.release(resident.placement)
+        self._residents.clear()
+        self._registers.clear()
+
+    def _settle(self) -> None:
+        """No burst of an aborted run may reach buffers that are given to others."""
         if self.device.read("status") & (STATUS_RUNNING | STATUS_BUS_BUSY):
             self.device.reset()
-        self._sections = sections(program)
+
+    def _place(self, program: Program) -> _Resident:
+        """Buffers for `program`; where memory is short, those of all other programs go first."""
+        found = sections(program)
         sizes = [program.arena_bytes]
-        sizes += [s.start % _PAGE + s.end - s.start for s in self._sections]
-        addresses = self.transport.place(sizes)
-        first = min(addresses)
-        span = max(a + -(-size // _PAGE) * _PAGE for a, size in zip(addresses, sizes)) - first
-        moves = [
-            (section, address - first + section.start % _PAGE)
-            for section, address in zip(self._sections, addresses[1:])
-        ]
-        moved = relocate(program, moves, addresses[0] - first, span)
-        image = self.transport.buffer(0)
+        sizes += [s.start % _PAGE + s.end - s.start for s in found]
+        try:
+            placement = self.transport.place(sizes)
+        except MemoryExhausted:
+            if not self._residents:
+                raise
+            self.unload()
+            placement = self.transport.place(sizes)
+        addresses = placement.addresses
+        base = min(addresses)
+        span = max(a + -(-size // _PAGE) * _PAGE for a, size in zip(addresses, sizes)) - base
+        moves = [(s, a - base + s.start % _PAGE) for s, a in zip(found, addresses[1:])]
+        moved = relocate(program, moves, addresses[0] - base, span)
+        placement.wanted = {i + 1 for i, s in enumerate(found) if s.kind == "output"}
+        kept = {name for s in found for name in s.tensors}
+        if set(program.outputs) - kept:
+            placement.wanted.add(0)
+        predicted = program.metadata.get("predicted_cycles", 0)
+        cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
+        return _Resident(program, moved, placement, found, base, cycles)
+
+    def _upload(self, resident: _Resident) -> None:
+        program, moved = resident.program, resident.moved
+        image = resident.placement.array(0)
         for offset, data in (*program.constants, (program.program_offset, moved.encoded)):
             image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        self.transport.placement = resident.placement
         self.transport.flush()
-        self.device.program = moved
-        self.device.configure(span, moved.program_offset, len(moved.instructions))
-        self._program = program
-        in_place = [n for n in program.outputs if self._section_of(n, "output") < 0]
-        self.transport.wanted = {
-            i + 1 for i, s in enumerate(self._sections) if s.kind == "output"
-        } | ({0} if in_place else set())
-        predicted = program.metadata.get("predicted_cycles", 0)
-        self.transport.expected_cycles = int(predicted) if isinstance(predicted, int) else 0
+
+    def _configure(self, resident: _Resident) -> None:
+        """Write the registers of a program that differ from those written before."""
+        values = {
+            "arena_base_low": resident.base & 0xFFFF_FFFF,
+            "arena_base_high": resident.base >> 32,
+            "arena_bytes": resident.moved.arena_bytes,
+            "program_offset": resident.moved.program_offset,
+            "program_length": len(resident.moved.instructions),
+            "watchdog": self.device.watchdog_cycles,
+            "irq_enable": IRQ_DONE | IRQ_ERROR,
+        }
+        for name, value in values.items():
+            if self._registers.get(name) != value:
+                self.device.write(name, value)
+                self._registers[name] = value
+
+    @property
+    def _sections(self) -> list[Section]:
+        return self._residents[id(self.program)].sections
 
     def _section_of(self, name: str, kind: str) -> int:
         """Index of the section that holds a tensor; -1 where it stayed in the first buffer."""
@@ -129,7 +195,7 @@ class PynqBackend(Backend):
         """(index of its buffer, view uint8 [rows, row_bytes]) of a tensor."""
         index = self._section_of(spec.name, kind)
         shift = self._sections[index].start // _PAGE * _PAGE if index >= 0 else 0
-        start = self.transport.buffer(index + 1)[spec.offset - shift :]
+        start = self.transport.placement.array(index + 1)[spec.offset - shift :]
         shape = (spec.shape[0], spec.row_bytes)
         return index + 1, np.lib.stride_tricks.as_strided(start, shape, (spec.pitch, 1))
 
@@ -146,8 +212,12 @@ class PynqBackend(Backend):
                 )
             index, rows = self._rows(spec, "input")
             rows[...] = given.view(np.uint8).reshape(rows.shape)
-            self.transport.dirty.add(index)
-        self.device.run(_NO_LIMIT)
+            self.transport.placement.dirty.add(index)
+        try:
+            self.device.run(_NO_LIMIT)
+        except DeviceError:
+            self._registers.clear()
+            raise
         results = {}
         for name, spec in program.outputs.items():
             _, rows = self._rows(spec, "output")
@@ -159,14 +229,13 @@ class PynqBackend(Backend):
         return self.device.counters()
 
     def memory(self) -> bytes:
-        program = self.program
-        self.transport.wanted, kept = set(range(len(self._sections) + 1)), self.transport.wanted
-        self.transport.invalidate()
-        self.transport.wanted = kept
-        image = self.transport.buffer(0)[: program.arena_bytes].copy()
+        program, placement = self.program, self.transport.placement
+        for buffer in placement.buffers:
+            buffer.invalidate()
+        image = placement.array(0)[: program.arena_bytes].copy()
         for index, section in enumerate(self._sections):
             start = section.start % _PAGE
-            data = self.transport.buffer(index + 1)[start : start + section.end - section.start]
+            data = placement.array(index + 1)[start : start + section.end - section.start]
             image[section.start : section.end] = data
         # The instructions that ran name other places; the program's own stand here.
         code = np.frombuffer(program.encoded, np.uint8)
@@ -175,4 +244,6 @@ class PynqBackend(Backend):
 
     def close(self) -> None:
         super().close()
-        self.transport.close()
+        for resident in self._residents.values():
+            self.transport.release(resident.placement)
+        self._residents.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from weft_hw.registers import REGISTERS, STATUS_RUNNING
 from ..errors import DeviceError
 from .transport import Transport
 
-__all__ = ["MemoryExhausted", "PynqTransport"]
+__all__ = ["MemoryExhausted", "Placement", "PynqTransport"]
 
 #: First pause between polls, and how much longer the next one is. With the first poll at the
 #: predicted end, six polls reach about five times the predicted time.
@@ -31,6 +32,25 @@ class MemoryExhausted(DeviceError):
     """The board has not enough contiguous memory left."""
 
     code = "memory"
+
+
+@dataclass
+class Placement:
+    """Buffers of one program.
+
+    addresses : physical, one for each buffer.
+    dirty : indices of buffers that the host wrote since the last flush.
+    wanted : indices of those that the accelerator writes and the host reads.
+    """
+
+    buffers: list[Any] = field(default_factory=list)
+    addresses: list[int] = field(default_factory=list)
+    dirty: set[int] = field(default_factory=set)
+    wanted: set[int] = field(default_factory=set)
+
+    def array(self, index: int) -> NDArray[np.uint8]:
+        """A plain view of one buffer: slices of pynq's own arrays forget where they start."""
+        return np.asarray(self.buffers[index]).view(np.ndarray)
 
 
 class PynqTransport(Transport):
@@ -60,11 +80,8 @@ class PynqTransport(Transport):
     ) -> None:
         self._ip, self._allocate = ip, allocate
         self.clock_mhz, self.interrupts, self.timeout_s = clock_mhz, interrupts, timeout_s
-        self._buffers: list[Any] = []
-        self._addresses: list[int] = []
-        #: Buffers that the host wrote since the last flush; those that the accelerator writes.
-        self.dirty: set[int] = set()
-        self.wanted: set[int] = set()
+        #: Buffers of the program that runs next.
+        self.placement = Placement()
         #: Cycles that the next run is expected to take.
         self.expected_cycles = 0
         #: Register accesses so far.
@@ -83,31 +100,29 @@ class PynqTransport(Transport):
     # -- memory -----------------------------------------------------------------------------------
 
     def allocate(self, size: int) -> None:
-        self.place([size])
+        self.release(self.placement)
+        self.placement = self.place([size])
 
-    def place(self, sizes: Sequence[int]) -> list[int]:
-        """Zeroed buffers of `sizes` bytes instead of those before; their physical addresses.
+    def place(self, sizes: Sequence[int]) -> Placement:
+        """New zeroed buffers of `sizes` bytes.
 
         Raises
         ------
         MemoryExhausted
             The board cannot give so much; nothing is held then.
         """
-        self.release()
+        found = Placement()
         for size in sizes:
             wanted = -(-size // _PAGE) * _PAGE
             try:
                 buffer = self._allocate((wanted,), np.uint8)
-                self._buffers.append(buffer)
+                found.buffers.append(buffer)
                 # A remote board that has no memory answers with a buffer that has no address.
                 address = int(buffer.physical_address)
                 if not address:
                     raise MemoryError("no address")
             except Exception as error:
-                if self._buffers:
-                    # What has no address cannot be given back.
-                    self._forget(self._buffers.pop())
-                self.release()
+                self.release(found)
                 raise MemoryExhausted(
                     f"the board has no {wanted} contiguous bytes left "
                     f"({sum(sizes)} are needed): {_sentence(error)}",
@@ -115,53 +130,47 @@ class PynqTransport(Transport):
                     "and restart the board",
                 ) from error
             if address % _PAGE:
+                self.release(found)
                 raise DeviceError(f"a buffer starts at {address:#x}, not at a page of {_PAGE}")
             buffer[:] = 0
-            self._addresses.append(address)
-        self.dirty = set(range(len(sizes)))
-        self.wanted = set(range(len(sizes)))
-        return list(self._addresses)
-
-    def buffer(self, index: int) -> NDArray[np.uint8]:
-        """A plain view of one buffer: slices of pynq's own arrays forget where they start."""
-        return np.asarray(self._buffers[index]).view(np.ndarray)
+            found.addresses.append(address)
+        found.dirty = set(range(len(sizes)))
+        found.wanted = set(range(len(sizes)))
+        return found
 
     @property
     def arena(self) -> NDArray[np.uint8]:
-        self.dirty.add(0)
-        return self.buffer(0)
+        self.placement.dirty.add(0)
+        return self.placement.array(0)
 
     @property
     def arena_address(self) -> int:
-        return min(self._addresses)
+        return min(self.placement.addresses)
 
     def flush(self) -> None:
-        for index in sorted(self.dirty):
-            self._call(self._buffers[index].flush)
-        self.dirty.clear()
+        for index in sorted(self.placement.dirty):
+            self._call(self.placement.buffers[index].flush)
+        self.placement.dirty.clear()
 
     def invalidate(self) -> None:
-        for index in sorted(self.wanted):
-            self._call(self._buffers[index].invalidate)
+        for index in sorted(self.placement.wanted):
+            self._call(self.placement.buffers[index].invalidate)
 
     def check(self) -> None:
         """Nothing to do: only a simulation can see writes elsewhere."""
 
-    def release(self) -> None:
-        """Give all buffers back; a board that is gone has them no more."""
-        for buffer in self._buffers:
-            self._forget(buffer)
-        self._buffers, self._addresses = [], []
-
     @staticmethod
-    def _forget(buffer: Any) -> None:
-        try:
-            buffer.freebuffer()
-        except Exception:  # gone with the board
-            buffer.freed = True
+    def release(placement: Placement) -> None:
+        """Give buffers back; a board that is gone has them no more."""
+        for buffer in placement.buffers:
+            try:
+                buffer.freebuffer()
+            except Exception:  # gone with the board, or never given
+                buffer.freed = True
+        placement.buffers, placement.addresses = [], []
 
     def close(self) -> None:
-        self.release()
+        self.release(self.placement)
 
     # -- waiting ----------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from virtual_boards import ROOT, environment
+from virtual_boards import CORES, ROOT, environment, host, serve
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
@@ -293,3 +293,68 @@ else:
     raise SystemExit("no error")
 """,
     )
+
+
+NOTEBOOK = """
+import json, os
+os.environ["WEFT_BOARD"], os.environ["WEFT_OVERLAY"] = sys.argv[1:3]
+cells = json.load(open("sw/weft/notebooks/product.ipynb"))["cells"]
+for cell in cells:
+    if cell["cell_type"] == "code":
+        exec("".join(cell["source"]))
+"""
+
+
+def test_the_notebook_runs(served):
+    assert passes(served, NOTEBOOK).splitlines()[-1] == "equal"
+
+
+def test_two_boards_at_once_in_one_process(zcu104, tmp_path):
+    with serve("zcu104", host(7), tmp_path, CORES["zcu104"]) as other:
+        passes(
+            zcu104,
+            """
+first, second = open_board(), PynqBackend(sys.argv[4], sys.argv[3])
+programs = [product(first.config, seed=seed) for seed in (1, 2)]
+for seed in range(2):
+    for backend, program in zip((first, second), programs):
+        backend.load(program)
+        same(backend, program, seed)
+assert counts(first) != {} and counts(second)["loads"] == 1
+""",
+            other.host,
+            str(other.bitstream),
+        )
+
+
+def test_a_board_that_goes_away_is_one_sentence_and_comes_back(tmp_path):
+    body = """
+from weft.errors import DeviceError
+backend = open_board()
+program = product(backend.config)
+backend.load(program)
+same(backend, program, 1)
+print("ready", flush=True)
+sys.stdin.read()
+try:
+    same(backend, program, 2)
+except DeviceError as error:
+    assert "check its power" in str(error), error
+    backend.close()
+    raise SystemExit(0)
+raise SystemExit("the board was not gone")
+"""
+    with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:
+        client = subprocess.Popen(
+            [board.python, "-c", HEAD + body, board.host, str(board.bitstream)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            cwd=ROOT,
+        )
+        assert client.stdout.readline() == b"ready\n"
+    client.stdin.close()
+    assert client.wait(60) == 0
+    client.stdout.close()
+    with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:
+        passes(board, NOTEBOOK)

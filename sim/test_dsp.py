@@ -109,10 +109,11 @@ def products(config: AcceleratorConfig, shapes: list[tuple[int, int, int]]) -> l
 
 
 def test_cycles_of_products(packed):
-    """A product costs the stage that packed cells have more, for each time that results are awaited."""
+    """A product costs the stage that packed cells have more, each time that results are awaited."""
     shapes = [(8, 8, 8), (40, 32, 24), (1, 64, 64), (100, 72, 16)]
     want, got = (
-        [r.cycles for r in products(packed("tiny", target), shapes)] for target in ("portable", "xc7")
+        [r.cycles for r in products(packed("tiny", target), shapes)]
+        for target in ("portable", "xc7")
     )
     print(dict(zip(shapes, zip(want, got, strict=True), strict=True)))
     for before, after in zip(want, got, strict=True):

@@ -35,7 +35,7 @@ BOARDS: dict[str, Board] = {
         Board("pynq-z2", "xc7z020clg400-1", "xc7", 53_200, 106_400, 140, 0, 220),
         Board("ultra96", "xczu3eg-sbva484-1", "xcup", 70_560, 141_120, 216, 0, 360),
         Board("aup-zu3", "xczu3eg-sfvc784-2", "xcup", 70_560, 141_120, 216, 0, 360),
-        Board("kv260", "xck26-sfvc784-2LV", "xcup", 117_120, 234_240, 144, 64, 1_248),
-        Board("zcu104", "xczu7ev-ffvc1156-2", "xcup", 230_400, 460_800, 312, 96, 1_728),
+        Board("kv260", "xck26-sfvc784-2LV", "xcup-uram", 117_120, 234_240, 144, 64, 1_248),
+        Board("zcu104", "xczu7ev-ffvc1156-2", "xcup-uram", 230_400, 460_800, 312, 96, 1_728),
     )
 }

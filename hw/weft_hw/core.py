@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, ResetInserter
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -47,8 +47,10 @@ class Core(wiring.Component):
         m.submodules.control = control = self.control
         m.submodules.dma = dma = self.dma
         # Between runs, too: a program starts without a SETUP in force.
-        reset = ResetInserter(control.abort | ~control.running)
-        compute, scratchpad = ComputeUnit(cfg, self.target), Scratchpad(cfg)
+        held = Signal(init=1)
+        m.d.sync += held.eq(control.abort | ~control.running)
+        reset = ResetInserter(held)
+        compute, scratchpad = ComputeUnit(cfg, self.target), Scratchpad(cfg, self.target)
         m.submodules.compute = reset(compute)
         m.submodules.scratchpad = reset(scratchpad)
 

@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
+from ..target import check_target
 from .array import psum_bits
 
 __all__ = ["Accumulator", "AccumulatorControl"]
@@ -48,8 +49,10 @@ class Accumulator(wiring.Component):
 
     LATENCY = 3
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
+        packing = check_target(target)
+        self._style = packing.ram_style(scratchpad=False) if packing else {}
         super().__init__(
             {
                 "control": In(AccumulatorControl(config)),
@@ -62,7 +65,7 @@ class Accumulator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.rows = rows = memory.Memory(
-            shape=unsigned(64), depth=self.config.accumulator_rows, init=[]
+            shape=unsigned(64), depth=self.config.accumulator_rows, init=[], attrs=self._style
         )
         read, write = rows.read_port(), rows.write_port()
         layout = self.control.shape()

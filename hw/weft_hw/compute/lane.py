@@ -50,8 +50,9 @@ class LanePair(wiring.Component):
     LATENCY = 1 + Requantise.LATENCY + TableMemory.LATENCY
     RAW_LATENCY = 1
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
+        self.target = target
         table_bits = (config.tables * 256 - 1).bit_length()
         super().__init__(
             {
@@ -69,7 +70,7 @@ class LanePair(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.accumulator = accumulator = Accumulator(self.config)
+        m.submodules.accumulator = accumulator = Accumulator(self.config, self.target)
         m.submodules.table = table = TableMemory(self.config)
         m.d.comb += [
             accumulator.control.eq(self.control),

@@ -32,7 +32,7 @@ class PackedColumnPair(wiring.Component):
 
     Latency
     -------
-    R + 3 cycles from row 0's activation to `psum`, one more than the portable form; one row a cycle.
+    R + 3 cycles from row 0's activation to `psum`, one more than the portable form; a row a cycle.
     """
 
     def __init__(self, config: AcceleratorConfig, packing: Packing, psum_bits: int) -> None:

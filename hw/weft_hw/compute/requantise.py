@@ -10,6 +10,9 @@ from ..numerics import MULTIPLIER_BITS, PRE_MAX, SAT_BITS
 
 __all__ = ["Requantise", "SetupLayout", "saturate"]
 
+#: Bits kept between the two shifts.
+COARSE_BITS = 26
+
 #: Per-tensor constants of the result stage; they change only while the compute pipeline is empty.
 SetupLayout = data.StructLayout(
     {"pre": unsigned(3), "zero_point": signed(16), "low": signed(16), "high": signed(16)}
@@ -64,13 +67,13 @@ class Requantise(wiring.Component):
             return Signal(shape, name=name, reset_less=True)
 
         # Cycle 0: shift by `pre`, saturate.
-        shifted = Signal(signed(32))
+        pre = Signal(signed(32))
         with m.Switch(self.setup.pre):
             for n in range(PRE_MAX + 1):
                 with m.Case(n):
-                    m.d.comb += shifted.eq(self.acc >> n)
+                    m.d.comb += pre.eq(self.acc >> n)
         a = register("saturated", signed(SAT_BITS))
-        m.d.sync += a.eq(saturate(shifted, SAT_BITS))
+        m.d.sync += a.eq(saturate(pre, SAT_BITS))
         # Cycle 1: multiply; the parameters were registered in cycle 0.
         bits = SAT_BITS + MULTIPLIER_BITS
         product = register("product", signed(bits))
@@ -82,25 +85,37 @@ class Requantise(wiring.Component):
         rounded = register("rounded", signed(bits + 1))
         s2 = register("shift2", unsigned(6))
         m.d.sync += [rounded.eq(product + half), s2.eq(s1)]
-        # Cycles 3 and 4: shift by multiples of eight, then by the rest; 18 bits hold every value that
-        # the clamp can tell apart (int16 bounds, int16 zero point).
-        coarse = register("coarse", signed(bits + 1))
+        # Cycles 3 and 4: shift by multiples of eight, then by the rest. 18 bits hold every value
+        # that the clamp can tell apart (int16 bounds, int16 zero point), so 26 do before a shift by
+        # 0..7; what does not fit is found beside the shift, not behind it.
+        coarse = register("coarse", signed(COARSE_BITS))
         s3 = register("shift3", unsigned(3))
         m.d.sync += s3.eq(s2[:3])
+        shifted = Signal(COARSE_BITS)
+        fits = Signal()
         with m.Switch(s2[3:]):
-            for n in range(8):
+            for n in range(bits // 8 + 1):
+                top = rounded[min(8 * n + COARSE_BITS - 1, bits) :]
                 with m.Case(n):
-                    m.d.sync += coarse.eq(rounded >> (8 * n))
-        fine = Array([coarse >> n for n in range(8)])[s3]
+                    m.d.comb += [shifted.eq(rounded >> (8 * n)), fits.eq(top.all() | ~top.any())]
+        sign = rounded[-1]
+        m.d.sync += coarse.eq(
+            Mux(fits, shifted, Cat((~sign).replicate(COARSE_BITS - 1), sign)).as_signed()
+        )
         scaled = register("scaled", signed(18))
-        whole = Signal(signed(bits + 1))
-        m.d.comb += whole.eq(fine)
+        whole = Signal(signed(COARSE_BITS))
+        m.d.comb += whole.eq(Array([coarse >> n for n in range(8)])[s3])
         m.d.sync += scaled.eq(saturate(whole, 18))
         # Cycle 5: zero point. Cycle 6: clamp.
         offset = register("offset", signed(19))
         m.d.sync += offset.eq(scaled + self.setup.zero_point)
         result = register("clamped", signed(16))
-        raised = Mux(offset < self.setup.low, self.setup.low, offset)
-        m.d.sync += result.eq(Mux(offset > self.setup.high, self.setup.high, raised))
+        # Both bounds are compared at once; where they cross, the upper one wins.
+        crossed = register("crossed", unsigned(1))
+        m.d.sync += crossed.eq(self.setup.low > self.setup.high)
+        below, above = offset < self.setup.low, offset > self.setup.high
+        m.d.sync += result.eq(
+            Mux(above | (below & crossed), self.setup.high, Mux(below, self.setup.low, offset))
+        )
         m.d.comb += self.result.eq(result)
         return m

@@ -51,6 +51,7 @@ class ComputeUnit(wiring.Component):
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
+        self.target = target
         self.array = Array(config, target)
         self.PSUM = Scratchpad.LATENCY + self.array.LATENCY
         self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
@@ -153,7 +154,7 @@ class ComputeUnit(wiring.Component):
             control.first, control.last, control.address).eq(fields)]
         mode = sequencer.mode
         for p in range(pairs):
-            lane = LanePair(cfg)
+            lane = LanePair(cfg, self.target)
             m.submodules[f"lane{p}"] = lane
             m.d.comb += [
                 lane.control.eq(control),
@@ -192,14 +193,18 @@ class ComputeUnit(wiring.Component):
         m.submodules.posts = ring = memory.Memory(shape=unsigned(POST_BITS), depth=depth, init=[])
         put, get = ring.write_port(), ring.read_port(domain="comb")
         head, tail = Signal(range(depth)), Signal(range(depth))
-        done = delay(m, row.final, self.LATENCY, name="final", reset=True)
+        early = delay(m, row.final, self.LATENCY - 1, name="final", reset=True)
+        done = delay(m, early, 1, name="done", reset=True)
+        done_posts = Signal(POST_BITS, reset_less=True)
         m.d.comb += [
             put.en.eq(row.final), put.addr.eq(head), put.data.eq(sequencer.posts),
             get.addr.eq(tail),
             self.retire.valid.eq(done | sequencer.setup_done),
-            self.retire.posts.eq(Mux(done, get.data, sequencer.setup_posts)),
+            self.retire.posts.eq(Mux(done, done_posts, sequencer.setup_posts)),
         ]
-        m.d.sync += [head.eq(head + row.final), tail.eq(tail + done)]
+        m.d.sync += [
+            head.eq(head + row.final), tail.eq(tail + early), done_posts.eq(get.data),
+        ]
         in_flight = Signal(range(depth + 4))
         m.d.sync += in_flight.eq(in_flight + sequencer.accepted - done)
         m.d.comb += sequencer.idle.eq(in_flight == 0)

@@ -243,8 +243,10 @@ class Control(wiring.Component):
         code, index = Signal(4), Signal(INDEX_BITS)
         aborting = Signal(range(ABORT_CYCLES + 1))
         start, reset = Signal(), Signal()
+        # Of the cycle before: what reads the status would add to the paths of the bus ports.
+        bus_busy = Signal()
+        m.d.sync += bus_busy.eq(~self.bus_idle & ~self.running)
         m.d.comb += [
-            self.abort.eq(failed | aborting.any()),
             reset.eq((registers.control & CONTROL_RESET).any()),
             start.eq(
                 (registers.control & CONTROL_START).any()
@@ -261,7 +263,7 @@ class Control(wiring.Component):
                 Mux(self.running, STATUS_RUNNING, 0)
                 | Mux(done, STATUS_DONE, 0)
                 | Mux(failed, STATUS_ERROR, 0)
-                | Mux(self.bus_idle | self.running, 0, STATUS_BUS_BUSY)
+                | Mux(bus_busy, STATUS_BUS_BUSY, 0)
             ),
         ]
         with m.If(self.running & error.valid):
@@ -271,6 +273,10 @@ class Control(wiring.Component):
         with m.Elif(self.running & dispatch.done):
             m.d.sync += [self.running.eq(0), done.eq(1)]
             m.d.comb += registers.irq_set.eq(IRQ_DONE)
+        # `abort` is high while `failed` or `aborting` are set; a register, as it goes everywhere.
+        m.d.sync += self.abort.eq(
+            reset | failed | (self.running & error.valid) | (aborting > 1)
+        )
         with m.If(aborting.any()):
             m.d.sync += aborting.eq(aborting - 1)
         with m.If(start):

@@ -137,7 +137,12 @@ class Dma(wiring.Component):
         chosen = Signal.like(turn)
         accepted = fetch.burst.valid & fetch.burst.ready
         arrived = Cat(r.fetch_data_valid for r in reads).any()
-        m.d.comb += chosen.eq(Mux(expected == 0, owner, turn))
+        # `expected == 0`, a cycle ahead: the choice is the beginning of a long path.
+        none_expected = Signal(init=1)
+        m.d.sync += none_expected.eq(
+            stop | (~accepted & ((expected == 0) | ((expected == 1) & arrived)))
+        )
+        m.d.comb += chosen.eq(Mux(none_expected, owner, turn))
         m.d.sync += expected.eq(
             Mux(stop, 0, expected + Mux(accepted, fetch.burst.payload.beats, 0) - arrived)
         )

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..delay import delay
 from ..interface import ChipRead, chip_address_bits
+from ..target import check_target
 
 __all__ = ["ResultWrite", "Scratchpad", "line_bits"]
 
@@ -41,6 +42,12 @@ class Scratchpad(wiring.Component):
     bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past the
     end write nothing and read no particular value.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    target : str
+        Says which kind of memory the banks are: ``target.TARGETS``.
+
     Members
     -------
     array_en, array_line : In
@@ -61,8 +68,10 @@ class Scratchpad(wiring.Component):
 
     LATENCY = 4
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
+        packing = check_target(target)
+        self._style = packing.ram_style(scratchpad=True) if packing else {}
         super().__init__(
             {
                 "array_en": In(1),
@@ -155,7 +164,9 @@ class Scratchpad(wiring.Component):
                 (from_result | from_load).replicate(beats)
             )
             for half in range(2):
-                bank = memory.Memory(shape=unsigned(8 * line), depth=depth, init=[])
+                bank = memory.Memory(
+                    shape=unsigned(8 * line), depth=depth, init=[], attrs=self._style
+                )
                 m.submodules[f"bank{b}_{'odd' if half else 'even'}"] = bank
                 read = bank.read_port()
                 write = bank.write_port(granularity=8 * cfg.beat_bytes)

@@ -18,7 +18,7 @@ def command(
     ),
     board: str = typer.Option("", help="Board whose totals count; that of the preset by default."),
     target: str = typer.Option(
-        "", help="Form of the array's cells: portable, xc7 or xcup; the board's by default."
+        "", help="Form of the array's cells: portable, xc7, xcup, xcup-uram; the board's by default."
     ),
     pnr: str = typer.Option(
         "", help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells)."
@@ -28,12 +28,12 @@ def command(
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Count the cells that Yosys maps a preset to, block by block, and the LUT levels of each block.
+    """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
 
     Exit code 4 where the counts exceed the board; the sentence says what by how much.
     """
     from weft.errors import Unsupported, UsageError
-    from weft.synth import family_of, misfits, synthesise, where
+    from weft.synth import chip_of, misfits, synthesise, where
     from weft_hw.boards import BOARDS
     from weft_hw.target import check_target
 
@@ -44,14 +44,14 @@ def command(
         raise UsageError(f"unknown board {board!r}", f"name one of {', '.join(BOARDS)}")
     if pnr not in ("", "ecp5"):
         raise UsageError(f"--pnr must be ecp5, not {pnr!r}", "leave it out to count cells only")
-    chip = BOARDS.get(board or config.name)
-    family = chip.target if chip else family_of(config)
+    place = BOARDS.get(board or config.name)
+    chip = place.target if place else chip_of(config)
     try:
-        check_target(target or family)
+        check_target(target or chip)
     except ValueError as error:
         raise UsageError(str(error), "name one of them") from None
     with progress(f"synthesising {config.name} (minutes, where blocks changed)"):
-        report = synthesise(config, output, family=family, target=target)
+        report = synthesise(config, output, chip=chip, target=target)
     total = report.total
     route = None
     if pnr:
@@ -60,15 +60,15 @@ def command(
         with progress(f"placing and routing {config.name} on an LFE5UM5G-85F (minutes)"):
             route = route_ecp5(config, output)
     levels = {path.block: path for path in report.paths}
-    sentence = where(total, chip) if chip else ""
+    sentence = where(total, place, "" if change else config.name) if place else ""
     if json:
         results = []
         for counts in report.counts:
-            entry = counts.as_dict() | {"target": report.target, "family": report.family}
+            entry = counts.as_dict() | {"target": report.target, "family": report.chip}
             if counts.name in levels:
                 entry["path"] = levels[counts.name].as_dict()
-            if counts is total and chip:
-                entry |= {"board": chip.name, "fits": not misfits(total, chip), "fit": sentence}
+            if counts is total and place:
+                entry |= {"board": place.name, "fits": not misfits(total, place), "fit": sentence}
             if counts is total and route:
                 entry["route"] = route.as_dict()
             results.append(entry)
@@ -76,7 +76,7 @@ def command(
     else:
         print_table(
             f"{config.name} (config {config.hash}), {report.target} cells, mapped by yosys "
-            f"synth_xilinx -family {report.family}",
+            f"synth_xilinx -family {report.chip}",
             ("block, with what it contains", "times", "LUT", "of LUT memory", "FF", "carry", "DSP",
              "BRAM36", "URAM", "LUT levels"),
             [
@@ -94,7 +94,7 @@ def command(
             print(sentence)
         if route:
             print(route.sentence)
-    if chip and misfits(total, chip):
+    if place and misfits(total, place):
         raise Unsupported(sentence, "take another board or a smaller configuration")
 
 

@@ -3,6 +3,6 @@
 from weft.synth.counts import CellCounts
 from weft.synth.depth import Path
 from weft.synth.fit import misfits, where
-from weft.synth.run import Report, family_of, synthesise
+from weft.synth.run import Report, chip_of, synthesise
 
-__all__ = ["CellCounts", "Path", "Report", "family_of", "misfits", "synthesise", "where"]
+__all__ = ["CellCounts", "Path", "Report", "chip_of", "misfits", "synthesise", "where"]

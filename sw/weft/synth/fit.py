@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weft.synth.counts import CellCounts
 from weft_hw.boards import BOARDS, RESOURCES, Board
+from weft_hw.config import PRESETS
 
 __all__ = ["misfits", "where"]
 
@@ -20,8 +21,11 @@ def misfits(counts: CellCounts, board: Board) -> list[str]:
     ]
 
 
-def where(counts: CellCounts, board: Board) -> str:
-    """A sentence: which share of `board` is used, or what does not fit and where it would."""
+def where(counts: CellCounts, board: Board, name: str = "") -> str:
+    """A sentence: which share of `board` is used, or what does not fit and where it would.
+
+    `name` is the configuration's, which is not named as its own remedy.
+    """
     wrong = misfits(counts, board)
     if not wrong:
         shares = ", ".join(
@@ -31,7 +35,7 @@ def where(counts: CellCounts, board: Board) -> str:
         )
         return f"fits {board.name} ({board.part}): {shares}"
     others = [b.name for b in BOARDS.values() if b is not board and not misfits(counts, b)]
-    presets = [b.name for b in BOARDS.values() if b.name == board.name]
     remedy = f"fits {', '.join(others)}" if others else "no board of the table holds it"
-    smaller = f"; the preset made for {board.name} is {presets[0]}" if presets else ""
+    made = board.name in PRESETS and name != board.name
+    smaller = f"; the preset made for {board.name} is {board.name}" if made else ""
     return f"does not fit {board.name} ({board.part}): {'; '.join(wrong)}; {remedy}{smaller}"

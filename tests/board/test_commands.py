@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -74,6 +75,36 @@ def test_lists(built, tmp_path):
     assert data["results"][0]["kind"] == "virtual"
     assert "1 overlays" in weft("bitstreams", "verify", "--folder", str(folder / "virtual"))
     assert "no bitstream yet" in weft("bitstreams", "add", str(folder), code=2)
+
+
+def test_the_offline_zip_installs_without_internet(built, tmp_path):
+    folder, _ = built
+    config = preset("tiny")
+    problem = GemmProblem(4, 8, 8)
+    program = compile_gemm(config, problem, random_constants(problem, np.random.default_rng(5)))
+    program.save(tmp_path / "p.weft")
+    bit = next((folder / "virtual").glob("*.bit"))
+    target = tmp_path / "board.zip"
+    arguments = ("board", "bundle", str(tmp_path / "p.weft"), "--overlay", str(bit))
+    weft(*arguments, "-o", str(target))
+    with zipfile.ZipFile(target) as archive:
+        archive.extractall(tmp_path / "board")
+    wheel = next((tmp_path / "board").glob("*.whl"))
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target"]
+    subprocess.run([*pip, str(site), str(wheel)], check=True, capture_output=True)
+    code = "import weft, weft.backend.pynq; print(weft.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(site))
+    weft("build", "tiny-wide", "--board", "pynq-z2", "-o", str(tmp_path / "o"), "--no-vivado")
+    other = next((tmp_path / "o" / "virtual").glob("*.bit"))
+    assert "config" in weft(*arguments[:4], str(other), "-o", str(target), code=5)
 
 
 @pytest.mark.sim

@@ -99,6 +99,21 @@ def serve(
 
 
 @app.command()
+def bundle(
+    program: Path = typer.Argument(help="A .weft file."),
+    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
+    output: Path = typer.Option(..., "-o", "--output", help="The zip to write."),
+) -> None:
+    """Write one zip for a board without internet: wheel, overlay, program, notebook."""
+    from weft.board.offline import offline_zip
+    from weft.cli.files import write_bytes
+
+    data = offline_zip(program, overlay)
+    write_bytes(output, data)
+    print(f"{output}: {len(data):,} bytes")
+
+
+@app.command()
 def selftest(
     overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
     host: str = typer.Option("", "--host", help="The board; this machine if not given."),

@@ -20,9 +20,14 @@ def command(
     from weft.bundle.manifest import Manifest
     from weft.cli.session import open_board, report
     from weft.program import Program
+    from weft_hw.pynq_boards import pynq_board
 
     manifest = Manifest.load(overlay.with_suffix(".json"))
     loaded = Program.load(program, manifest.config)
+    board = pynq_board(manifest.board)
+    if not json:
+        wanted, there = loaded.arena_bytes / 2**20, board.cma_bytes >> 20
+        print(f"{program}: needs {wanted:.1f} MiB of {there} MiB contiguous memory", flush=True)
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):
         raise typer.Exit(opened)

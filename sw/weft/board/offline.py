@@ -1,0 +1,104 @@
+"""One zip with all that a board without internet needs: wheel, overlay, program, notebook."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import weft
+import weft_hw
+
+from ..bundle.manifest import Manifest
+from ..program import Program
+
+__all__ = ["offline_zip", "wheel"]
+
+_README = """Copy this folder to the board, then there, as root, in the Python of the PYNQ image:
+
+    pip install --no-index --no-deps {wheel}
+    python -m weft board selftest --overlay overlay/{name}.bit
+    jupyter: open product.ipynb
+
+The program {program} needs {arena} contiguous bytes; the image of {board} sets {cma} aside.
+The command line needs the packages typer and rich; the driver (weft.backend.pynq) does not.
+"""
+_ENTRY_POINTS = """[pynq.lib]
+weft = weft.driver.pynq_ip
+
+[pynq.notebooks]
+weft = weft.notebooks
+"""
+
+
+def wheel() -> tuple[str, bytes]:
+    """(file name, content) of a pure-Python wheel of this very installation."""
+    tag = f"weft-{weft.__version__}"
+    files: dict[str, bytes] = {}
+    for package in (weft, weft_hw):
+        assert package.__file__ is not None
+        root = Path(package.__file__).parent
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[f"{root.name}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
+    info = f"{tag}.dist-info"
+    files[f"{info}/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: weft\nVersion: {weft.__version__}\n"
+        "Requires-Python: >=3.10\nRequires-Dist: numpy>=1.24\n"
+    ).encode()
+    files[f"{info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: weft\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    files[f"{info}/entry_points.txt"] = _ENTRY_POINTS.encode()
+    lines = []
+    for name, data in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(data)}\n")
+    files[f"{info}/RECORD"] = "".join([*lines, f"{info}/RECORD,,\n"]).encode()
+    return f"{tag}-py3-none-any.whl", _zip(files)
+
+
+def offline_zip(program: Path, overlay: Path) -> bytes:
+    """Content of the zip.
+
+    Raises
+    ------
+    Mismatch
+        The program is for another configuration than the overlay, or a file was changed.
+    UsageError
+        A file is missing.
+    """
+    manifest = Manifest.load(overlay.with_suffix(".json"))
+    manifest.verify(overlay.parent)
+    bitstream = manifest.bitstream(overlay.parent)
+    loaded = Program.load(program, manifest.config)
+    from weft_hw.pynq_boards import pynq_board
+
+    board = pynq_board(manifest.board)
+    name, content = wheel()
+    files = {name: content, program.name: program.read_bytes()}
+    for suffix in (".bit", ".hwh", ".json"):
+        path = bitstream.with_suffix(suffix)
+        files[f"overlay/{path.name}"] = path.read_bytes()
+    notebooks = Path(weft.__file__ or "").parent / "notebooks"
+    files["product.ipynb"] = (notebooks / "product.ipynb").read_bytes()
+    files["README.txt"] = _README.format(
+        wheel=name,
+        name=manifest.name,
+        program=program.name,
+        arena=loaded.arena_bytes,
+        board=board.name,
+        cma=board.cma_bytes,
+    ).encode()
+    return _zip(files)
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    """A zip that depends on the files only, not on the time."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from weft.bench import open_backend
 from weft.errors import Unsupported, UsageError
 from weft.gemm import GemmConstants, GemmProblem, Schedule, compile_gemm, schedule_gemm
-from weft.memory_model import for_config, roofline_cycles
+from weft.memory_model import MemoryModel, for_config, roofline_cycles
 from weft.program import Program
 from weft.quantise import QuantisedLinear
 from weft.verify import verify
@@ -57,6 +58,12 @@ def bucket(rows: int, grain: int) -> int:
     """
     step = max(grain, 1 << max(0, (rows - 1).bit_length() - 4))
     return -(-rows // step) * step
+
+
+@lru_cache(maxsize=256)
+def _schedule(config: AcceleratorConfig, problem: GemmProblem, memory: MemoryModel) -> Schedule:
+    """The schedule of a shape, which all layers of this shape share."""
+    return schedule_gemm(config, problem, memory)
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,6 @@ class Engine:
         else:
             self._device = open_backend(config, backend, self.memory_model, progress)
         self._layers: dict[str, _Layer] = {}
-        self._schedules: dict[GemmProblem, Schedule] = {}
         self._programs: OrderedDict[tuple[str, int], Program] = OrderedDict()
         #: Products since the last :meth:`reset`.
         self.runs: list[GemmRun] = []
@@ -144,7 +150,9 @@ class Engine:
         entry = _Layer(constants_of(layer), ResultType[layer.result.upper()])
         k, n = layer.weights.shape
         try:
-            self._schedule(GemmProblem(self.config.tile_words, k, n, entry.result))
+            problem = GemmProblem(self.config.tile_words, k, n, entry.result)
+            if self._device is not None:
+                _schedule(self.config, problem, self.memory_model)
         except (Unsupported, UsageError) as error:
             raise Unsupported(
                 f"layer {layer.name!r}: {error.message}",
@@ -224,12 +232,6 @@ class Engine:
             high=c.high,
         )
 
-    def _schedule(self, problem: GemmProblem) -> Schedule:
-        """The schedule of a shape, which all layers of this shape share."""
-        if problem not in self._schedules:
-            self._schedules[problem] = schedule_gemm(self.config, problem, self.memory_model)
-        return self._schedules[problem]
-
     def _program(self, name: str, rows: int) -> Program:
         key = (name, rows)
         if key in self._programs:
@@ -238,7 +240,7 @@ class Engine:
         layer = self._layers[name]
         k, n = layer.constants.weights.shape
         problem = GemmProblem(rows, k, n, layer.result)
-        schedule = self._schedule(problem)
+        schedule = _schedule(self.config, problem, self.memory_model)
         program = compile_gemm(
             self.config, problem, layer.constants, self.memory_model, schedule=schedule
         )

@@ -51,7 +51,9 @@ def inputs():
     return [torch.randn(2, 9, 24) * torch.logspace(-1, 1, 24) for _ in range(4)]
 
 
-@pytest.mark.parametrize("options", [{}, {"per_row": True}, {"result": "int32"}, {"migrate": False}])
+@pytest.mark.parametrize(
+    "options", [{}, {"per_row": True}, {"result": "int32"}, {"migrate": False}]
+)
 def test_the_answer_is_near_to_float(model, inputs, options):
     with torch.no_grad():
         want = model(inputs[0])
@@ -154,8 +156,9 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
         with pytest.raises(UsageError, match=r"layer 'left' needs \[..., 24\], not \[2, 5\]"):
             fast(torch.zeros(2, 5))
     monkeypatch.setattr("weft.gemm.schedule.MAX_ARENA_BYTES", 100)
+    engine_module._schedule.cache_clear()
     with pytest.raises(Unsupported, match="layer 'left': gemm .* needs an arena of .*keep-float"):
-        weft.accelerate(model, calibration=inputs, **options)
+        weft.accelerate(model, calibration=inputs, preset="tiny")
     assert isinstance(model.left, torch.nn.Linear)
     with torch.no_grad():
         model.left.weight[0, 0] = float("inf")
@@ -191,6 +194,7 @@ def test_programs_are_compiled_once(monkeypatch):
         return search(config, problem, memory)
 
     monkeypatch.setattr(engine_module, "schedule_gemm", counted)
+    engine_module._schedule.cache_clear()
     monkeypatch.setattr(engine_module, "MAX_ROWS", 24)
     with Engine(TINY) as engine:
         engine.add(layer)

@@ -81,7 +81,7 @@ def command(
     tokens = next((r.tokens for r in results if r.tokens), 0)
     _show(
         f"all-MiniLM-L6-v2, {len(texts)} texts, {tokens} tokens, {config.name} at "
-        f"{config.clock_mhz} MHz",
+        f"{config.clock_mhz} MHz; accelerator times are of the linear layers only",
         results,
     )
     print(f"host: {here['cpu']}, {here['cores']} cores")
@@ -103,7 +103,6 @@ def _show(title: str, results: list[BackendResult]) -> None:
             "label",
             "variant",
             "accelerator ms",
-            "of",
             "host ms",
             "transfer ms",
             "end to end ms",
@@ -119,7 +118,6 @@ def _show(title: str, results: list[BackendResult]) -> None:
                 r.label,
                 r.variant,
                 number(r.accelerator_ms, ".3f"),
-                r.scope,
                 number(r.host_ms, ".2f"),
                 number(r.transfer_ms, ".3f"),
                 number(r.end_to_end_ms, ".2f"),

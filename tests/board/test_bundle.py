@@ -30,7 +30,7 @@ from weft_hw.registers import REGISTERS
 
 #: Configuration and clock for each board.
 CASES = {
-    "pynq-z2": ("pynq-z2", 100),
+    "pynq-z2": ("tiny-wide", 100),
     "pynq-z1": ("tiny-wide", 100),
     "zcu104": ("tiny", 200),
     "kv260": ("tiny", 300),

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from virtual_boards import CORES, ROOT, environment, host, serve
+from weft.driver.pynq_overlay import one_at_a_time
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
@@ -68,7 +69,9 @@ def test_plain_overlay_binds_the_driver_by_its_entry_point(zcu104):
 import os
 os.environ["PYNQ_REMOTE_DEVICES"] = sys.argv[1]
 from pynq import Overlay
-overlay = Overlay(sys.argv[2])
+from weft.driver.pynq_overlay import one_at_a_time
+with one_at_a_time():
+    overlay = Overlay(sys.argv[2])
 assert type(overlay.weft_0).__name__ == "WeftAccelerator", type(overlay.weft_0)
 assert overlay.weft_0.get("id") == 0x57454654
 assert int(overlay.weft_0.register_map.id) == 0x57454654
@@ -77,15 +80,16 @@ assert int(overlay.weft_0.register_map.id) == 0x57454654
 
 
 def test_amds_own_self_test_passes(zcu104):
-    done = subprocess.run(
-        [zcu104.python, "-m", "pynq.remote.selftest", "--ip", zcu104.host]
-        + ["--bitstream", str(zcu104.bitstream)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment(),
-        cwd=ROOT,
-    )
+    with one_at_a_time():
+        done = subprocess.run(
+            [zcu104.python, "-m", "pynq.remote.selftest", "--ip", zcu104.host]
+            + ["--bitstream", str(zcu104.bitstream)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment(),
+            cwd=ROOT,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "11 passed, 0 failed, 0 skipped" in done.stdout
 

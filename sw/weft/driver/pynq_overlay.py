@@ -17,7 +17,7 @@ from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, pynq_board
 from ..bundle.manifest import Manifest
 from ..errors import DeviceError, Mismatch, ToolMissing, UsageError
 
-__all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay"]
+__all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]
 
 #: TCP port of a PYNQ.remote server.
 PORT = 7967
@@ -120,7 +120,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     pynq.Device.active_device = device  # some of pynq's code looks only there
     from . import pynq_ip  # noqa: F401  (binds the driver)
 
-    with _one_at_a_time(), warnings.catch_warnings():
+    with one_at_a_time(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         overlay = pynq.Overlay(str(bitstream), download=False, device=device)
         name = _find(overlay, manifest)
@@ -193,7 +193,7 @@ def _set_clock(clocks: Any, manifest: Manifest) -> float:
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
     """Overlays of several processes one after the other: pynq's metadata cache is one file."""
     path = Path(tempfile.gettempdir()) / f"weft-pynq-{os.getuid()}.lock"
     with path.open("w") as handle:

@@ -29,7 +29,7 @@ def test_pynq_z2():
     assert blocks["weft_top.core.compute.parameters"].cells["RAMB36E1"] == 4
     lane = blocks["weft_top.core.compute.lane0"]
     assert (lane.instances, lane.cells["RAMB36E1"], lane.cells["RAMB18E1"]) == (8, 2, 2)
-    check_memories(report, few_parameters=False)
+    check_memories(report, small=False)
 
 
 @pytest.mark.full
@@ -40,4 +40,4 @@ def test_wide_array(name):
     assert not misfits(report.total, BOARDS[name])
     blocks = {c.name: c for c in report.counts}
     assert blocks["weft_top.core.compute.array"].dsp == 512
-    check_memories(report, few_parameters=False)
+    check_memories(report, small=False)

@@ -26,5 +26,5 @@ def test_tiny_is_within_the_record():
     assert not growth(report.total, recorded()["tiny"]), (
         "write the record in this commit: python -m weft.synth.record tiny pynq-z2"
     )
-    check_memories(report, few_parameters=True)
+    check_memories(report, small=True)
     assert report.total.dsp == 8 * 4 + 8 + 2, "cells, lanes, row counters of load and store"

@@ -21,8 +21,7 @@ __all__ = [
 ]
 
 #: Beats of the longest burst. 16 is the AXI3 limit (IHI 0022E, A3.4.1); aligned 16-beat bursts of
-#: up
-#: to 128-bit beats never cross a 4 KiB page.
+#: up to 128-bit beats never cross a 4 KiB page.
 BURST_BEATS = 16
 #: DRAM rows start, and end, on multiples of this many bytes on every preset.
 GRANULE_BYTES = 16

@@ -1,5 +1,4 @@
-"""Cell counts: equal modules are merged, the hierarchy is summed, paths are followed through it, and
-a run without a netlist is an error."""
+"""Cell counts: equal modules merge, the hierarchy is summed, paths are followed through it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ __all__ = ["Accumulator", "AccumulatorControl"]
 
 
 class AccumulatorControl(data.StructLayout):
-    """What happens to one row: `valid`; `first` starts from the bias; `last` does not write back."""
+    """What happens to one row: `first` starts from the bias; `last` does not write back."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(

@@ -25,8 +25,9 @@ class ColumnPair(wiring.Component):
     """Two columns of R multiply-accumulate cells, in portable form.
 
     Three weight levels per cell: the `chain` that shifts weights in, A1 that takes the chain in one
-    copy pulse, and A2 that the multiplier uses and that takes A1 when the activation wavefront brings
-    `swap`. Row r sees its activation r cycles after row 0, so partial sums move down one row a cycle.
+    copy pulse, and A2 that the multiplier uses and that takes A1 when the activation wavefront
+    brings `swap`. Row r sees its activation r cycles after row 0, so partial sums move down one
+    row a cycle.
 
     Parameters
     ----------
@@ -121,7 +122,8 @@ class Array(wiring.Component):
     weight : In(ArrayLayout(8, L * C))
         One weight buffer word (byte g*C + c); segment g arrives g*R/L cycles after segment 0.
     shift, copy : In(1)
-        Take `weight` (segment 0); copy the complete chain to A1. Delayed inside for further segments.
+        Take `weight` (segment 0); copy the complete chain to A1. Delayed inside for further
+        segments.
     psum : Out(ArrayLayout(signed(psum_bits), C))
         Column sums; pair p is p cycles later than pair 0.
 
@@ -132,9 +134,9 @@ class Array(wiring.Component):
 
     Rules
     -----
-    With ``s`` the cycle of a tile's first row and ``c`` that of its copy: c < s, and c >= s' + R/L - 1
-    where s' is the previous tile's first row; the R/L shifts of a tile lie after the previous copy
-    (or in its cycle) and before its own.
+    With ``s`` the cycle of a tile's first row and ``c`` that of its copy: c < s, and c >= s' + R/L
+    - 1 where s' is the previous tile's first row; the R/L shifts of a tile lie after the previous
+    copy (or in its cycle) and before its own.
     """
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:

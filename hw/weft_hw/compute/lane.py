@@ -36,14 +36,14 @@ class LanePair(wiring.Component):
     mode : In(ModeLayout)
         Constant while rows are in flight.
     result : Out(ArrayLayout(16, 2))
-        Requantised: the value. Raw: the low half ``RAW_LATENCY`` cycles after `psum`, the high half in
-        the next cycle.
+        Requantised: the value. Raw: the low half ``RAW_LATENCY`` cycles after `psum`, the high
+        half in the next cycle.
     table_write_en, table_write_address, table_write_data : In
 
     Latency
     -------
-    ``LATENCY`` cycles from `psum` to a requantised `result`; a row a cycle. Raw rows are at least two
-    cycles apart.
+    ``LATENCY`` cycles from `psum` to a requantised `result`; a row a cycle. Raw rows are at least
+    two cycles apart.
     """
 
     #: psum -> sum -> clamped -> table.

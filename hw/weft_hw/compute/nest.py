@@ -60,7 +60,8 @@ class LoopNest(wiring.Component):
                 m.d.comb += self.level.eq(i)
 
         for i in range(LOOP_LEVELS):
-            # Iterations left after this one; `reload` is kept, so that counts may change after load.
+            # Iterations left after this one; `reload` is kept, so that counts may change after
+            # load.
             left = Signal(COUNT_BITS, name=f"left{i}", reset_less=True)
             reload = Signal(COUNT_BITS, name=f"reload{i}", reset_less=True)
             single = Signal(name=f"single{i}", reset_less=True)

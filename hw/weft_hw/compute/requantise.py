@@ -30,8 +30,8 @@ def saturate(value: Value, bits: int) -> Value:
 class Requantise(wiring.Component):
     """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift))``.
 
-    Realises ``numerics.requantise``, stage by stage; the multiplication and the rounding constant fit
-    one DSP48 (25 x 18 bits signed, 48-bit sum).
+    Realises ``numerics.requantise``, stage by stage; the multiplication and the rounding constant
+    fit one DSP48 (25 x 18 bits signed, 48-bit sum).
 
     Members
     -------

@@ -1,4 +1,4 @@
-"""Turns MATMUL and SETUP instructions into rows, weight words and copies, one decision per cycle."""
+"""Turns MATMUL and SETUP into rows, weight words and copies, one decision per cycle."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ class Sequencer(wiring.Component):
     """The front of the compute unit.
 
     Two loop nests follow each MATMUL: the weight nest fetches tiles, one ahead of the row nest, and
-    runs on into the next instruction, of which one is held ready; the row nest issues rows. They meet
-    in `copy`: a complete chain moves to A1 when A1's tile has begun, R/L - 1 cycles ago or more. All
+    runs on into the next instruction, of which one is held ready; the row nest issues rows. They
+    meet in `copy`: a complete chain moves to A1 when A1's tile has begun, R/L - 1 cycles ago or
+    more. All
     decisions are taken here with equal delays behind, so the rules of ``array.Array`` hold there.
 
     Members
@@ -63,7 +64,8 @@ class Sequencer(wiring.Component):
     mode : Out(ModeLayout), result_type : Out(2)
         The SETUP in force.
     accepted : Out(1)
-        A MATMUL was taken from `start` (pulse). `setup_done` with `setup_posts`: a SETUP took effect.
+        A MATMUL was taken from `start` (pulse). `setup_done` with `setup_posts`: a SETUP took
+        effect.
     posts : Out(POST_BITS)
         Posts of the instruction that `row.final` ends, in the same cycle.
     wait : Out(1)
@@ -273,11 +275,10 @@ class Sequencer(wiring.Component):
             m.d.sync += parameter_timer.eq(cfg.cols // 2 - 1)
         with m.Elif(parameter_timer != 0):
             m.d.sync += parameter_timer.eq(parameter_timer - 1)
-        with m.If(go & last):
-            with m.Switch(self.result_type):
-                for t in ResultType:
-                    with m.Case(t):
-                        m.d.sync += pace.eq(cfg.row_cycles(t.bytes) - 1)
+        with m.If(go & last), m.Switch(self.result_type):
+            for t in ResultType:
+                with m.Case(t):
+                    m.d.sync += pace.eq(cfg.row_cycles(t.bytes) - 1)
         with m.Elif(pace != 0):
             m.d.sync += pace.eq(pace - 1)
 

@@ -38,9 +38,8 @@ class Scratchpad(wiring.Component):
     lines.
 
     Array reads and result writes always proceed. A store read, or a load write, that meets them in
-    a
-    bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past the
-    end write nothing and read no particular value.
+    a bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past
+    the end write nothing and read no particular value.
 
     Parameters
     ----------

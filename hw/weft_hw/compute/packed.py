@@ -90,6 +90,7 @@ class PackedColumnPair(wiring.Component):
                 above = cell
             # The head added half of the lower field: its top bit is inverted, and nothing was
             # borrowed from the upper field.
+            assert above is not None, "a cascade has rows"
             total = above.total
             parts = [
                 Cat(total[: bits - 1], ~total[bits - 1]).as_signed(),

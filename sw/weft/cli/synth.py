@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from weft.cli.output import find_preset, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from weft_hw.config import AcceleratorConfig
 
 __all__ = ["command"]
 
@@ -18,7 +22,7 @@ def command(
     ),
     board: str = typer.Option("", help="Board whose totals count; that of the preset by default."),
     target: str = typer.Option(
-        "", help="Form of the array's cells: portable, xc7, xcup, xcup-uram; the board's by default."
+        "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
     ),
     pnr: str = typer.Option(
         "", help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells)."
@@ -98,7 +102,7 @@ def command(
         raise Unsupported(sentence, "take another board or a smaller configuration")
 
 
-def _changed(config, changes):  # type: ignore[no-untyped-def]
+def _changed(config: AcceleratorConfig, changes: list[str]) -> AcceleratorConfig:
     """`config` with ``K=V`` settings; the name says what differs."""
     from weft.errors import UsageError
     from weft_hw.config import ConfigError

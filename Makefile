@@ -40,6 +40,9 @@ demo: $(DEMO)  ## a sentence through MiniLM: torch, emulator and the Verilated a
 pynq:  ## make build/pynq-venv: pynq 4.0 and 3.1, for boards and virtual boards
 	@$(PYTHON) scripts/pynq_environment.py
 
+# As many workers as cores: threads of torch inside them would only fight for these.
+test sim sim-full: export OMP_NUM_THREADS := 1
+
 test: $(ALL) pynq  ## fast tests, then the simulation regression (make sim)
 	@$(PYTEST) -n $(JOBS) tests
 	@$(MAKE) --no-print-directory sim

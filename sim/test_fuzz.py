@@ -72,6 +72,10 @@ def test_random_programs(name):
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 def test_many_random_programs():
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True, text=True, cwd=RESULT.parent,
+    ).stdout.strip()
     count = FULL_PROGRAMS // len(PRESETS)
     first = 1_000_000 + FIRST_SEED
     cycles = {}
@@ -80,10 +84,6 @@ def test_many_random_programs():
         print(f"seeds {start}..{start + count - 1} on {name}")
         cycles[name] = fuzz(name, start, count)
         assert cycles[name] > 0
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True, text=True, cwd=RESULT.parent,
-    ).stdout.strip()
     result = {
         "date": datetime.date.today().isoformat(),
         "commit": commit,

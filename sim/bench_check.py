@@ -79,10 +79,8 @@ def broken():
         # A single line is enough for int8 only where a row of results is one line.
         setup = put(word, "table_enable", 0)
         line = CONFIG.line_bytes // 4
-        yield f"MATMUL address, {kind.name}", [
-            setup,
-            put(legal(Opcode.MATMUL), "result_address", 5 * line),
-        ]
+        matmul = put(legal(Opcode.MATMUL), "result_address", 5 * line)
+        yield f"MATMUL address, {kind.name}", [setup, matmul]
     for levels in (0, 6, 7):
         yield f"MATMUL tile_levels {levels}", [put(legal(Opcode.MATMUL), "tile_levels", levels)]
     for levels in range(1, LOOP_LEVELS):

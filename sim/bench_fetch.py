@@ -14,7 +14,7 @@ from weft_hw.isa import INSTRUCTION_BYTES, ErrorCode
 
 
 class Memory:
-    """The fetch port: takes requests, gives their beats in order, `latency` cycles later or more."""
+    """The fetch port: takes requests, gives their beats in order after `latency` cycles or more."""
 
     def __init__(self, bench, config, stall):
         self.bench, self.width = bench, config.beat_bytes
@@ -143,7 +143,7 @@ async def stop(dut):
         bench.set("stop", 1)
         await bench.step()
         asked = len(memory.offered)
-        await bench.until(lambda: len(memory.requests) == asked and not memory.due)
+        await bench.until(lambda: memory.held is None and not memory.due)
         await bench.step(40)
         assert len(memory.offered) == asked
         assert len(memory.beats) == sum(beats for _, _, beats in memory.requests)

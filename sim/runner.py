@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,17 @@ class Outcome:
 # -- outside the simulator -------------------------------------------------------------------------
 
 
-def build(component: Any, name: str, *, waves: bool = False) -> Path:
-    """Folder of the simulator of an Amaranth `component`, whose Verilog module is `name`."""
+def build(
+    component: Any, name: str, *, waves: bool = False, models: Sequence[Path] = ()
+) -> Path:
+    """Folder of the simulator of an Amaranth `component`, whose Verilog module is `name`.
+
+    `models` are Verilog files of the modules that the component takes from its chip family.
+    """
     from amaranth.back import verilog
 
     text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    text += "".join(model.read_text() for model in models)
     key = f"{text}{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
     folder = BUILDS / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
     BUILDS.mkdir(parents=True, exist_ok=True)
@@ -94,6 +100,7 @@ def run(
     test: str,
     seed: int,
     waves: bool = False,
+    models: Sequence[Path] = (),
     only: str | None = None,
     **settings: Any,
 ) -> Outcome:
@@ -107,6 +114,8 @@ def run(
         Name of this run, for its folder, log and trace.
     seed : int
         Seed of ``random`` inside the bench.
+    models : sequence of path
+        See :func:`build`.
     only : str, optional
         Name of the one coroutine to run.
     settings : values that JSON can hold
@@ -119,7 +128,7 @@ def run(
     """
     from cocotb_tools.runner import get_runner
 
-    folder = build(component, name, waves=waves)
+    folder = build(component, name, waves=waves, models=models)
     place = folder / "runs" / re.sub(r"\W+", "_", test).strip("_")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)

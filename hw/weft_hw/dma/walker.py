@@ -41,6 +41,11 @@ class Walker(wiring.Component):
     fault : level; ARENA or ADDRESS, ARENA where a burst breaks both.
     """
 
+    #: Transfer to its first piece; from the last piece of a row, or of a transfer, to the next.
+    LATENCY = 6
+    ROW_PERIOD = 2
+    TRANSFER_PERIOD = 3
+
     def __init__(self, config: AcceleratorConfig, port: int) -> None:
         self._config, self._port = config, port
         super().__init__(

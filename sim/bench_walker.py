@@ -103,7 +103,8 @@ async def refusals(dut):
     await walk.bench.begin()
     seen = set()
     for _ in range(12):
-        transfers, arena = [], 16 * random.randrange(64, 1 << 10)
+        # In a small arena most transfers end there, in a large one at the end of a small memory.
+        transfers, arena = [], random.choice((16 * random.randrange(64, 1 << 10), ARENA_BYTES))
         while not transfers or isinstance(naive(CONFIG, PORT, transfers[-1], arena)[-1], list):
             transfers.append(random_walk(random, CONFIG))
         await walk.run(transfers, arena)

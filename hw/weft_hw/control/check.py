@@ -95,6 +95,8 @@ class Check(wiring.Component):
     1 cycle; one instruction per cycle; honours back-pressure.
     """
 
+    LATENCY = 1
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(

@@ -40,6 +40,10 @@ class Dispatch(wiring.Component):
     0 cycles to a queue; 1 from the last retirement to `done`.
     """
 
+    #: Instruction to its queue; last retirement to `done`.
+    LATENCY = 0
+    DONE_LATENCY = 1
+
     def __init__(self) -> None:
         units = len(QUEUED_UNITS)
         super().__init__(

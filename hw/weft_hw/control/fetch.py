@@ -57,6 +57,11 @@ class Fetch(wiring.Component):
     cycle; one request per 2 cycles.
     """
 
+    #: Reset to first request; last beat of an instruction to `o`; request to the next.
+    REQUEST_LATENCY = 2
+    LATENCY = 2
+    REQUEST_PERIOD = 2
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(

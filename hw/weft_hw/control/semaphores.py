@@ -70,6 +70,10 @@ class Semaphores(wiring.Component):
     Post to grant: 1 cycle.
     """
 
+    #: Post to grant; post too many to `overflow`.
+    LATENCY = 1
+    OVERFLOW_LATENCY = 1
+
     def __init__(self) -> None:
         units = len(QUEUED_UNITS)
         super().__init__(

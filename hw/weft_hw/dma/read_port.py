@@ -63,6 +63,11 @@ class ReadPort(wiring.Component):
     axi : AR and R, see :func:`read_signals`.
     """
 
+    #: Cycles from a burst to the next; bus to `fetch_data`, and to `data`.
+    BURST_PERIOD = 2
+    FETCH_LATENCY = 1
+    DATA_LATENCY = 2
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(

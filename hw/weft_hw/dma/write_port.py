@@ -65,6 +65,10 @@ class WritePort(wiring.Component):
     axi : AW, W and B, see :func:`write_signals`.
     """
 
+    #: Cycles from a burst to the next; `data` to the bus.
+    BURST_PERIOD = 2
+    LATENCY = 1
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(

@@ -119,7 +119,7 @@ def test_watchdog():
 
     async def main(ctx):
         for limit in (1, 2, 7, 40):
-            assert await expires_after(ctx, limit, 100) == limit + 2
+            assert await expires_after(ctx, limit, 100) == limit + 1
         assert await expires_after(ctx, 0, 100) is None
         for _ in range(10):
             assert await expires_after(ctx, 10, 9) is None

@@ -1,16 +1,17 @@
 """Looking inside a block: its submodules, the memory of its FIFOs, and what breaking it does.
 
-A property is stated on ports. What makes it inductive, where the data are meanwhile, needs a view of
-the state, and this module gives one without a second description of the block.
+A property is stated on ports. What makes it inductive, where the data are meanwhile, needs a view
+of the state, and this module gives one without a second description of the block.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from amaranth.hdl import Assert, Elaboratable, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Assert, C, Elaboratable, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 
 __all__ = ["Followed", "mutant", "opened"]
@@ -46,7 +47,7 @@ class Followed:
     """One entry, any one, on its way from a `push` to its `pop`, seen from the ports alone.
 
     A free input, `pick`, chooses the entry when it is pushed. A property of the followed entry is
-    thus one of every entry.
+    thus one of every entry. `clear` empties what the entries are in, and wins.
 
     Attributes
     ----------
@@ -58,7 +59,15 @@ class Followed:
     """
 
     def __init__(
-        self, m: Module, *, push: Value, payload: ValueLike, pop: Value, pick: Value, limit: int
+        self,
+        m: Module,
+        *,
+        push: ValueLike,
+        payload: ValueLike,
+        pop: ValueLike,
+        pick: ValueLike,
+        limit: int,
+        clear: ValueLike = 0,
     ) -> None:
         payload = Value.cast(payload)
         self.inside = Signal(range(limit + 1))
@@ -74,31 +83,61 @@ class Followed:
             ]
         with m.Elif(pop & self.following):
             m.d.sync += [self.following.eq(self.ahead != 0), self.ahead.eq(self.ahead - 1)]
+        with m.If(clear):
+            m.d.sync += [self.following.eq(0), self.inside.eq(0)]
 
-    def lies_in(self, queue: SyncFIFO | SyncFIFOBuffered) -> None:
-        """Invariant: everything inside is in `queue`, and the followed entry at its place."""
+    def lies_in(
+        self,
+        queue: SyncFIFO | SyncFIFOBuffered,
+        *,
+        beyond: ValueLike = 0,
+        every: Callable[[Value], Value] | None = None,
+    ) -> None:
+        """Invariant: the followed entry is in `queue`, at its place.
+
+        Parameters
+        ----------
+        beyond : entries, the oldest, that have left `queue` and are not popped; they are the
+            caller's to place.
+        every : holds for each entry in `queue`, the followed one or not.
+        """
         m, module = self._m, opened(queue)
         storage = module.submodules.storage
         produce, consume = storage.write_ports[0].addr, storage.read_ports[0].addr
-        probe = storage.read_port(domain="comb")
-        slot, place = Signal.like(produce), Signal(range(storage.depth))
+        slots = storage.depth
+
+        def probe(address: ValueLike) -> Value:
+            port = storage.read_port(domain="comb")
+            m.d.comb += port.addr.eq(address)
+            return port.data
+
+        def place(slot: ValueLike) -> Value:
+            """Entries of the memory that leave before the one in `slot`."""
+            slot, count = Value.cast(slot), Signal(range(slots))
+            m.d.comb += count.eq(Mux(slot >= consume, slot - consume, slot + slots - consume))
+            return count
+
+        # SyncFIFOBuffered has one entry more than its memory: the output register.
+        register = queue.r_rdy if isinstance(queue, SyncFIFOBuffered) else C(0, 1)
+        slot = Signal.like(produce)
         with m.If(self.taking):
             m.d.sync += slot.eq(produce)
-        # SyncFIFOBuffered has one more entry than its memory: the output register.
-        register = queue.r_rdy if isinstance(queue, SyncFIFOBuffered) else 0
+        slot_place, slot_data = place(slot), probe(slot)
         m.d.comb += [
-            probe.addr.eq(slot),
-            place.eq(Mux(slot >= consume, slot - consume, slot + storage.depth - consume)),
-            Assert(self.inside == queue.level),
+            Assert(self.inside == queue.level + beyond),
             Assert(queue.level <= queue.depth),
         ]
         with m.If(self.following):
             m.d.comb += Assert(self.ahead < self.inside)
-            with m.If((self.ahead == 0) & register):
+            with m.If((self.ahead == beyond) & register):
                 m.d.comb += Assert(queue.r_data == self.value)
-            with m.Else():
+            with m.Elif(self.ahead >= beyond):
                 m.d.comb += [
-                    Assert(slot < storage.depth),
-                    Assert(self.ahead == place + register),
-                    Assert(probe.data == self.value),
+                    Assert(slot < slots),
+                    Assert(self.ahead == slot_place + register + beyond),
+                    Assert(slot_data == self.value),
                 ]
+        if every is not None:
+            m.d.comb += Assert(~register | every(queue.r_data))
+            for s in range(slots):
+                m.d.comb += Assert((place(s) + register >= queue.level) | every(probe(s)))

@@ -18,7 +18,7 @@ from weft_hw.interface import INDEX_BITS
 from weft_hw.isa import LAYOUTS, SEMAPHORES, WAITS, Opcode
 
 from .inside import Followed, mutant, opened
-from .sby import ProofError, prove
+from .sby import Refuted, prove
 
 #: Memories as registers, and formulas unrolled: several times faster here.
 SOLVER = "--nomem --unroll z3"
@@ -129,5 +129,5 @@ def test_reachable(tmp_path):
     ],
 )
 def test_broken_queues_are_refuted(old, new, tmp_path):
-    with pytest.raises(ProofError):
+    with pytest.raises(Refuted):
         prove(Harness(2, block=mutant(UnitQueue, old, new)), tmp_path, mode="bmc", depth=10)

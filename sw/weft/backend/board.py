@@ -112,6 +112,7 @@ class BoardBackend(Backend):
         """
         status = self.device.read("status")
         if status & STATUS_RUNNING and not self._is_ours():
+            self._registers.clear()
             raise DeviceError(
                 "another client's program is running on the board",
                 "wait until it is done, or stop that client",

@@ -94,8 +94,9 @@ def _over_pynq(
     from weft.board.environment import delegate
     from weft.board.facts import BoardFacts, remote_facts, which_board
     from weft.board.identity import require_board
+    from weft.board.resolve import resolve_overlay
     from weft.bundle.manifest import Manifest
-    from weft.cli.session import resolve_overlay, show_results
+    from weft.cli.session import show_results
     from weft_hw.pynq_boards import pynq_board
 
     found = resolve_overlay(loaded.config, overlay, host, port, board)

@@ -9,42 +9,13 @@ from typing import TYPE_CHECKING, Any
 from weft.board.environment import delegate
 from weft.bundle.manifest import Manifest
 from weft.cli.output import print_json, print_table
-from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
 
 if TYPE_CHECKING:
     from weft.backend.pynq import PynqBackend
 
-__all__ = ["open_board", "resolve_overlay", "show_results"]
-
-
-def resolve_overlay(
-    config: AcceleratorConfig, overlay: Path | None, host: str, port: int, board: str | None = None
-) -> Path:
-    """`overlay`, or the one of `config` that the board at `host` can be loaded with.
-
-    Raises
-    ------
-    UsageError, Mismatch, DeviceError
-        There is none, the board is not `board`, or it does not answer.
-    """
-    if overlay is not None:
-        return overlay
-    from weft.board.facts import check_host, remote_facts, which_board
-    from weft.board.overlays import choose, find
-
-    if not host:
-        found = find(config, board)[0]
-        if found.manifest.kind == "virtual":
-            raise UsageError(
-                f"the overlays of {config.name} ({config.hash}) are for virtual boards only",
-                "build one with Vivado, then weft bitstreams add",
-            )
-        return found.bitstream
-    check_host(host)
-    facts = remote_facts(host, port)
-    return choose(config, which_board(facts, board).name, facts.virtual).bitstream
+__all__ = ["open_board", "show_results"]
 
 
 def open_board(overlay: Path, host: str, port: int) -> PynqBackend | int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from jschon import JSON, JSONSchema, create_catalog
 from virtual_boards import ROOT, python_with_pynq
 from weft import toolchain
 from weft.bundle import Manifest, Overlay, build, virtual
-from weft.bundle.build import VivadoFailed, finish
+from weft.bundle.vivado import VivadoFailed, finish
 from weft.bundle.wrapper import interfaces, ports
 from weft.errors import Mismatch, Unsupported, UsageError
 from weft_hw.config import PRESETS, preset
@@ -43,7 +44,7 @@ def bundle(request, tmp_path_factory):
     name, clock = CASES[request.param]
     overlay = Overlay(preset(name), pynq_board(request.param), clock)
     folder = tmp_path_factory.mktemp(request.param)
-    return overlay, build(overlay, folder, vivado="")
+    return overlay, build(overlay, folder, toolchain="none")
 
 
 def port_list(overlay, folder):
@@ -221,13 +222,14 @@ def test_tclint_finds_nothing(bundle):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_failing_vivado_is_one_error_with_the_end_of_its_log(tmp_path):
+def test_a_failing_vivado_is_one_error_with_the_end_of_its_log(tmp_path, monkeypatch):
     overlay = Overlay(preset("tiny"), pynq_board("zcu104"), 100)
     program = tmp_path / "vivado"
     program.write_text("#!/bin/sh\necho ERROR: no licence\nexit 1\n")
     program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(VivadoFailed, match="no licence"):
-        build(overlay, tmp_path / "bundle", vivado=str(program))
+        build(overlay, tmp_path / "bundle")
 
 
 @pytest.mark.parametrize(

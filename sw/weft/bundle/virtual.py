@@ -11,6 +11,8 @@ import json
 import struct
 from typing import Any
 
+from . import container
+
 __all__ = ["MAGIC", "decode", "encode", "swap"]
 
 MAGIC = b"WEFT-VIRTUAL-BITSTREAM/1\n"
@@ -30,12 +32,7 @@ def encode(header: dict[str, Any], stem: str, part: str) -> bytes:
     text = json.dumps(header, sort_keys=True).encode()
     payload = MAGIC + struct.pack(">I", len(text)) + text + hashlib.sha256(text).digest()
     payload += bytes(-len(payload) % 4)
-    fields = ((b"a", stem), (b"b", part), (b"c", "2000/01/01"), (b"d", "00:00:00"))
-    head = struct.pack(">H", 9) + bytes.fromhex("0ff00ff00ff00ff000") + struct.pack(">H", 1)
-    for key, value in fields:
-        raw = value.encode() + b"\0"
-        head += key + struct.pack(">H", len(raw)) + raw
-    return head + b"e" + struct.pack(">I", len(payload)) + payload
+    return container.encode(container.Container(stem, part, payload))
 
 
 def swap(data: bytes) -> bytes:

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from weft.cli.output import print_json, print_table
 
+if TYPE_CHECKING:
+    from weft.bundle.manifest import Manifest
+
 __all__ = ["app"]
 
 app = typer.Typer(help="Bitstreams: list, check, add.", no_args_is_help=True)
 
-_FOLDER = typer.Option(None, "--folder", help="$WEFT_BITSTREAMS, or bitstreams/ by default.")
+_FOLDER = typer.Option(
+    None,
+    "--folder",
+    help="By default where pynq finds overlays: $WEFT_BITSTREAMS, or ~/.local/share/weft/overlays.",
+)
 
 
 def _folder(given: Path | None) -> Path:
-    return given or Path(os.environ.get("WEFT_BITSTREAMS", "bitstreams"))
+    from weft import overlays
+
+    return given or overlays.folder()
 
 
-def _manifests(folder: Path) -> list[Path]:
-    """Manifests in `folder`: JSON files that are not schemas."""
-    return sorted(p for p in folder.glob("**/*.json") if not p.name.endswith(".schema.json"))
+def _load(given: Path | None) -> list[tuple[Path, Manifest]]:
+    """Manifests of the folder: its JSON files that are neither schemas nor beside Verilog."""
+    from weft.bundle.manifest import Manifest
+    from weft.bundle.vivado import SIDE_FILES
+    from weft.errors import UsageError
+
+    if given is not None and not given.is_dir():
+        raise UsageError(f"there is no folder {given}", "name one, or leave --folder out")
+    paths = sorted(
+        path
+        for path in _folder(given).glob("**/*.json")
+        if not path.name.endswith(".schema.json") and path.name not in SIDE_FILES
+    )
+    return [(path, Manifest.load(path)) for path in paths]
 
 
 @app.command("list")
@@ -32,44 +52,57 @@ def list_all(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """List the overlays of a folder."""
-    from weft.bundle.manifest import Manifest
-
-    found = [Manifest.load(p) for p in _manifests(_folder(folder))]
+    found = [manifest for _, manifest in _load(folder)]
     if json:
         print_json("bitstreams", [m.as_dict() for m in found])
         return
     print_table(
         str(_folder(folder)),
-        ("name", "kind", "board", "config", "MHz"),
-        [(m.name, m.kind, m.board, m.config.hash, f"{m.clock_mhz:g}") for m in found],
-        left=4,
+        ("name", "kind", "board", "target", "config", "MHz"),
+        [(m.name, m.kind, m.board, m.target, m.config.hash, f"{m.clock_mhz:g}") for m in found],
+        left=5,
     )
 
 
 @app.command()
 def verify(folder: Path = _FOLDER) -> None:
     """Compare all files with the digests in their manifests."""
-    from weft.bundle.manifest import Manifest
-
-    paths = _manifests(_folder(folder))
-    for path in paths:
-        Manifest.load(path).verify(path.parent)
-    print(f"{len(paths)} overlays, all files as described")
+    found = _load(folder)
+    for path, manifest in found:
+        manifest.verify(path.parent)
+    print(f"{len(found)} overlays in {_folder(folder)}, all files as described")
 
 
 @app.command()
 def add(
-    bundle: Path = typer.Argument(help="Folder of weft build, after Vivado ran there."),
+    bundle: Path = typer.Argument(help="Folder of weft build that holds a bitstream."),
     folder: Path = _FOLDER,
 ) -> None:
-    """Take a finished bitstream into the folder, with what the reports say."""
-    from weft.bundle.build import finish
+    """Take a finished bitstream into the folder, with what the reports say.
 
+    pynq.Overlay("NAME.bit") finds it there from any directory.
+    """
+    from weft.bundle.vivado import finish
+    from weft.errors import UsageError
+
+    if not bundle.is_dir():
+        raise UsageError(f"there is no folder {bundle}", "name a folder of weft build")
     manifest = finish(bundle)
     target = _folder(folder) / manifest.name
-    target.mkdir(parents=True, exist_ok=True)
-    for name in manifest.files:
-        shutil.copy(bundle / name, target / name)
-    manifest.save(target)
-    manifest.verify(target)
+    if target.resolve() == bundle.resolve():
+        raise UsageError(f"{bundle} is where it would be added", "nothing is to be done")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name in manifest.files:
+            shutil.copy(bundle / name, partial / name)
+        manifest.save(partial)
+        manifest.verify(partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {target}: {error.strerror}", "name another folder with --folder"
+        ) from None
     print(f"{target}: {manifest.kind}, {manifest.clock_mhz:g} MHz")

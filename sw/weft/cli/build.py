@@ -22,11 +22,22 @@ def command(
     changes: Optional[list[str]] = typer.Option(  # noqa: UP045
         None, "--set", help="NAME=VALUE of a parameter that differs from the preset."
     ),
-    vivado: bool = typer.Option(True, help="Run Vivado where it is on PATH."),
+    target: str = typer.Option(
+        "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
+    ),
+    toolchain: str = typer.Option(
+        "auto", help="vivado, open, none, or auto: the first of them that is installed."
+    ),
+    chipdb: Optional[Path] = typer.Option(  # noqa: UP045
+        None, help="For open: nextpnr-xilinx's chip database; $WEFT_CHIPDB by default."
+    ),
+    database: Optional[Path] = typer.Option(  # noqa: UP045
+        None, help="For open: Project X-Ray's database; $WEFT_PRJXRAY_DB by default."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Write Verilog, Vivado Tcl, constraints, .hwh and manifest; run Vivado where it is
-    installed."""
+    """Write Verilog, Vivado Tcl, constraints, .hwh and manifest, and make the bitstream where
+    Vivado, or for an xc7z020 the open tools, are installed."""
     from weft.board.lookup import changed, find_board
     from weft.bundle import Overlay, build
     from weft.errors import UsageError
@@ -34,12 +45,14 @@ def command(
     config = changed(find_preset(preset), changes or [])
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o must be a folder, not the file {output}", "name another")
-    overlay = Overlay(config, find_board(board), clock or config.clock_mhz)
+    overlay = Overlay(config, find_board(board), clock or config.clock_mhz, target)
     with progress("building") as advance:
         bundle = build(
             overlay,
             output,
-            vivado=None if vivado else "",
+            toolchain=toolchain,
+            chipdb=chipdb,
+            database=database,
             progress=lambda text: advance(0, text=text),
         )
     if json:
@@ -51,12 +64,18 @@ def command(
         }
         print_json("build", [result], config=config)
         return
-    print(f"{overlay.name}: {config.name} on {board} at {overlay.clock.mhz:g} MHz in {output}")
+    print(
+        f"{overlay.name}: {config.name} on {board} at {overlay.clock.mhz:g} MHz, "
+        f"{overlay.target} cells, in {output}"
+    )
     if overlay.clock.mhz != overlay.requested_mhz:
         print(
             f"  the dividers of {board} give {overlay.clock.mhz:g} MHz, "
             f"not {overlay.requested_mhz:g}"
         )
     if bundle.next_step:
-        print(f"  Vivado did not run. Where it is installed, run:\n    {bundle.next_step}")
+        print(f"  no bitstream yet. Where Vivado is installed, run:\n    {bundle.next_step}")
+    else:
+        slack = ", ".join(f"{name} {value:g}" for name, value in bundle.manifest.timing.items())
+        print(f"  bitstream by {bundle.manifest.kind}: {slack}")
     print(f"  for a virtual board: {bundle.virtual}")

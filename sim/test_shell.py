@@ -1,0 +1,61 @@
+"""Programs on the design that goes into a Zynq-7000, with a stand-in for its processing system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shell_bench import shell_verilog
+from test_dsp import products, run_programs
+from weft.backend.rtl import RtlBackend
+from weft.rtl import build
+from weft_hw.config import preset
+from weft_hw.control.axilite import OKAY, SLVERR
+from weft_hw.registers import IDENTIFIER, REGISTER_BYTES, REGISTERS
+
+pytestmark = pytest.mark.sim
+
+CONFIG = preset("tiny-wide")
+PROGRAMS = 20
+#: The last word of the register window, where there is none.
+NOWHERE = REGISTER_BYTES - 4
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Path:
+    """A small configuration with the ports of the board, simulated inside its shell."""
+    folder = tmp_path_factory.mktemp("shell")
+    source = folder / "shell.v"
+    source.write_text(shell_verilog(CONFIG, "xc7", folder))
+    return build.library_from_verilog(source, CONFIG)
+
+
+@pytest.fixture(autouse=True)
+def shell(library, monkeypatch) -> None:
+    """The ``rtl`` backend takes the simulator of the shell."""
+    monkeypatch.setattr(build, "library", lambda config, trace=False, progress=None: library)
+
+
+def test_registers_and_reset():
+    """Identification through M_AXI_GP0, values that stay, and a reset that clears them."""
+    offset = REGISTERS["watchdog"].offset
+    with RtlBackend(CONFIG) as rtl:
+        simulation = rtl.simulation
+        assert simulation.read_register(REGISTERS["id"].offset) == (IDENTIFIER, OKAY)
+        start = simulation.read_register(offset)
+        for value in range(0x1234_5678, 0x1234_5678 + 20):
+            assert simulation.write_register(offset, value) == OKAY
+            assert simulation.read_register(offset) == (value, OKAY)
+        assert simulation.read_register(NOWHERE)[1] == SLVERR
+        simulation.reset()
+        assert simulation.read_register(offset) == start
+
+
+def test_random_programs():
+    assert run_programs(CONFIG, PROGRAMS) > PROGRAMS // 2
+
+
+def test_products():
+    """GEMM programs through the bridge and the hard ports, equal to torch's integers."""
+    products(CONFIG, [(8, 8, 8), (40, 32, 24)])

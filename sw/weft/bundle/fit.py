@@ -1,0 +1,51 @@
+"""Whether a board holds a configuration: said before hours of place and route, not after."""
+
+from __future__ import annotations
+
+from weft_hw.config import PRESETS
+
+from ..errors import Unsupported
+from .overlay import Overlay
+
+__all__ = ["check_fit"]
+
+#: Bytes of a block of 36 Kbit and of an UltraRAM, parity bits included: none holds more.
+_BRAM36_BYTES, _URAM_BYTES = 4608, 36_864
+_ACCUMULATOR_BYTES = 4
+
+
+def check_fit(overlay: Overlay) -> None:
+    """Refuse a configuration that exceeds its board.
+
+    Its memories are compared with those of the chip. Presets whose synthesis is on record in a
+    checkout (``hw/resources.json``) are compared in all resources.
+
+    Raises
+    ------
+    Unsupported
+        The sentence says which resource, and by how much.
+    """
+    config, logic = overlay.config, overlay.board.logic
+    wanted = config.scratchpad_bytes + config.weight_buffer_bytes + config.parameter_bytes
+    wanted += config.accumulator_rows * config.cols * _ACCUMULATOR_BYTES
+    there = int(logic.bram36 * _BRAM36_BYTES + logic.uram * _URAM_BYTES)
+    if wanted > there:
+        raise Unsupported(
+            f"{config.name} has {wanted >> 10} KiB of memory on the chip, {overlay.board.name} has "
+            f"{there >> 10} KiB ({wanted / there - 1:+.0%})",
+            "choose a smaller preset or a larger board",
+        )
+    from ..synth.counts import CellCounts
+    from ..synth.fit import misfits
+    from ..synth.record import recorded
+
+    for name, kept in recorded().items():
+        if name in PRESETS and PRESETS[name].hash == config.hash:
+            if kept["target"] == overlay.target:
+                counts = CellCounts(name, **kept["blocks"]["weft_top"])
+                wrong = misfits(counts, logic)
+                if wrong:
+                    raise Unsupported(
+                        f"{name} does not fit {overlay.board.name}: {'; '.join(wrong)}",
+                        "choose a smaller preset or a larger board",
+                    )

@@ -1,0 +1,57 @@
+"""From a routed design to a .bit, with Project X-Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..bundle import container
+from ..errors import DeviceError
+from .nextpnr import FASM
+from .tools import Tools, run_tool
+
+__all__ = ["make_bitstream"]
+
+_FRAMES = "weft_shell.frames"
+#: What wakes the configuration logic of a 7-series chip (UG470, table 5-19), in the first bytes.
+_SYNC = bytes.fromhex("aa995566")
+_SYNC_WITHIN = 1024
+
+
+def make_bitstream(tools: Tools, folder: Path, part: str, name: str) -> Path:
+    """Write ``NAME.bit`` from the routed design in `folder`, and check that pynq can load it.
+
+    Raises
+    ------
+    DeviceError
+        A tool failed, or the file is not what the FPGA manager takes.
+    """
+    path = folder / f"{name}.bit"
+    path.unlink(missing_ok=True)
+    run_tool(
+        (tools.fasm2frames, "--part", part, "--db-root", str(tools.database), FASM),
+        folder,
+        "fasm2frames.log",
+        output=_FRAMES,
+    )
+    command = [tools.xc7frames2bit, "--part_file", f"{tools.database}/{part}/part.yaml"]
+    command += ["--part_name", part, "--frm_file", _FRAMES, "--output_file", path.name]
+    run_tool(tuple(command), folder, "xc7frames2bit.log")
+    if not path.is_file():
+        raise DeviceError("xc7frames2bit wrote no bitstream", f"see {folder / 'xc7frames2bit.log'}")
+    try:
+        _check(path.read_bytes(), part)
+    except ValueError as error:
+        path.rename(path.with_suffix(".bit.refused"))
+        raise DeviceError(
+            f"xc7frames2bit wrote a bitstream that no board takes: {error}",
+            f"see {path.with_suffix('.bit.refused')}",
+        ) from None
+    return path
+
+
+def _check(data: bytes, part: str) -> None:
+    found = container.parse(data)
+    if part.removeprefix("xc").split("-")[0] not in found.part:
+        raise ValueError(f"it is for {found.part or 'no part'}, not for {part}")
+    if _SYNC not in found.payload[:_SYNC_WITHIN]:
+        raise ValueError("it holds no synchronisation word")

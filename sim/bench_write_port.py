@@ -7,7 +7,7 @@ import random
 import cocotb
 from cocotbext.axi import AxiRamWrite, AxiWriteBus
 
-from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts
+from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts, refuse
 from runner import parameters
 from streams import Lockstep, coin
 from weft_hw.config import BURST_BEATS, PRESETS
@@ -20,8 +20,7 @@ BEAT = CONFIG.beat_bytes
 
 class Memory(AxiRamWrite):
     async def _write(self, address, data):
-        if address % self.size in BAD:
-            raise ValueError(f"{address:#x} is a bad address")
+        refuse(address)
         await super()._write(address, data)
 
 

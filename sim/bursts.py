@@ -7,7 +7,7 @@ import random
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.dma.layouts import SLOTS
 
-__all__ = ["BAD", "BASE", "MEMORY_BYTES", "addresses", "make_bad", "random_bursts"]
+__all__ = ["BAD", "BASE", "MEMORY_BYTES", "addresses", "make_bad", "random_bursts", "refuse"]
 
 MEMORY_BYTES = 1 << 14
 #: Physical address of the arena; a multiple of the memory, which wraps.
@@ -38,3 +38,9 @@ def addresses(config: AcceleratorConfig, burst: dict[str, int]) -> range:
     """First byte of each beat, from the arena's begin."""
     step = config.beat_bytes
     return range(burst["offset"] * step, (burst["offset"] + burst["beats"]) * step, step)
+
+
+def refuse(address: int) -> None:
+    """Raise where an access to a physical address has to fail; cocotbext-axi makes it SLVERR."""
+    if address % MEMORY_BYTES in BAD:
+        raise ValueError(f"{address:#x} is a bad address")

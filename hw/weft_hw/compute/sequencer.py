@@ -75,13 +75,13 @@ class Sequencer(wiring.Component):
 
     Latency
     -------
-    3 cycles from `start` to the first weight word, R/L + 2 more to the first row of a tile whose
+    3 cycles from `start` to the first weight word, R/L + 1 more to the first row of a tile whose
     weights were not fetched ahead. Tiles follow each other every max(M, R/L) cycles.
     """
 
     #: `start` to the first weight word; last word of a tile to its first row.
     WEIGHT_LATENCY = 3
-    ROW_LATENCY = 3
+    ROW_LATENCY = 2
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config

@@ -26,8 +26,10 @@ def opened(part: Elaboratable) -> Any:
     return module
 
 
-def mutant(block: Class, old: str, new: str) -> Class:
+def mutant(block: Class, old: str, new: str, **constants: int) -> Class:
     """`block`, from the source of its module with `old`, which occurs once, replaced by `new`.
+
+    `constants` take other values in it than the module has.
 
     Raises
     ------
@@ -40,6 +42,7 @@ def mutant(block: Class, old: str, new: str) -> Class:
         raise ValueError(f"{old!r} occurs {source.count(old)} times in {module.__name__}")
     names: dict[str, Any] = {"__name__": module.__name__, "__package__": module.__package__}
     exec(compile(source.replace(old, new), str(module.__file__), "exec"), names)
+    names.update(constants)
     return names[block.__name__]  # type: ignore[no-any-return]
 
 

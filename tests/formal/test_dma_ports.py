@@ -323,7 +323,7 @@ def test_reachable(harness, port, tmp_path):
 @pytest.mark.parametrize(
     ("harness", "port", "old", "new"),
     [
-        (ReadHarness, ReadPort, "taken & ~is_fetch & ~self.stop", "taken & ~is_fetch"),
+        (ReadHarness, ReadPort, "taken & is_fetch & ~self.stop", "taken & is_fetch"),
         (ReadHarness, ReadPort, "owners.o.ready.eq(ended)", "owners.o.ready.eq(taken)"),
         (WriteHarness, WritePort, "ends.eq(left == 1)", "ends.eq(left <= 2)"),
         (WriteHarness, WritePort, "(~self.stop).replicate", "(self.data.valid).replicate"),

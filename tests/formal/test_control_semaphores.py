@@ -27,8 +27,9 @@ UNITS = 3
 NUMBERS = range(SEMAPHORES)
 #: Cycles from a post to a grant that it allows.
 LATENCY = getattr(Semaphores, "LATENCY", 1)
-#: Reached within two cycles, for traces that begin at the start.
-SMALL_MAX = 8
+#: A maximum that is reached in two cycles, for traces that begin at the start; and that makes 16
+#: reference counters small enough for the solver.
+SMALL_MAX = 7
 
 
 def delayed(m: Module, value: Value, cycles: int) -> Value:
@@ -142,7 +143,7 @@ class OverflowHarness(Harness):
                 m.d.comb += posters[u][s].eq(Cat(self.posted(u, s)).any())
             raised = sum(flag for u in range(UNITS) for flag in self.posted(u, s))[:3]
             behind = LATENCY - 1
-            total = Signal(8, name=f"total{s}")
+            total = Signal(range(self._maximum + UNITS * POSTS + 1), name=f"total{s}")
             m.d.comb += [
                 total.eq(dut.counts[s] - delayed(m, taken, behind) + delayed(m, raised, behind)),
                 over[s].eq(total > self._maximum),
@@ -169,9 +170,14 @@ class OverflowHarness(Harness):
 HARNESSES = [CountHarness, ChoiceHarness, OverflowHarness]
 
 
-@pytest.mark.parametrize("harness", HARNESSES, ids=lambda harness: harness.__name__)
-def test_semaphores(harness, tmp_path):
+@pytest.mark.parametrize("harness", HARNESSES[:2], ids=lambda harness: harness.__name__)
+def test_counts_and_choice(harness, tmp_path):
     prove(harness(), tmp_path, depth=2 * LATENCY, solver=SOLVER)
+
+
+def test_overflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(semaphores, "SEMAPHORE_MAX", SMALL_MAX)
+    prove(OverflowHarness(), tmp_path, depth=2 * LATENCY, solver=SOLVER)
 
 
 @pytest.mark.parametrize("harness", HARNESSES, ids=lambda harness: harness.__name__)

@@ -1,4 +1,4 @@
-"""Proofs, for ever: a burst never crosses a stripe, and stays in its transfer, in the arena and on chip."""
+"""Proofs, for ever: a burst stays in its stripe, its transfer, the arena and the memory on chip."""
 
 from __future__ import annotations
 

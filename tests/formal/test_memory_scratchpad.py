@@ -1,4 +1,4 @@
-"""Proof, for ever: one read and one write per bank and cycle; nobody waits without cause or unreported."""
+"""Proof, for ever: one read and one write per bank and cycle; each wait has a cause, reported."""
 
 from __future__ import annotations
 

@@ -147,4 +147,6 @@ class Fetch(wiring.Component):
             m.d.sync += [filled.eq(popped), index.eq(index + 1)]
         with m.Else():
             m.d.sync += filled.eq(filled + popped)
+        if platform == "formal":
+            self.state = locals()  # for the invariants in tests/formal
         return m

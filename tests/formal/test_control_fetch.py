@@ -88,6 +88,47 @@ class Harness(wiring.Component):
             return asked, asked + pending
         return asked - pending, asked
 
+    def place(self, m, claim):
+        """Where requests lie, and what the registers say about it; `claim` is Assert or Assume."""
+        dut, names = self.dut, self.names
+        base, limit, length = self.base, self.limit, self.program_length
+        per_burst, shift = BURST_BEATS // self.beats, (self.beats - 1).bit_length()
+        first, count = dut.fetch_offset[UNIT:], dut.fetch_beats[shift:]
+        asked, remaining, rounded, end = names["asked"], Signal(24), Signal(28), Signal(28)
+        _, requested = self.requested()
+        with m.If(dut.fetch_valid):
+            m.d.comb += [
+                claim((dut.fetch_offset[:UNIT] == 0) & (dut.fetch_beats[:shift] == 0)),
+                claim((count != 0) & (count <= per_burst)),
+                claim(first % per_burst + count <= per_burst),
+                claim(first + count <= limit),
+                claim(first >= base),
+                claim(first + count <= base + length),
+                claim(first + count == base + requested),
+            ]
+        m.d.comb += [
+            remaining.eq(length - asked),
+            rounded.eq((requested + per_burst - 1) // per_burst * per_burst),
+            end.eq(base + Mux(rounded < length, rounded, length)),
+            claim((asked <= length) & (requested <= length)),
+            claim((asked == 0) | (base + requested <= limit)),
+            # Whole bursts until the program or the arena ends.
+            claim((requested % per_burst == 0) | (requested == length) | (end > limit)),
+        ]
+        with m.If(names["prepared"]):
+            m.d.comb += [
+                claim(names["position"] == base + asked),
+                claim(names["size"] == Mux(remaining < per_burst, remaining, per_burst)),
+                claim(remaining != 0),
+            ]
+        if LATE:
+            m.d.comb += [
+                claim(~dut.fetch_valid | (names["prepared"] & names["compared"])),
+                claim(~dut.fetch_valid | (names["count"] == count)),
+                claim(~names["compared"] | names["prepared"]),
+                claim(~names["compared"] | (names["left"] == limit - (base + asked))),
+            ]
+
 
 class RoomHarness(Harness):
     """There is always room for what was asked for; a request stays until it is taken."""
@@ -121,46 +162,11 @@ class PlaceHarness(Harness):
     """A request lies in one stripe, in the arena and in the program."""
 
     def state(self, m):
-        dut, names = self.dut, self.names
-        base, limit, length = self.base, self.limit, self.program_length
-        per_burst, shift = BURST_BEATS // self.beats, (self.beats - 1).bit_length()
-        first, count = dut.fetch_offset[UNIT:], dut.fetch_beats[shift:]
-        asked, remaining, rounded, end = names["asked"], Signal(24), Signal(28), Signal(28)
-        _, requested = self.requested()
-        with m.If(dut.fetch_valid):
-            m.d.comb += [
-                Assert((dut.fetch_offset[:UNIT] == 0) & (dut.fetch_beats[:shift] == 0)),
-                Assert((count != 0) & (count <= per_burst)),
-                Assert(first % per_burst + count <= per_burst),
-                Assert(first + count <= limit),
-                Assert(first >= base),
-                Assert(first + count <= base + length),
-                Assert(first + count == base + requested),
-            ]
-        m.d.comb += [
-            remaining.eq(length - asked),
-            rounded.eq((requested + per_burst - 1) // per_burst * per_burst),
-            end.eq(base + Mux(rounded < length, rounded, length)),
-            Assert((asked <= length) & (requested <= length)),
-            Assert((asked == 0) | (base + requested <= limit)),
-            # Whole bursts until the program or the arena ends.
-            Assert((requested % per_burst == 0) | (requested == length) | (end > limit)),
-        ]
-        with m.If(names["prepared"]):
-            m.d.comb += [
-                Assert(names["position"] == base + asked),
-                Assert(names["size"] == Mux(remaining < per_burst, remaining, per_burst)),
-                Assert(remaining != 0),
-            ]
-        if LATE:
-            m.d.comb += [
-                Assert(~dut.fetch_valid | (names["prepared"] & names["compared"])),
-                Assert(~dut.fetch_valid | (names["count"] == count)),
-                Assert(~names["compared"] | names["prepared"]),
-                Assert(~names["compared"] | (names["left"] == limit - (base + asked))),
-            ]
+        self.place(m, Assert)
         if self._cover:
-            m.d.comb += Cover(dut.fetch_valid & (first % per_burst == 1) & (requested == 3))
+            first, (_, requested) = self.dut.fetch_offset[UNIT:], self.requested()
+            odd = first % (BURST_BEATS // self.beats) == 1
+            m.d.comb += Cover(self.dut.fetch_valid & odd & (requested == 3))
 
 
 class OrderHarness(Harness):
@@ -182,11 +188,12 @@ class OrderHarness(Harness):
                     m.d.comb += Assert((index < length) & (base + index >= limit))
                 with m.Default():
                     m.d.comb += Assert(C(0, 1))
-        accepted, requested = self.requested()
+        accepted, _ = self.requested()
         asked, fault = names["asked"], names["fault"]
-        remaining = Signal(24)
+        # Proved by the other two.
+        self.place(m, Assume)
         m.d.comb += [
-            remaining.eq(length - asked),
+            Assume(~self.arrives | self.buffer.w_rdy),
             Assert(names["index"] == index),
             Assert(index <= accepted),
             Assert(
@@ -194,28 +201,13 @@ class OrderHarness(Harness):
                 == names["filled"] + self.buffer.level + self.owed
             ),
             Assert(names["filled"] <= self.beats),
-            Assert((asked <= length) & (requested <= length)),
-            Assert((asked == 0) | (base + requested <= limit)),
             Assert(~fault | ((asked < length) & (base + asked >= limit) & ~dut.fetch_valid)),
-            Assert(dut.fetch_beats % self.beats == 0),
-            Assert(~dut.fetch_valid | (dut.fetch_beats != 0)),
         ]
-        with m.If(names["prepared"]):
-            m.d.comb += [
-                Assert(names["position"] == base + asked),
-                Assert((names["size"] != 0) & (names["size"] <= remaining)),
-            ]
         if LATE:
-            m.d.comb += [
-                Assert(~dut.fetch_valid | (names["prepared"] & names["compared"])),
-                Assert(~dut.fetch_valid | (names["count"] * self.beats == dut.fetch_beats)),
-                Assert(~names["compared"] | names["prepared"]),
-                Assert(~names["compared"] | (names["left"] == limit - (base + asked))),
-                Assert(
-                    ~names["exhausted"]
-                    | ((index == asked) & ((asked == length) | fault) & ~dut.fetch_valid)
-                ),
-            ]
+            m.d.comb += Assert(
+                ~names["exhausted"]
+                | ((index == asked) & ((asked == length) | fault) & ~dut.fetch_valid)
+            )
         if self._cover:
             ends = dut.o.valid & (index == 1)
             m.d.comb += [

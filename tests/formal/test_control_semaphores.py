@@ -159,10 +159,9 @@ class OverflowHarness(Harness):
                 Assert(1 << dut.overflow_unit == (guilty & (~guilty + 1)[:UNITS])),
             ]
         if self._cover:
-            several = (over & (over - 1)[:SEMAPHORES]) != 0
             m.d.comb += [
                 Cover(dut.overflow & (dut.overflow_unit == 2)),
-                Cover(dut.overflow & (dut.overflow_unit == 0) & several),
+                Cover(dut.overflow & (dut.overflow_unit == 0) & (guilty == 0b101)),
             ]
 
 
@@ -176,7 +175,7 @@ def test_semaphores(harness, tmp_path):
 
 @pytest.mark.parametrize("harness", HARNESSES, ids=lambda harness: harness.__name__)
 def test_reachable(harness, tmp_path, monkeypatch):
-    """A triple wait of the last unit; a choice; overflows, one of the last unit and two at once."""
+    """A triple wait of the last unit; a choice; overflows by the last unit, and by two."""
     monkeypatch.setattr(semaphores, "SEMAPHORE_MAX", SMALL_MAX)
     prove(harness(cover=True), tmp_path, mode="cover", depth=4 + 2 * LATENCY, solver=SOLVER)
 

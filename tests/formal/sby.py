@@ -23,6 +23,7 @@ _SCRIPT = """\
 [options]
 mode {mode}
 depth {depth}
+timeout 250
 [engines]
 smtbmc {solver}
 [script]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """ssh, scp, sudo, id and python3 of a board that is a folder: called by the name of its link.
 
-``$STAND_IN_ROOT`` is the folder, ``$STAND_IN_FAULT`` what goes wrong, ``$STAND_IN_BOARD`` what the
-board calls itself, ``$STAND_IN_UID`` who logs in, ``$STAND_IN_HOST`` a virtual board that stands for
+``$STAND_IN_ROOT`` is the folder, ``$STAND_IN_FAULT`` what goes wrong, ``$STAND_IN_BOARD`` what it
+calls itself, ``$STAND_IN_UID`` who logs in, ``$STAND_IN_HOST`` a virtual board that stands for
 its programmable logic, ``$STAND_IN_PYTHON`` a Python with pynq. Arguments go to calls.jsonl.
 """
 

@@ -88,13 +88,13 @@ def test_deploy_checks_the_board_uploads_once_and_runs_there(
     assert all(r["label"] == "simulated" and 0 < r["accesses"] <= 12 for r in first)
     assert first[0]["uploaded_bytes"] > 100_000
     stored = {p.name for p in (there / "weft").iterdir()}
-    assert Path(first[0]["stored"]).name in stored and len(stored) == 5
+    assert Path(first[0]["stored"]).name in stored and len(stored) == 6
     assert not any(name.endswith(".part") for name in stored)
     again = deploy(capfd, *files)
     assert len([c for c in calls(there) if c[0] == "scp"]) == 1
     # The command that it prints runs the program there.
     command = shlex.split(again.splitlines()[-1].strip())
-    assert command[:2] == ["ssh", "xilinx@192.0.2.7"]
+    assert command[:4] == ["ssh", "-t", "xilinx@192.0.2.7", "bash"]
     a = np.random.default_rng(6).integers(-128, 128, (9, 30), np.int8)
     np.save(there / "weft" / "X.npy", a)
     environment = {
@@ -102,8 +102,7 @@ def test_deploy_checks_the_board_uploads_once_and_runs_there(
         "PATH": f"{there / 'bin'}:{os.environ['PATH']}",
         "PYNQ_REMOTE_DEVICES": zcu104.host,
     }
-    words = shlex.split(command[-1])
-    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command[3:], cwd="/", capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["cycles"] > 0
@@ -135,7 +134,7 @@ def test_an_interrupted_upload_leaves_nothing_that_would_be_loaded(
     monkeypatch.setenv("STAND_IN_PYTHON", "/bin/false")
     assert "Weft on 192.0.2.7 ended with 1" in deploy(capfd, *files, code=6)
     names = [p.name for p in (there / "weft").iterdir()]
-    assert len(names) == 5 and not any(n.endswith(".part") for n in names)
+    assert len(names) == 6 and not any(n.endswith(".part") for n in names)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_what_the_board_refuses_keeps_its_exit_code(there, files, capfd, monkeyp
     fake = tmp_path / "python"
     fake.write_text(
         "#!/bin/sh\necho noise\n"
-        "echo '{\"message\": \"the program is for another\", \"remedy\": \"x\", \"exit_code\": 5}'\n"
+        """echo '{"message": "the program is for another", "remedy": "x", "exit_code": 5}'\n"""
         "exit 5\n"
     )
     fake.chmod(0o755)

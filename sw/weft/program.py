@@ -21,6 +21,7 @@ import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -116,6 +117,7 @@ class TensorSpec:
                 _is_int(value) and value >= 0 and value % GRANULE_BYTES == 0,
                 f"{name} must be a multiple of {GRANULE_BYTES}, not {value!r}",
             )
+        rule(self.pitch <= MAX_ARENA_BYTES, f"pitch must be below 2**32, not {self.pitch}")
         rule(
             self.pitch >= self.row_bytes,
             f"pitch must be at least the {self.row_bytes} bytes of a row, not {self.pitch}",
@@ -130,6 +132,11 @@ class TensorSpec:
     def row_bytes(self) -> int:
         """Bytes of the elements of one row."""
         return self.shape[1] * self.numpy_dtype.itemsize
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one row to the next, in a view: a single row's pitch may be any number."""
+        return self.pitch if self.shape[0] > 1 else self.row_bytes
 
     @property
     def padded_row_bytes(self) -> int:
@@ -426,7 +433,8 @@ def _rows(buffer: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint8]:
             f"the arena must be uint8 [>= {spec.end}], not {buffer.dtype} {list(buffer.shape)}"
         )
     shape, step = (spec.shape[0], spec.row_bytes), buffer.strides[0]
-    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, (spec.pitch * step, step))
+    strides = (spec.stride * step, step)
+    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, strides)
 
 
 def _spec_as_dict(spec: TensorSpec) -> dict[str, object]:
@@ -515,7 +523,7 @@ def _build(header: dict[str, Any], payload: bytes) -> Program:
             f"the payload has {len(payload)} bytes, instructions and constants need "
             f"{code_bytes + sum(sizes)}"
         )
-    cuts = np.cumsum([code_bytes, *sizes]).tolist()
+    cuts = list(accumulate([code_bytes, *sizes]))
     pieces = [payload[a:b] for a, b in zip(cuts[:-1], cuts[1:])]
     return Program(
         config=config,

@@ -81,6 +81,7 @@ device._stub["device"].writefile(half(*second))
         cut
         + """
 from weft.board.deploy import deploy_remote
+from weft.program import Program
 for path, data in files.items():
     end = time.monotonic() + 10
     while not device.exists_file(path).exists and time.monotonic() < end:

@@ -239,5 +239,8 @@ def test_the_runtime_half_is_python_310_and_names_the_type_of_sums():
                 of_numpy = getattr(node.func.value, "id", "") == "np"
                 where = f"{path.name}:{node.lineno}"
                 assert not (of_numpy and node.func.attr in ("prod", "cumprod")), where
+                # It takes exponents of C's int or long only, and long may have 32 bits.
+                if of_numpy and node.func.attr == "ldexp":
+                    assert ast.unparse(node.args[1]).endswith(".astype(np.int32)"), where
             if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np":
                 assert node.attr not in ("int_", "intp", "uint", "long"), f"{path.name} {node.attr}"

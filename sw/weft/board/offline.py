@@ -22,8 +22,8 @@ _README = """Copy this folder to the board, then there, as root, in the Python o
     python3 -m weft.board.onboard deploy overlay/{name}.bit {program}
     python3 -m weft.board.onboard run overlay/{name}.bit {program} --input X.npy
 
-"deploy" checks registers, DMA and one product against the emulator, then the program; each prints one
-line of JSON. In Jupyter: WEFT_OVERLAY is the path of the .bit, then open product.ipynb.
+"deploy" checks registers, DMA and one product against the emulator, then the program; both commands
+print one line of JSON. In Jupyter: WEFT_OVERLAY is the path of the .bit, then open product.ipynb.
 
 As root in the image's Python means, at a terminal:
 

@@ -37,7 +37,7 @@ def folders() -> list[Path]:
     if chosen:
         return [Path(chosen)]
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    places = [Path("bitstreams"), _ROOT / "bitstreams", data / "weft" / "bitstreams"]
+    places = [Path("bitstreams"), _ROOT / "bitstreams", data / "weft" / "overlays"]
     return list({p.resolve(): p for p in places}.values())
 
 

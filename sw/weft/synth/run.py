@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from typing import Any
 
 import weft_hw
 from weft.synth.counts import CellCounts, count_cells, hierarchy
@@ -23,13 +24,15 @@ __all__ = ["Report", "chip_of", "synthesise"]
 class Report:
     """target: form of the cells; chip: what they were mapped to.
 
-    counts: the top first, then each block; paths: the deepest of each block, deepest first.
+    counts: the top first, then each block; paths: the deepest of each block, deepest first;
+    netlists: mapped cells by block, as ``write_json`` writes a module.
     """
 
     target: str
     chip: str
     counts: list[CellCounts]
     paths: list[Path]
+    netlists: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def total(self) -> CellCounts:
@@ -77,9 +80,8 @@ def synthesise(
         emit(config, verilog, target=target)
     design = units(path.read_text())
     netlists = mapped(design, chip, work, folder / "cache")
-    return Report(
-        target, chip, hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
-    )
+    counts, paths = hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
+    return Report(target, chip, counts, paths, netlists)
 
 
 def _sources() -> str:

@@ -23,6 +23,7 @@ from weft.errors import DeviceError, UsageError
 from weft.synth.flows import CORE, WHOLE, Job, Route
 from weft.synth.modules import block_text
 from weft.synth.netlist import start_yosys
+from weft.synth.run import written
 from weft.synth.wasm import NEXTPNR_ECP5, translated
 from weft.tools import require
 
@@ -92,7 +93,8 @@ def route(job: Job) -> list[Route]:
         kept = job.folder / "cache" / f"ecp5-{digest}.json"
         if not kept.exists():
             job.advance(0, text=f"placing and routing {block} on an {PART}")
-            report = _run(_folder(job) / block, top, text)
+            work = job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
+            report = _run(work / block, top, text)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(report.read_text())
         job.advance(1)
@@ -105,15 +107,9 @@ def route(job: Job) -> list[Route]:
     return [routes[block] for block in job.blocks]
 
 
-def _folder(job: Job) -> Path:
-    return job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
-
-
 def _texts(job: Job) -> dict[str, tuple[str, str]]:
     """Module and Verilog of each block, blocks between registers."""
-    from weft_hw.verilog import emit
-
-    design = emit(job.config, _folder(job)).read_text()
+    design = written(job.config, job.folder, "portable").read_text()
     texts = {}
     for block in job.blocks:
         if block == WHOLE:

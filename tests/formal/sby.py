@@ -17,6 +17,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
+from weft.synth.wasm import YOSYS, translated
+
 __all__ = ["ProofError", "Refuted", "prove"]
 
 _SCRIPT = """\
@@ -75,6 +77,7 @@ def prove(
     design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
+    translated(YOSYS)
     tools = Path(sys.executable).parent
     run = subprocess.run(
         [

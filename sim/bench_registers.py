@@ -10,6 +10,7 @@ from cocotb.utils import get_sim_time
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from runner import CLOCK_NS, parameters, start
+from streams import pause_axi
 from weft_hw.registers import (
     CONTROL_START,
     IDENTIFIER,
@@ -21,13 +22,6 @@ from weft_hw.registers import (
 )
 
 WRITABLE = [r for r in REGISTERS.values() if r.access is Access.READ_WRITE]
-_CHANNELS = {"write_if": ("aw", "w", "b"), "read_if": ("ar", "r")}
-
-
-def coin(probability: float):
-    generator = random.Random(random.getrandbits(64))
-    while True:
-        yield generator.random() < probability
 
 
 async def begin(dut) -> AxiLiteMaster:
@@ -35,11 +29,7 @@ async def begin(dut) -> AxiLiteMaster:
     dut.status.value = 0
     dut.irq_set.value = 0
     master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
-    if stall := parameters()["stall"]:
-        for side, names in _CHANNELS.items():
-            for name in names:
-                channel = getattr(getattr(master, side), f"{name}_channel")
-                channel.set_pause_generator(coin(stall))
+    pause_axi(master, parameters()["stall"])
     await start(dut)
     return master
 

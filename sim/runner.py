@@ -14,8 +14,9 @@ import json
 import os
 import re
 import shutil
+import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ _VERILATOR = "-Wno-fatal -Wno-lint -Wno-style --x-initial unique --no-public-fla
 _MAKE = ("OPT_FAST=-O1", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 #: What stays of a build, beside the program.
 _KEPT = (".v", ".log")
+#: Objects of Verilator's own sources: the same in every build, and most of the time of a small one.
+_RUNTIME = ("verilated", "verilated_dpi", "verilated_threads", "verilated_vpi")
 
 
 class BenchFailed(AssertionError):
@@ -65,11 +68,17 @@ class Outcome:
 # -- outside the simulator -------------------------------------------------------------------------
 
 
-def build(component: Any, name: str, *, waves: bool = False) -> Path:
-    """Folder of the simulator of an Amaranth `component`, whose Verilog module is `name`."""
+def build(
+    component: Any, name: str, *, waves: bool = False, models: Sequence[Path] = ()
+) -> Path:
+    """Folder of the simulator of an Amaranth `component`, whose Verilog module is `name`.
+
+    `models` are Verilog files of the modules that the component takes from its chip family.
+    """
     from amaranth.back import verilog
 
     text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    text += "".join(model.read_text() for model in models)
     key = f"{text}{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
     folder = BUILDS / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
     BUILDS.mkdir(parents=True, exist_ok=True)
@@ -91,6 +100,7 @@ def run(
     test: str,
     seed: int,
     waves: bool = False,
+    models: Sequence[Path] = (),
     only: str | None = None,
     **settings: Any,
 ) -> Outcome:
@@ -104,6 +114,8 @@ def run(
         Name of this run, for its folder, log and trace.
     seed : int
         Seed of ``random`` inside the bench.
+    models : sequence of path
+        See :func:`build`.
     only : str, optional
         Name of the one coroutine to run.
     settings : values that JSON can hold
@@ -116,7 +128,7 @@ def run(
     """
     from cocotb_tools.runner import get_runner
 
-    folder = build(component, name, waves=waves)
+    folder = build(component, name, waves=waves, models=models)
     place = folder / "runs" / re.sub(r"\W+", "_", test).strip("_")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -163,6 +175,14 @@ def _compile(folder: Path, name: str, waves: bool) -> None:
     control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
     env = toolchain.environment()
     env["MAKEFLAGS"] += " " + " ".join(_MAKE)
+    key = f"{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
+    runtime = BUILDS / f"runtime-{hashlib.sha256(key).hexdigest()[:16]}"
+    for part in _RUNTIME:
+        if (runtime / f"{part}.o").exists():
+            shutil.copy(runtime / f"{part}.o", folder)
+            # make would build anew what is older than the makefile, which is not written yet.
+            later = time.time() + 3600
+            os.utime(folder / f"{part}.o", (later, later))
     with mock.patch.dict(os.environ, env):
         try:
             get_runner("verilator").build(
@@ -177,6 +197,10 @@ def _compile(folder: Path, name: str, waves: bool) -> None:
         except (SystemExit, RuntimeError) as error:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
             raise BenchFailed(f"{name} does not build: {error}\n{tail}") from error
+    runtime.mkdir(exist_ok=True)
+    for part in _RUNTIME:
+        # Renamed into place: another process may be building, too.
+        os.replace(folder / f"{part}.o", runtime / f"{part}.o")
     for path in folder.iterdir():
         if path.name != name and path.suffix not in _KEPT:
             path.unlink()

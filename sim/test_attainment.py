@@ -6,8 +6,11 @@ long one, latencies doubled included, with ``--full``.
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from measured import Row, documented
 from weft.bench import GemmBench, random_runs
 from weft_hw.config import preset
 
@@ -36,8 +39,12 @@ LATENCY_LOSS = 0.02
 
 @pytest.fixture(scope="module")
 def measure(request):
-    """``measure(preset, shape, latency_factor)``: the result of one product, equal to torch-int."""
+    """``measure(preset, shape, latency_factor)``: the result of one product, equal to torch-int.
+
+    What ``docs/measured.md`` says of the product has to be what comes out.
+    """
     benches: dict[tuple[str, int], GemmBench] = {}
+    rows = documented()
 
     def run(name, shape, factor=1):
         key = (name, factor)
@@ -49,6 +56,14 @@ def measure(request):
             f"{result.attainment:.4f}, predicted {result.model_error:+.1%}, "
             f"{result.simulated_cycles_per_second:.0f} cycles/s"
         )
+        row = rows.get((name, shape))
+        if row is not None:
+            found = Row.of(result, result)
+            if factor == 2:
+                found = dataclasses.replace(row, doubled=found.doubled)
+            else:
+                found = dataclasses.replace(found, doubled=row.doubled)
+            assert found == row, "write the table again: python sim/measured.py"
         return result
 
     yield run

@@ -1,6 +1,12 @@
 // Behavioural DSP48E1 and DSP48E2 after UG479 and UG579, for simulation: multiplier, the registers of
 // A, B, C, M and P, the X, Y, Z (and W = 0) multiplexers for products, and addition. What a parameter
-// or a control input asks for beyond that ends the simulation.
+// or a control input asks for beyond that ends the simulation; for Yosys it is an assertion.
+
+`ifdef YOSYS
+`define REFUSE(said) assert (0)
+`else
+`define REFUSE(said) $fatal(1, said)
+`endif
 
 module DSP48E1 #(
     parameter integer AREG = 1, ACASCREG = 1, BREG = 1, BCASCREG = 1, CREG = 1, DREG = 1, ADREG = 1,
@@ -17,7 +23,7 @@ module DSP48E1 #(
     input RSTA, RSTB, RSTC, RSTD, RSTM, RSTP, RSTALLCARRYIN, RSTALUMODE, RSTCTRL, RSTINMODE,
     output [47:0] P, PCOUT
 );
-    initial if (USE_DPORT != "FALSE") $fatal(1, "DSP48E1: the pre-adder is not modelled");
+    initial if (USE_DPORT != "FALSE") `REFUSE("DSP48E1: the pre-adder is not modelled");
     dsp48_core #(
         .OPERAND(25), .AREG(AREG), .BREG(BREG), .CREG(CREG), .MREG(MREG), .PREG(PREG),
         .CONTROL(ALUMODEREG + CARRYINREG + CARRYINSELREG + INMODEREG + OPMODEREG)
@@ -46,7 +52,7 @@ module DSP48E2 #(
     output [47:0] P, PCOUT
 );
     initial if (AMULTSEL != "A" || BMULTSEL != "B")
-        $fatal(1, "DSP48E2: the pre-adder is not modelled");
+        `REFUSE("DSP48E2: the pre-adder is not modelled");
     dsp48_core #(
         .OPERAND(27), .AREG(AREG), .BREG(BREG), .CREG(CREG), .MREG(MREG), .PREG(PREG),
         .CONTROL(ALUMODEREG + CARRYINREG + CARRYINSELREG + INMODEREG + OPMODEREG)
@@ -69,13 +75,13 @@ module dsp48_core #(
     output [47:0] P
 );
     initial begin
-        if (CONTROL != 0) $fatal(1, "DSP48: registers of control inputs are not modelled");
+        if (CONTROL != 0) `REFUSE("DSP48: registers of control inputs are not modelled");
     end
     always @(posedge CLK) begin
         // X and Y together are the product; Z is zero, PCIN or C; ALU and pre-adder as after reset.
         if (OPMODE[3:0] != 4'b0101 || OTHER != 0 || W != 0
             || (OPMODE[6:4] != 3'b000 && OPMODE[6:4] != 3'b001 && OPMODE[6:4] != 3'b011))
-            $fatal(1, "DSP48: this operation is not modelled");
+            `REFUSE("DSP48: this operation is not modelled");
     end
 
     reg [29:0] a1 = 0, a2 = 0;

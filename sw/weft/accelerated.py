@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from weft.backend.base import Backend
 from weft.calibrate import Observation, observe
 from weft.choose import Choice, FloatLinear, Scheme, quantise_group
 from weft.engine import Engine
@@ -147,6 +148,7 @@ def accelerate(
     calibration: Iterable[Any],
     preset: str | AcceleratorConfig = "pynq-z2",
     backend: str = "emulator",
+    device: Backend | None = None,
     per_row: bool = False,
     migrate: bool = True,
     result: str | None = None,
@@ -163,7 +165,11 @@ def accelerate(
     calibration : iterable
         Real inputs: a mapping is given as keywords, a tuple as arguments, else one argument.
     preset : name of a preset, or a configuration
-    backend : "emulator", "rtl" or "torch-int"
+    backend : "emulator", "rtl", "pynq" or "torch-int"
+        "pynq" is the board that ``$WEFT_BOARD`` and ``$WEFT_OVERLAY`` name.
+    device : Backend, optional
+        An open backend, for example :class:`weft.backend.pynq_process.PynqProcess`, which is used
+        instead and closed by ``restore()``.
     per_row : bool
         A scale for each row of activations, found at run time; results are int32.
     migrate : bool
@@ -216,7 +222,7 @@ def accelerate(
     progress("calibrating")
     seen = observe(model, {n: m for n, m in linears.items() if n not in kept}, calibration)
     progress(f"opening {backend} {config.name}")
-    engine = Engine(config, backend, progress=progress)
+    engine = Engine(config, backend, device=device, progress=progress)
     try:
         swapped, choices, sources = _quantise(linears, kept, seen, scheme, asked, engine)
     except BaseException:

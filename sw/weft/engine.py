@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.backend.base import Backend
 from weft.bench import open_backend
 from weft.errors import Unsupported, UsageError
 from weft.gemm import GemmConstants, GemmProblem, Schedule, compile_gemm, schedule_gemm
@@ -28,7 +29,7 @@ from weft_hw.isa import ResultType
 __all__ = ["BACKENDS", "MAX_ROWS", "Engine", "GemmRun", "bucket", "constants_of"]
 
 #: Backends that linear layers can run on.
-BACKENDS = ("rtl", "emulator", "torch-int")
+BACKENDS = ("rtl", "emulator", "pynq", "torch-int")
 #: Rows of one product at most; more are divided.
 MAX_ROWS = 4096
 #: Programs that are kept, the oldest goes first; each holds its layer's weights.
@@ -100,7 +101,10 @@ class Engine:
     Parameters
     ----------
     config : AcceleratorConfig
-    backend : "rtl", "emulator" or "torch-int"
+    backend : "rtl", "emulator", "pynq" or "torch-int"
+        "pynq" is the board that ``$WEFT_BOARD`` and ``$WEFT_OVERLAY`` name.
+    device : Backend, optional
+        An open backend for the same configuration, which is used instead, and closed at the end.
     progress : callable, optional
         Told what a build of the simulator does.
 
@@ -117,18 +121,24 @@ class Engine:
         config: AcceleratorConfig,
         backend: str = "emulator",
         *,
+        device: Backend | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise UsageError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
         self.config, self.backend = config, backend
         self.memory_model = for_config(config)
-        self._torch, self._device = None, None
-        if backend == "torch-int":
+        self._torch = None
+        self._device = device
+        if device is None and backend == "torch-int":
             from weft.backend.torch_int import TorchInt
 
             self._torch = TorchInt()
-        else:
+        elif device is None and backend == "pynq":
+            from weft.backend.pynq_process import open_pynq
+
+            self._device = open_pynq(config)
+        elif device is None:
             self._device = open_backend(config, backend, self.memory_model, progress)
         self._layers: dict[str, _Layer] = {}
         self._programs: OrderedDict[tuple[str, int], Program] = OrderedDict()

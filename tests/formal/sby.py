@@ -17,7 +17,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
-__all__ = ["ProofError", "prove"]
+__all__ = ["ProofError", "Refuted", "prove"]
 
 _SCRIPT = """\
 [options]
@@ -35,6 +35,10 @@ top.il
 
 class ProofError(AssertionError):
     """The property does not hold, or the tool failed; the message ends with the tool's output."""
+
+
+class Refuted(ProofError):
+    """There is a counterexample: a run from the initial state to an assertion that fails."""
 
 
 def prove(
@@ -57,8 +61,10 @@ def prove(
 
     Raises
     ------
+    Refuted
+        An assertion fails in a run, or a cover is not reached.
     ProofError
-        An assertion fails, an induction does not close, or a cover cannot be reached.
+        An induction does not close, or the tool failed.
     """
     sync = ClockDomain("sync", reset_less=True)
     top = Module()
@@ -81,5 +87,7 @@ def prove(
         text=True,
     )
     status = folder / "top" / "status"
-    if run.returncode != 0 or not status.is_file() or not status.read_text().startswith("PASS"):
-        raise ProofError(f"{mode} of {type(harness).__name__} failed:\n{run.stdout[-4000:]}")
+    verdict = status.read_text() if status.is_file() else ""
+    if run.returncode != 0 or not verdict.startswith("PASS"):
+        kind = Refuted if verdict.startswith("FAIL") else ProofError
+        raise kind(f"{mode} of {type(harness).__name__} failed:\n{run.stdout[-4000:]}")

@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from .sby import ProofError, prove
+from .sby import Refuted, prove
 
 
 class Counter(wiring.Component):
@@ -31,5 +31,5 @@ def test_true(tmp_path):
 
 
 def test_false(tmp_path):
-    with pytest.raises(ProofError, match="failed"):
+    with pytest.raises(Refuted, match="failed"):
         prove(Counter(8), tmp_path, mode="bmc", depth=12)

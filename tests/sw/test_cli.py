@@ -61,6 +61,14 @@ def test_help_and_version(weft):
     assert weft("--version")[1] == f"weft {__version__}\n"
 
 
+def test_a_folder_that_cannot_be_made(weft, tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "deep"
+    for arguments in (("verilog", "tiny"), ("build", "pynq-z2", "--board", "pynq-z2")):
+        said = sentence(weft, *arguments, "-o", str(folder), code=2)
+        assert said == f"{folder}: Not a directory; name another path, or make it usable"
+
+
 def test_presets(weft, weft_json):
     data = weft_json("presets")
     z2 = data["results"][0]

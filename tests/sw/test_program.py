@@ -225,3 +225,10 @@ def test_wrong_accelerator_names_both_hashes():
 def test_missing_file():
     with pytest.raises(UsageError, match="cannot read /nowhere/p.weft: No such file"):
         Program.load("/nowhere/p.weft")
+
+
+def test_a_header_nested_too_deep_is_refused():
+    text = b'{"metadata": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    body = struct.pack("<8sIIQ", MAGIC, FORMAT_VERSION, len(text), 24 + len(text) + 32) + text
+    with pytest.raises(ProgramFileError, match="has a header that is not a JSON object"):
+        Program.from_bytes(body + hashlib.sha256(body).digest())

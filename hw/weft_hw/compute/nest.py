@@ -52,6 +52,8 @@ class LoopNest(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # What the proofs in tests/formal look at, per level.
+        self.state: list[tuple[Signal, Signal, Signal]] = []
         m.d.comb += self.last.eq(self.end.all())
         # Priority: the lowest level that is not at its end is assigned last, and wins.
         m.d.comb += self.level.eq(LOOP_LEVELS - 1)
@@ -83,6 +85,7 @@ class LoopNest(wiring.Component):
                         self.end[i].eq(left == 1),
                         self.start[i].eq(0),
                     ]
+            self.state.append((left, reload, single))
         return m
 
 

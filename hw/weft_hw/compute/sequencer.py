@@ -79,6 +79,10 @@ class Sequencer(wiring.Component):
     weights were not fetched ahead. Tiles follow each other every max(M, R/L) cycles.
     """
 
+    #: `start` to the first weight word; last word of a tile to its first row.
+    WEIGHT_LATENCY = 3
+    ROW_LATENCY = 3
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(

@@ -52,12 +52,17 @@ class AxiLite(wiring.Component):
     write_word, write_data, write_strobe : ``Out``, the write: register number, data, byte enables
     write_error : ``In(1)``, same cycle: answer SLVERR
     read_word : ``Out``, register number of the read
-    read_data, read_error : ``In``, same cycle: data, and whether to answer SLVERR
+    read_data, read_error : ``In``, one cycle later: data, and whether to answer SLVERR
 
     Latency
     -------
-    Address and data to response: 2 cycles. One access per 2 cycles each way at best.
+    Write: address and data to response 2 cycles, one access per 2 cycles at best. Read: address to
+    data 3 cycles, one access per 3 cycles at best.
     """
+
+    #: Cycles from an address to its response.
+    WRITE_LATENCY = 2
+    READ_LATENCY = 3
 
     def __init__(self) -> None:
         super().__init__(
@@ -102,11 +107,17 @@ class AxiLite(wiring.Component):
         with m.Elif(self.s_axil_bready):
             m.d.sync += b_full.eq(0)
 
-        ar_full, r_full = Signal(), Signal()
-        m.d.comb += [self.s_axil_arready.eq(~ar_full), self.s_axil_rvalid.eq(r_full)]
+        # A read holds its number for a cycle before the answer belongs to it.
+        ar_full, r_full, answered, take = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.s_axil_arready.eq(~ar_full),
+            self.s_axil_rvalid.eq(r_full),
+            take.eq(ar_full & answered & ~r_full),
+        ]
+        m.d.sync += answered.eq(ar_full & ~take)
         with m.If(self.s_axil_arvalid & ~ar_full):
             m.d.sync += [ar_full.eq(1), self.read_word.eq(self.s_axil_araddr[2:])]
-        with m.If(ar_full & ~r_full):
+        with m.If(take):
             m.d.sync += [
                 ar_full.eq(0),
                 r_full.eq(1),

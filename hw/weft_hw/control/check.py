@@ -92,8 +92,12 @@ class Check(wiring.Component):
 
     Latency
     -------
-    1 cycle; one instruction per cycle; honours back-pressure.
+    2 cycles; one instruction per 3 cycles, as a queue takes them; honours back-pressure. `i.ready` and
+    all of `o` are registers.
     """
+
+    LATENCY = 2
+    PERIOD = 3
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
@@ -109,17 +113,17 @@ class Check(wiring.Component):
         config, opcodes = self._config, list(Opcode)
 
         # Cycle 0: all rules on the incoming word, one bit per opcode.
+        full = Signal()
         held = Signal(FetchedLayout, reset_less=True)
         bad = Signal(len(opcodes), reset_less=True)
         is_opcode = Signal(len(opcodes), reset_less=True)
         misaligned = Signal(len(ResultType), reset_less=True)
         word = self.i.payload.word
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
+        m.d.comb += self.i.ready.eq(~full)
         with m.If(self.i.ready & self.i.valid):
             address = field(word, Opcode.MATMUL, "result_address")
             m.d.sync += [
+                full.eq(1),
                 held.eq(self.i.payload),
                 bad.eq(Cat(Cat(*violations(word, op, config)).any() for op in opcodes)),
                 is_opcode.eq(Cat(field(word, op, "opcode") == op for op in opcodes)),
@@ -128,7 +132,7 @@ class Check(wiring.Component):
                 ),
             ]
 
-        # Cycle 1: the verdict.
+        # Cycle 1: the verdict. The SETUP before was accepted by then.
         result_type = Signal(ResultType)
         is_bad = Signal()
         matmul, setup = opcodes.index(Opcode.MATMUL), opcodes.index(Opcode.SETUP)
@@ -140,16 +144,20 @@ class Check(wiring.Component):
             self.o.payload.word.eq(held.word),
             self.o.payload.index.eq(held.index),
         ]
-        with m.If(held.code != ErrorCode.NONE):
-            m.d.comb += self.o.payload.code.eq(held.code)
-        with m.Elif(~is_opcode.any()):
-            m.d.comb += self.o.payload.code.eq(ErrorCode.BAD_OPCODE)
-        with m.Elif(is_bad):
-            m.d.comb += self.o.payload.code.eq(ErrorCode.BAD_FIELD)
-        for i, opcode in enumerate(opcodes):
-            with m.If(is_opcode[i]):
-                m.d.comb += self.o.payload.unit.eq(OPCODE_UNITS[opcode])
-        accepted = self.o.ready & (self.o.payload.code == ErrorCode.NONE)
-        with m.If(self.o.valid & accepted & is_opcode[setup]):
-            m.d.sync += result_type.eq(field(held.word, Opcode.SETUP, "result_type"))
+        with m.If(full & ~self.o.valid):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.code.eq(held.code)]
+            with m.If(held.code == ErrorCode.NONE):
+                with m.If(~is_opcode.any()):
+                    m.d.sync += self.o.payload.code.eq(ErrorCode.BAD_OPCODE)
+                with m.Elif(is_bad):
+                    m.d.sync += self.o.payload.code.eq(ErrorCode.BAD_FIELD)
+            for i, opcode in enumerate(opcodes):
+                with m.If(is_opcode[i]):
+                    m.d.sync += self.o.payload.unit.eq(OPCODE_UNITS[opcode])
+
+        # Cycle 2: offered.
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [full.eq(0), self.o.valid.eq(0)]
+            with m.If((self.o.payload.code == ErrorCode.NONE) & is_opcode[setup]):
+                m.d.sync += result_type.eq(field(held.word, Opcode.SETUP, "result_type"))
         return m

@@ -65,9 +65,15 @@ class Control(wiring.Component):
 
     Latency
     -------
-    Write of the doorbell to the first fetch request: 3 cycles. Last beat of an instruction to its
-    start: 6 cycles. Last retirement to done: 2 cycles.
+    Write of the doorbell to the first fetch request: 5 cycles. Last beat of an instruction to its
+    start: 7 cycles. Last retirement to done: 4 cycles.
     """
+
+    #: Cycles from the doorbell to the first request, from an instruction's last beat to its start,
+    #: and from the last retirement to done.
+    REQUEST_LATENCY = 5
+    START_LATENCY = 7
+    DONE_LATENCY = 4
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config

@@ -37,8 +37,13 @@ class Dispatch(wiring.Component):
 
     Latency
     -------
-    0 cycles to a queue; 1 from the last retirement to `done`.
+    0 cycles to a queue; 3 from the last retirement to `done`, as long as an overflow of its posts takes
+    to be reported.
     """
+
+    #: Instruction to its queue; last retirement to `done`.
+    LATENCY = 0
+    DONE_LATENCY = 3
 
     def __init__(self) -> None:
         units = len(QUEUED_UNITS)
@@ -67,8 +72,8 @@ class Dispatch(wiring.Component):
             self.error.index.eq(item.index),
             self.dispatched.eq(self.i.valid & self.i.ready),
             self.ending.eq(good & (item.unit == Unit.CONTROL)),
-            self.done.eq(self.ending & ~any_left & self.fetch_idle),
         ]
+        m.d.sync += self.done.eq(self.ending & ~any_left & self.fetch_idle)
         with m.If(self.dispatched):
             m.d.sync += self.next_index.eq(item.index + 1)
         left = []
@@ -84,6 +89,7 @@ class Dispatch(wiring.Component):
             with m.If(port.valid):
                 m.d.comb += self.i.ready.eq(port.ready)
             pushed = port.valid & port.ready
-            m.d.sync += count.eq(count + pushed - self.retired[u])
+            gone = Signal(name=f"gone_{unit.name.lower()}")
+            m.d.sync += [gone.eq(self.retired[u]), count.eq(count + pushed - gone)]
         m.d.comb += any_left.eq(Cat(left).any())
         return m

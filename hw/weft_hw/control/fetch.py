@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -53,9 +53,14 @@ class Fetch(wiring.Component):
 
     Latency
     -------
-    2 cycles from reset to the first request; 2 from an instruction's last beat to `o`. One beat per
-    cycle; one request per 2 cycles.
+    3 cycles from reset to the first request; 2 from an instruction's last beat to `o`. One beat per
+    cycle; one request per 4 cycles.
     """
+
+    #: Reset to first request; last beat of an instruction to `o`; request to the next.
+    REQUEST_LATENCY = 3
+    LATENCY = 2
+    REQUEST_PERIOD = 4
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
@@ -79,15 +84,20 @@ class Fetch(wiring.Component):
         capacity = BUFFER_BURSTS * BURST_BEATS
         m.submodules.buffer = buffer = SyncFIFO(width=width, depth=capacity)
 
-        # Requests, in two steps. Positions count instructions: offsets are multiples of one.
+        # Requests: position and size, then what is left of the arena, then the request; when it is
+        # taken, the next begins. Positions count instructions: offsets are multiples of one.
         unit = INSTRUCTION_BYTES.bit_length() - 1
         limit = self.arena_bytes[unit:]
         asked = Signal(INDEX_BITS)
         remaining = Signal(INDEX_BITS)
-        prepared = Signal()
+        all_asked = Signal()
+        prepared, compared = Signal(), Signal()
         position = Signal(len(limit) + 1, reset_less=True)
         size = Signal(range(per_burst + 1), reset_less=True)
+        left = Signal(signed(len(position) + 1), reset_less=True)
+        count = Signal.like(size, reset_less=True)
         credit = Signal(range(capacity + 1), init=capacity)
+        room = Signal()
         fault = Signal()
         m.d.comb += remaining.eq(self.program_length - asked)
         with m.If(~prepared):
@@ -96,19 +106,26 @@ class Fetch(wiring.Component):
                 size.eq(Mux(remaining < per_burst, remaining, per_burst)),
                 prepared.eq(remaining != 0),
             ]
-        with m.Elif(~self.fetch_valid & ~fault & ~self.stop & (credit >= BURST_BEATS)):
-            whole, count = Signal(), Signal.like(size)
-            m.d.comb += [whole.eq(position + size <= limit), count.eq(Mux(whole, size, 1))]
+        with m.Elif(~compared):
+            m.d.sync += [left.eq(limit - position), compared.eq(1)]
+        with m.Elif(~self.fetch_valid & ~fault & ~self.stop & room):
+            inside, fitting = Signal(), Signal.like(size)
+            m.d.comb += [inside.eq(left > 0), fitting.eq(Mux(left >= size, size, 1))]
             m.d.sync += [
                 self.fetch_offset.eq(position << unit),
-                self.fetch_beats.eq(count * beats),
+                self.fetch_beats.eq(fitting * beats),
+                self.fetch_valid.eq(inside),
+                fault.eq(~inside),
+                count.eq(fitting),
             ]
-            with m.If(position < limit):
-                m.d.sync += [self.fetch_valid.eq(1), asked.eq(asked + count), prepared.eq(0)]
-            with m.Else():
-                m.d.sync += fault.eq(1)
+        m.d.sync += [room.eq(credit >= BURST_BEATS), all_asked.eq(asked == self.program_length)]
         with m.If(self.fetch_valid & self.fetch_ready):
-            m.d.sync += self.fetch_valid.eq(0)
+            m.d.sync += [
+                self.fetch_valid.eq(0),
+                asked.eq(asked + count),
+                prepared.eq(0),
+                compared.eq(0),
+            ]
 
         # Credit counts free places that no burst has a claim on, `expected` beats on their way.
         expected = Signal(range(capacity + 1))
@@ -132,7 +149,6 @@ class Fetch(wiring.Component):
         exhausted = Signal()
         m.d.comb += [
             full.eq(filled == beats),
-            exhausted.eq((index == asked) & ((remaining == 0) | fault)),
             buffer.r_en.eq(~full | self.o.ready),
             self.o.valid.eq(full | exhausted),
             self.o.payload.word.eq(word),
@@ -141,6 +157,8 @@ class Fetch(wiring.Component):
                 Mux(full, ErrorCode.NONE, Mux(fault, ErrorCode.ARENA, ErrorCode.PROGRAM_END))
             ),
         ]
+        # Stays once it is high: nothing is asked for any more.
+        m.d.sync += exhausted.eq((index == asked) & (all_asked | fault))
         with m.If(popped):
             m.d.sync += word.eq(Cat(word[width:], buffer.r_data))
         with m.If(full & self.o.ready):

@@ -37,6 +37,10 @@ class UnitQueue(wiring.Component):
     3 cycles from a push into an empty queue to `o`; one instruction per 3 cycles.
     """
 
+    LATENCY = 3
+    #: Cycles from an instruction to the next.
+    PERIOD = 3
+
     def __init__(self, depth: int, *, word_bits: int = INSTRUCTION_BITS) -> None:
         self._depth = depth
         self._layout = data.StructLayout({"word": word_bits, "index": INDEX_BITS})

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..isa import ISA_VERSION
-from ..registers import IDENTIFIER, REGISTERS, Access
+from ..registers import IDENTIFIER, REGISTERS, Access, Register
 from .axilite import ADDRESS_BITS
 
 __all__ = ["RegisterFile", "constant_registers"]
@@ -35,18 +35,25 @@ class RegisterFile(wiring.Component):
 
     Members
     -------
-    write_*, read_* : the register bus of :class:`.axilite.AxiLite`; answers in the same cycle
+    write_*, read_* : the register bus of :class:`.axilite.AxiLite`; writes are answered in the same
+        cycle, reads one cycle later
     one ``In`` per read-only register that is not constant, by its name: what a read returns
     one ``Out`` per read-write register, by its name: what was written
-    control : ``Out(2)``, the bits written to control, for one cycle
+    control : ``Out(2)``, the bits written to control, for one cycle after the write
     irq_set : ``In(2)``, pending bits to set; wins over a clear in the same cycle
     irq_clear : ``In(1)``, clears all pending bits
     irq : ``Out(1)``, a pending bit is enabled
 
     Latency
     -------
-    A write is seen on the outputs one cycle later, `control` in the same cycle.
+    A write is seen on the outputs, `control` too, one cycle later. `read_data` and `read_error` belong
+    to `read_word` and the values of one cycle before.
     """
+
+    #: Cycles from `read_word` to its answer.
+    LATENCY = 1
+    #: Words of a group of registers, each with a multiplexer and a register of its own.
+    GROUP = 8
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._constants = constant_registers(config)
@@ -81,6 +88,7 @@ class RegisterFile(wiring.Component):
         m.d.sync += pending.eq((pending & ~clear & ~self.irq_clear.replicate(2)) | self.irq_set)
         m.d.comb += self.irq.eq((pending & self.irq_enable).any())
 
+        m.d.sync += self.control.eq(0)
         with m.Switch(self.write_word):
             for r in REGISTERS.values():
                 if r.access is Access.READ:
@@ -90,18 +98,28 @@ class RegisterFile(wiring.Component):
                         stored = getattr(self, r.name)
                         m.d.sync += stored.eq((stored & ~mask) | ones)
                     elif r.access is Access.PULSE:
-                        m.d.comb += self.control.eq(ones)
+                        m.d.sync += self.control.eq(ones)
                     else:
                         m.d.comb += clear.eq(ones)
             with m.Default():
                 m.d.comb += self.write_error.eq(1)
 
-        with m.Switch(self.read_word):
-            for r in REGISTERS.values():
-                with m.Case(r.offset // 4):
-                    m.d.comb += self.read_data.eq(self._value(r.name, r.access, pending))
-            with m.Default():
-                m.d.comb += self.read_error.eq(1)
+        # Reads: the word of each group, registered, then the group.
+        within = (self.GROUP - 1).bit_length()
+        groups: dict[int, list[Register]] = {}
+        for r in REGISTERS.values():
+            groups.setdefault(r.offset // 4 // self.GROUP, []).append(r)
+        for number, registers in groups.items():
+            word = Signal(32, name=f"group{number}", reset_less=True)
+            with m.Switch(self.read_word[:within]):
+                for r in registers:
+                    with m.Case(r.offset // 4 % self.GROUP):
+                        m.d.sync += word.eq(self._value(r.name, r.access, pending))
+            with m.If(self.read_word[within:] == number):
+                m.d.comb += self.read_data.eq(word)
+        m.d.sync += self.read_error.eq(1)
+        with m.Switch(self.read_word), m.Case(*(r.offset // 4 for r in REGISTERS.values())):
+            m.d.sync += self.read_error.eq(0)
         return m
 
     def _value(self, name: str, access: Access, pending: Signal) -> Signal | Const:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -49,26 +52,33 @@ def _posts(raw: Value) -> list[tuple[Value, Value]]:
 class Semaphores(wiring.Component):
     """The counters, zero after reset.
 
-    A unit that requests is granted in the cycle in which every counter holds its demand; the whole
-    demand is taken at once. One grant per cycle, the earlier of QUEUED_UNITS first. Posts of the
-    same cycle count from the next cycle on. A post beyond SEMAPHORE_MAX leaves the maximum and is
-    reported.
+    A unit that requests is granted in a cycle in which every counter holds its demand; the whole
+    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is posted
+    is added up in one cycle and counts in the next, so the cycle after a grant has none: a grant is
+    decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX leaves the
+    maximum and is reported.
 
     Members
     -------
     request : ``In(1).array(3)``, per queued unit; held with its demand until granted
     demand : ``In(DemandLayout).array(3)``
     grant : ``Out(1).array(3)``, same cycle
-    waiting : ``Out(1).array(3)``, requests for what the counters do not hold
+    waiting : ``Out(1).array(3)``, requests for what the counters do not hold; a grant of the cycle
+        before is not subtracted yet
     retire : ``In(Retire()).array(3)``, the posts
-    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, one cycle after a post too many: position of
-        the unit in QUEUED_UNITS
+    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of the
+        unit in QUEUED_UNITS
     counts : ``Out(range(SEMAPHORE_MAX + 1)).array(16)``, the counters
 
     Latency
     -------
-    Post to grant: 1 cycle.
+    Post to grant: 2 cycles. One grant per 2 cycles.
     """
+
+    #: Post to grant; grant to grant; post too many to `overflow`.
+    LATENCY = 2
+    PERIOD = 2
+    OVERFLOW_LATENCY = 3
 
     def __init__(self) -> None:
         units = len(QUEUED_UNITS)
@@ -90,36 +100,50 @@ class Semaphores(wiring.Component):
         units = range(len(QUEUED_UNITS))
         counts = self.counts
 
-        taken_before: Value = Const(0, 1)
+        # Grants. `many` is whether a counter holds more than any demand.
+        many, settling = Signal(SEMAPHORES), Signal()
+        bits = WAITS.bit_length()
+        taken_before: Value = settling
         for u in units:
             enough = Signal(name=f"enough{u}")
+            holds = (
+                many[s] | (counts[s][:bits] >= self.demand[u][s]) for s in range(SEMAPHORES)
+            )
             m.d.comb += [
-                enough.eq(Cat(counts[s] >= self.demand[u][s] for s in range(SEMAPHORES)).all()),
+                enough.eq(Cat(holds).all()),
                 self.grant[u].eq(self.request[u] & enough & ~taken_before),
                 self.waiting[u].eq(self.request[u] & ~enough),
             ]
-            taken_before = taken_before | self.grant[u]
+            taken_before = taken_before | (self.request[u] & enough)
+        m.d.sync += settling.eq(Cat(self.grant).any())
 
         posts = [
             [(e & self.retire[u].valid, n) for e, n in _posts(self.retire[u].posts)] for u in units
         ]
-        raised = _tally([pair for unit_posts in posts for pair in unit_posts])
+        tallies = _tally([pair for unit_posts in posts for pair in unit_posts])
         over = Signal(SEMAPHORES)
         for s in range(SEMAPHORES):
-            taken: Value = Const(0, 1)
-            for u in units:
-                taken = Mux(self.grant[u], self.demand[u][s], taken)
+            raised = Signal(len(tallies[s]), name=f"raised{s}")
+            taken = Signal(bits, name=f"taken{s}")
             total = Signal(range(SEMAPHORE_MAX + POSTS * len(units) + 1), name=f"total{s}")
-            m.d.comb += [total.eq(counts[s] - taken + raised[s]), over[s].eq(total > SEMAPHORE_MAX)]
-            m.d.sync += counts[s].eq(Mux(over[s], SEMAPHORE_MAX, total))
+            wanted = (Mux(self.grant[u], self.demand[u][s], 0) for u in units)
+            m.d.sync += [raised.eq(tallies[s]), taken.eq(reduce(or_, wanted))]
+            m.d.comb += [total.eq(counts[s] - taken + raised), over[s].eq(total > SEMAPHORE_MAX)]
+            m.d.sync += [
+                counts[s].eq(Mux(over[s], SEMAPHORE_MAX, total)),
+                many[s].eq(total[bits:].any()),
+            ]
 
         # Who was it: the first unit that posted to a semaphore that overflowed.
         over_held = Signal(SEMAPHORES)
-        posted = [Signal(SEMAPHORES, name=f"posted{u}") for u in units]
-        m.d.sync += over_held.eq(over)
-        m.d.comb += self.overflow.eq(over_held.any())
+        m.d.sync += [over_held.eq(over), self.overflow.eq(over_held.any())]
         for u in reversed(units):
-            m.d.sync += posted[u].eq(Cat(count.any() for count in _tally(posts[u])))
-            with m.If((over_held & posted[u]).any()):
-                m.d.comb += self.overflow_unit.eq(u)
+            posted = Signal(SEMAPHORES, name=f"posted{u}")
+            posted_before = Signal(SEMAPHORES, name=f"posted_before{u}")
+            m.d.sync += [
+                posted_before.eq(Cat(count.any() for count in _tally(posts[u]))),
+                posted.eq(posted_before),
+            ]
+            with m.If((over_held & posted).any()):
+                m.d.sync += self.overflow_unit.eq(u)
         return m

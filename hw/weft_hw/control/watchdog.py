@@ -20,8 +20,10 @@ class Watchdog(wiring.Component):
 
     Latency
     -------
-    `expired` rises 2 cycles after the last of them.
+    `expired` rises 3 cycles after the last of them.
     """
+
+    LATENCY = 3
 
     def __init__(self) -> None:
         super().__init__({"limit": In(32), "progress": In(1), "expired": Out(1)})
@@ -29,11 +31,18 @@ class Watchdog(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         moved = Signal(init=1)
-        still = Signal(32)
+        # Cycles without progress, the one of which `moved` tells included.
+        still = Signal(32, init=1)
         m.d.sync += moved.eq(self.progress)
         with m.If(moved):
-            m.d.sync += still.eq(0)
+            m.d.sync += still.eq(1)
         with m.Else():
             m.d.sync += still.eq(still + 1)
-        m.d.sync += self.expired.eq(self.limit.any() & ~moved & (still >= self.limit))
+        # The comparison has a cycle of its own.
+        far, enabled = Signal(), Signal()
+        m.d.sync += [
+            far.eq(~moved & (still >= self.limit)),
+            enabled.eq(self.limit.any()),
+            self.expired.eq(far & enabled),
+        ]
         return m

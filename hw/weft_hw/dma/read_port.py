@@ -63,6 +63,11 @@ class ReadPort(wiring.Component):
     axi : AR and R, see :func:`read_signals`.
     """
 
+    #: Cycles from a burst to the next; bus to `fetch_data`, and to `data`.
+    BURST_PERIOD = 2
+    FETCH_LATENCY = 1
+    DATA_LATENCY = 2
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(
@@ -121,7 +126,7 @@ class ReadPort(wiring.Component):
             m.d.sync += axi.arvalid.eq(0)
 
         # Data.
-        queue = Queue(config.axi_data_bits, depth=BURST_BEATS)
+        self.queue = queue = Queue(config.axi_data_bits, depth=BURST_BEATS)
         m.submodules.queue = ResetInserter(self.stop)(queue)
         wiring.connect(m, queue.o, wiring.flipped(self.data))
         taken, ended = Signal(), Signal()

@@ -36,10 +36,15 @@ class Walker(wiring.Component):
     Members
     -------
     transfer : transfers in; one waits while one is walked.
-    piece : bursts out; one a cycle in a row, 2 cycles per row, 3 more per transfer. Latency 6.
+    piece : bursts out; one a cycle in a row, 2 cycles per row, 3 per transfer. Latency 5.
     arena_bytes : size of the arena.
     fault : level; ARENA or ADDRESS, ARENA where a burst breaks both.
     """
+
+    #: Transfer to its first piece; from the last piece of a row, or of a transfer, to the next.
+    LATENCY = 5
+    ROW_PERIOD = 2
+    TRANSFER_PERIOD = 3
 
     def __init__(self, config: AcceleratorConfig, port: int) -> None:
         self._config, self._port = config, port

@@ -65,6 +65,10 @@ class WritePort(wiring.Component):
     axi : AW, W and B, see :func:`write_signals`.
     """
 
+    #: Cycles from a burst to the next; `data` to the bus.
+    BURST_PERIOD = 2
+    LATENCY = 1
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         super().__init__(
@@ -114,7 +118,7 @@ class WritePort(wiring.Component):
             m.d.sync += axi.awvalid.eq(0)
 
         # Data. `left` beats of the current burst have not been given to the output register.
-        left = Signal(5)
+        self.left = left = Signal(5)
         send, ends = Signal(), Signal()
         free = ~axi.wvalid | axi.wready
         m.d.comb += [

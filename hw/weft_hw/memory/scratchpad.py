@@ -61,11 +61,14 @@ class Scratchpad(wiring.Component):
 
     Latency
     -------
-    ``LATENCY = 4`` cycles from `array_en` to `array_data`; a write is seen by a read that is
-    presented 2 cycles after it.
+    ``LATENCY = 4`` cycles from `array_en` to `array_data`, ``STORE_LATENCY = 3`` from an accepted
+    store read to its data; a write is seen by a read that is presented ``WRITE_LATENCY = 2`` cycles
+    after it.
     """
 
     LATENCY = 4
+    STORE_LATENCY = 3
+    WRITE_LATENCY = 2
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config

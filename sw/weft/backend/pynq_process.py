@@ -6,6 +6,7 @@ are a length, a JSON header and raw bytes; nothing is pickled.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import struct
@@ -17,21 +18,22 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
 
 from ..bundle.manifest import Manifest
-from ..errors import DeviceError, Mismatch, ToolMissing, UsageError, WeftError
+from ..errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
 from .base import Array, Backend, Capabilities
 
 if TYPE_CHECKING:
     from ..program import Program
 
-__all__ = ["PynqProcess"]
+__all__ = ["PynqProcess", "open_pynq"]
 
 _LENGTHS = struct.Struct("<II")
 _PORT = 7967
 #: Errors that keep their class on the way back.
-_ERRORS = {c.code: c for c in (DeviceError, Mismatch, ToolMissing, UsageError)}
+_ERRORS = {c.exit_code: c for c in (DeviceError, Mismatch, ToolMissing, Unsupported, UsageError)}
 
 
 def _send(stream: IO[bytes], header: dict[str, Any], data: bytes = b"") -> None:
@@ -87,7 +89,8 @@ class PynqProcess(Backend):
         if python is None:
             from ..board.environment import interpreter
 
-            python = interpreter(pynq_board(manifest.board).pynq)
+            here = not host and importlib.util.find_spec("pynq") is not None
+            python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
         root = Path(__file__).resolve().parents[2]
         folders = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
@@ -97,7 +100,17 @@ class PynqProcess(Backend):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         )
         self._loaded: dict[int, Program] = {}
-        self.clock_mhz = float(self._ask({"do": "open"})[0]["clock_mhz"])
+        try:
+            opened = self._ask({"do": "open"})[0]
+        except WeftError:
+            self.close()
+            raise
+        #: Clock of the accelerator, as read back.
+        self.clock_mhz = float(opened["clock_mhz"])
+        #: Whether the board is a virtual one, so that cycles are those of the simulated RTL.
+        self.virtual = bool(opened["virtual"])
+        #: What the board calls itself.
+        self.board = str(opened["board"])
 
     def _ask(self, header: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
         process = self._process
@@ -148,6 +161,43 @@ class PynqProcess(Backend):
             self._process.stdout.close()
 
 
+def open_pynq(
+    config: AcceleratorConfig, overlay: Path | None = None, host: str = "", port: int = _PORT
+) -> PynqProcess:
+    """A board with `config` in it.
+
+    Parameters
+    ----------
+    overlay : Path, optional
+        The .bit; by default ``$WEFT_OVERLAY``, or the overlay of `config` that fits the board.
+    host : str
+        By default ``$WEFT_BOARD``; without either the board is the machine that this runs on.
+
+    Raises
+    ------
+    UsageError
+        There is no overlay.
+    Mismatch
+        The overlay is of another configuration, or for another board.
+    DeviceError, ToolMissing
+        The board cannot be reached from here.
+    """
+    from ..board.resolve import resolve_overlay
+
+    host = host or os.environ.get("WEFT_BOARD", "")
+    named = os.environ.get("WEFT_OVERLAY")
+    chosen = overlay or (Path(named) if named else None)
+    found = resolve_overlay(config, chosen, host, port)
+    manifest = Manifest.load(found.with_suffix(".json"))
+    if manifest.config.hash != config.hash:
+        raise Mismatch(
+            f"{found.name} is of config {manifest.config.name} ({manifest.config.hash}), "
+            f"{config.name} ({config.hash}) is wanted",
+            "name the overlay, or the preset, of the other",
+        )
+    return PynqProcess(found, host, port)
+
+
 def _serve(arguments: list[str]) -> None:
     """The other end: answer until the input ends."""
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
@@ -168,6 +218,8 @@ def _serve(arguments: list[str]) -> None:
             if backend is None:
                 backend = PynqBackend(arguments[0], arguments[1], int(arguments[2]))
                 answer["clock_mhz"] = backend.clock_mhz
+                answer["virtual"] = backend.virtual
+                answer["board"] = str(backend.loaded.device.name)
             elif header["do"] == "load":
                 if not header["known"]:
                     programs[header["number"]] = Program.from_bytes(data)
@@ -182,7 +234,7 @@ def _serve(arguments: list[str]) -> None:
         except WeftError as error:
             _send(
                 stdout,
-                {"error": error.code, "message": error.message, "remedy": error.remedy},
+                {"error": error.exit_code, "message": error.message, "remedy": error.remedy},
             )
         else:
             _send(stdout, answer, found)

@@ -43,8 +43,8 @@ def interpreter(version: str) -> str:
     return str(made)
 
 
-def delegate(version: str) -> int | None:
-    """Run this very command line under a Python with pynq; its exit code.
+def delegate(version: str, *more: str) -> int | None:
+    """Run this very command line, and `more`, under a Python with pynq; its exit code.
 
     None where this Python has pynq already.
     """
@@ -52,4 +52,4 @@ def delegate(version: str) -> int | None:
     if Path(python).absolute() == Path(sys.executable).absolute():
         return None
     environment = {**os.environ, "WEFT_PYNQ_PYTHON": python}
-    return subprocess.run([python, "-m", "weft", *sys.argv[1:]], env=environment).returncode
+    return subprocess.run([python, "-m", "weft", *sys.argv[1:], *more], env=environment).returncode

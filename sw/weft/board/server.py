@@ -24,13 +24,12 @@ from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
 from ..driver.pynq_overlay import PORT
+from .identity import COUNTS_FILE
 from .memory import OutOfMemory
-from .system import BusError, VirtualBoard
+from .system import FPGA_MANAGER, BusError, VirtualBoard
 
-__all__ = ["COUNTS_FILE", "serve"]
+__all__ = ["serve"]
 
-#: Reading this file gives the server's counters as JSON.
-COUNTS_FILE = "/weft/counts"
 _CHUNK = 1 << 20
 #: Limits of what a client may ask for.
 _MESSAGE_MAX = 4 << 20
@@ -56,7 +55,8 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defi
         self.board = board
 
     def existsfile(self, request: Any, context: Any) -> Any:
-        return _device.ExistsFileResponse(exists=request.file_path in self.board.files)
+        known = request.file_path in self.board.files or request.file_path == COUNTS_FILE
+        return _device.ExistsFileResponse(exists=known)
 
     def readfile(self, request: Any, context: Any) -> Iterator[Any]:
         if request.file_path == COUNTS_FILE:
@@ -71,15 +71,21 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defi
 
     def writefile(self, requests: Iterator[Any], context: Any) -> Any:
         path, parts, size = "", [], 0
-        for request in requests:
-            path = path or request.file_path
-            size += len(request.data)
-            if request.file_path != path or size > _FILE_MAX_BYTES:
-                context.abort(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"a file has one name and at most {_FILE_MAX_BYTES} bytes",
-                )
-            parts.append(request.data)
+        try:
+            for request in requests:
+                path = path or request.file_path
+                size += len(request.data)
+                if request.file_path != path or size > _FILE_MAX_BYTES:
+                    context.abort(
+                        grpc.StatusCode.INVALID_ARGUMENT,
+                        f"a file has one name and at most {_FILE_MAX_BYTES} bytes",
+                    )
+                parts.append(request.data)
+        except grpc.RpcError:
+            # The client has gone: what came of a file stays, as on AMD's server.
+            if path and not path.startswith(FPGA_MANAGER):
+                self.board.write_file(path, b"".join(parts))
+            raise
         if path:
             try:
                 self.board.write_file(path, b"".join(parts))

@@ -64,6 +64,7 @@ class VirtualBoard:
         self.files: dict[str, bytes] = {
             "/proc/version": f"Linux version 6.6.0-virtual ({board.architecture}) Weft".encode(),
             "/proc/device-tree/chosen/pynq_board": board.pynq_name.encode() + b"\0",
+            "/proc/meminfo": f"CmaTotal: {size >> 10:>14} kB\n".encode(),
             f"{FPGA_MANAGER}/state": b"operating\n",
             f"{FPGA_MANAGER}/flags": b"0\n",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -97,6 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # a reader such as `head` has gone
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        # A path that the user named, or a full disk; anything else is a fault of Weft.
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        cause = UsageError(f"{where}{error.strerror}", "name another path, or make it usable")
+        sys.exit(show_error(cause, as_json))
     except Exception as error:
         # Typer's own usage errors; newer releases carry a private copy of click's classes.
         describe = getattr(error, "format_message", None)

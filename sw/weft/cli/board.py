@@ -8,7 +8,7 @@ from typing import Optional
 
 import typer
 
-from weft.cli.output import find_preset, print_json, print_table, progress
+from weft.cli.output import find_preset, machine, print_json, print_table, progress
 
 __all__ = ["app"]
 
@@ -121,14 +121,45 @@ def selftest(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
-    from weft.cli.session import open_board
-    from weft.cli.session import report as show
+    from weft.cli.session import open_board, show_results
 
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):
         raise typer.Exit(opened)
+    from weft.board.deploy import as_results
     from weft.board.selftest import selftest as check
 
     with opened:
-        reports = [check(opened)]
-        show("board-selftest", opened, reports, json)
+        results = as_results(opened, [check(opened)])
+        show_results("board-selftest", opened.config, results, json)
+
+
+@app.command()
+def overhead(
+    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
+    runs: int = typer.Option(200, "--runs", min=1, help="Inferences that are timed."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Measure what the driver itself costs per inference, with a device that is done at once."""
+    from weft.board.null import overhead as measure
+
+    config = find_preset(preset)
+    result = measure(config, runs)
+    if json:
+        print_json("board-overhead", [result.as_dict()], config=config)
+        return
+    here = machine()
+    print_table(
+        f"driver with a null device, {config.name}, measured on {here['cpu']}, "
+        f"{here['cores']} cores",
+        ("product", "inferences", "median us", "p95 us", "register accesses"),
+        [
+            (
+                result.what,
+                result.runs,
+                f"{result.median_us:.0f}",
+                f"{result.p95_us:.0f}",
+                result.accesses,
+            )
+        ],
+    )

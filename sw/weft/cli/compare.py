@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import typer
 
 from weft.cli.files import read_bytes, write_bytes
-from weft.cli.minilm import known_model
+from weft.cli.minilm import HOST, OVERLAY, PORT, known_model
 from weft.cli.output import find_preset, machine, print_json, print_table, progress
 from weft.errors import UsageError
 
@@ -26,7 +26,9 @@ def command(
         None, "--file", help="One text per line, UTF-8."
     ),
     backends: str = typer.Option(
-        "rtl,emulator,torch-int,torch-cpu,torch-cuda", "--backends", help="Separated by commas."
+        "rtl,emulator,torch-int,torch-cpu,torch-cuda",
+        "--backends",
+        help="Separated by commas; pynq too, with --host.",
     ),
     preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
     scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
@@ -39,12 +41,16 @@ def command(
     weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
         None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
     ),
+    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
+    host: str = HOST,
+    port: int = PORT,
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Run sentences as one batch on each backend and say exactly what ran where."""
     known_model(model)
     config = find_preset(preset)
     names = [name.strip() for name in backends.split(",")]
+    from weft.backend.pynq_process import open_pynq
     from weft.memory_model import for_config
     from weft.sentence.compare import compare
     from weft.sentence.model import SentenceModel, read_texts
@@ -64,6 +70,7 @@ def command(
             host=f"{here['cpu']}, {here['cores']} cores",
             scheme=scheme,
             keep_float=keep_float,
+            board=lambda: open_pynq(config, overlay, host, port),
             say=lambda what: say(0, text=what),
         )
     if save_gpu is not None:
@@ -90,6 +97,9 @@ def command(
             print(f"{r.backend}: {r.reason}")
         if r.label == "stored":
             print(f"{r.backend} {r.variant}: measured on {r.device}, driver {r.driver}, {r.date}")
+        if r.backend == "pynq" and r.device:
+            where = "virtual " if r.label == "simulated" else ""
+            print(f"pynq: {where}{r.device}, products driven by the real pynq package")
 
 
 def _show(title: str, results: list[BackendResult]) -> None:

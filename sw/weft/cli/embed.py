@@ -9,7 +9,7 @@ from typing import Optional
 import typer
 
 from weft.cli.files import read_bytes, write_bytes
-from weft.cli.minilm import opened
+from weft.cli.minilm import HOST, OVERLAY, PORT, opened
 from weft.cli.output import find_preset, print_json, progress
 
 __all__ = ["command"]
@@ -20,7 +20,7 @@ def command(
     output: Path = typer.Option(..., "-o", "--output", help="Vectors, float32 .npy [texts, 384]."),
     preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
     backend: str = typer.Option(
-        "emulator", "--backend", help="emulator, rtl, torch-int, or torch-cpu (float)."
+        "emulator", "--backend", help="emulator, rtl, pynq, torch-int, or torch-cpu (float)."
     ),
     scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
     keep_float: list[str] = typer.Option(
@@ -30,6 +30,9 @@ def command(
     weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
         None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
     ),
+    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
+    host: str = HOST,
+    port: int = PORT,
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2."""
@@ -39,7 +42,8 @@ def command(
 
     config = find_preset(preset)
     texts = read_texts(read_bytes(file), str(file))
-    with opened(preset, backend, scheme, keep_float, weights) as (model, accelerated):
+    board = (overlay, host, port)
+    with opened(preset, backend, scheme, keep_float, weights, board) as (model, accelerated):
         tokens = sum(model.tokens(texts))
         with progress(f"embedding on {backend}", len(texts)) as advance:
             vectors = model.embed(texts, batch, lambda n: advance(n))

@@ -7,7 +7,7 @@ from typing import Optional
 
 import typer
 
-from weft.cli.minilm import known_model, show_choices
+from weft.cli.minilm import HOST, OVERLAY, PORT, known_model, show_choices
 from weft.cli.output import find_preset, print_json, print_table, progress
 from weft.errors import UsageError
 
@@ -17,7 +17,7 @@ __all__ = ["command"]
 def command(
     model: str = typer.Argument(..., help="minilm."),
     preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    backend: str = typer.Option("emulator", "--backend", help="emulator, rtl or torch-int."),
+    backend: str = typer.Option("emulator", "--backend", help="emulator, rtl, pynq or torch-int."),
     schemes: str = typer.Option(
         "static,per-row,plain", "--schemes", help="Ways to quantise, separated by commas."
     ),
@@ -27,12 +27,16 @@ def command(
     weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
         None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
     ),
+    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
+    host: str = HOST,
+    port: int = PORT,
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Compare the quantised model with float on 300 passages and 159 queries of Weft's own."""
     known_model(model)
     config = find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
+    from weft.backend.pynq_process import open_pynq
     from weft.data import retrieval
     from weft.sentence.evaluate import evaluate
     from weft.sentence.model import SCHEMES, SentenceModel
@@ -50,6 +54,7 @@ def command(
             backend,
             names,
             keep_float=keep_float,
+            device=lambda: open_pynq(config, overlay, host, port) if backend == "pynq" else None,
             on_texts=lambda n, text: advance(n, text=text),
         )
     if json:

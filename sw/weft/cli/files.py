@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from weft.errors import UsageError
 
-__all__ = ["read_bytes", "read_text", "write_bytes"]
+__all__ = ["make_folder", "read_bytes", "read_text", "write_bytes"]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -31,3 +32,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", "name another file") from None
+
+
+def make_folder(path: Path) -> None:
+    """Make folder `path`; raises UsageError where it cannot be made or written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise UsageError(f"{path} is a file, not a folder", "name another folder") from None
+    except OSError as error:
+        said = f"cannot write to {path}: {error.strerror}"
+        raise UsageError(said, "name another folder") from None

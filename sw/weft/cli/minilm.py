@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from weft.cli.output import find_preset, print_table, progress
 from weft.errors import UsageError
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
     from weft.choose import Choice
     from weft.sentence.model import SentenceModel
 
-__all__ = ["known_model", "opened", "show_choices"]
+__all__ = ["HOST", "OVERLAY", "PORT", "known_model", "opened", "show_choices"]
+
+#: Options of the commands that can run on a board.
+OVERLAY = typer.Option(
+    None, "--overlay", help="pynq: .bit of the board's overlay; by default the one that fits."
+)
+HOST = typer.Option("", "--host", help="pynq: the board; $WEFT_BOARD, or this machine.")
+PORT = typer.Option(7967, "--port", help="pynq: of the board's PYNQ.remote server.")
 
 FLOAT = "torch-cpu"
 
@@ -27,9 +36,18 @@ def known_model(name: str) -> None:
 
 @contextmanager
 def opened(
-    preset: str, backend: str, scheme: str, keep_float: Sequence[str], weights: Path | None
+    preset: str,
+    backend: str,
+    scheme: str,
+    keep_float: Sequence[str],
+    weights: Path | None,
+    board: tuple[Path | None, str, int] = (None, "", 7967),
 ) -> Iterator[tuple[SentenceModel, Any]]:
-    """(the model, what :func:`weft.accelerate` gave or None), ready for use, then closed."""
+    """(the model, what :func:`weft.accelerate` gave or None), ready for use, then closed.
+
+    board : overlay, host and port of the backend "pynq".
+    """
+    from weft.backend.pynq_process import open_pynq
     from weft.engine import BACKENDS
     from weft.sentence.model import SentenceModel
 
@@ -40,7 +58,8 @@ def opened(
         model = SentenceModel(weights)
         if backend != FLOAT:
             accelerated = model.accelerate(
-                config, backend, scheme, keep_float, lambda text: say(0, text=text)
+                *(config, backend, scheme, keep_float, lambda text: say(0, text=text)),
+                device=open_pynq(config, *board) if backend == "pynq" else None,
             )
     if backend == FLOAT:
         yield model, None

@@ -20,14 +20,17 @@ def command(
     output: Path = typer.Option(Path("."), "-o", "--output", help="Folder for NAME.npy."),
     backend: str = typer.Option("emulator", "--backend", help="emulator, rtl or pynq."),
     overlay: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--overlay", help="pynq: .bit, with .hwh and manifest beside it."
+        None,
+        "--overlay",
+        help="pynq: .bit, with .hwh and manifest beside it; by default the one that fits.",
     ),
     host: str = typer.Option("", "--host", help="pynq: the board; this machine if not given."),
     port: int = typer.Option(7967, "--port", help="pynq: of its PYNQ.remote server."),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Run a program on arrays from .npy files, and write its outputs."""
-    from weft.cli.run_files import open_backend, read_inputs, write_outputs
+    from weft.arrays import read_inputs, write_outputs
+    from weft.cli.run_files import open_backend
     from weft.program import Program
 
     loaded = Program.load(program)

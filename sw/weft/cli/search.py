@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import typer
 
 from weft.cli.files import read_bytes
-from weft.cli.minilm import opened
+from weft.cli.minilm import HOST, OVERLAY, PORT, opened
 from weft.cli.output import find_preset, print_json, print_table
 from weft.errors import UsageError
 
@@ -29,12 +29,15 @@ def command(
     ),
     preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
     backend: str = typer.Option(
-        "emulator", "--backend", help="emulator, rtl, torch-int, or torch-cpu (float)."
+        "emulator", "--backend", help="emulator, rtl, pynq, torch-int, or torch-cpu (float)."
     ),
     scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
     weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
         None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
     ),
+    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
+    host: str = HOST,
+    port: int = PORT,
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Find the vectors nearest to a query, by cosine."""
@@ -50,7 +53,7 @@ def command(
         )
     if not query.strip():
         raise UsageError("the query is empty", "give some words")
-    with opened(preset, backend, scheme, (), weights) as (model, _):
+    with opened(preset, backend, scheme, (), weights, (overlay, host, port)) as (model, _):
         scores = stored @ model.embed([query])[0]
     best = [int(i) for i in (-scores).argsort(kind="stable")[:top]]
     results = [

@@ -1,15 +1,19 @@
-"""``weft synth``: cells per block and logic depth, from open synthesis."""
+"""``weft synth``: cells per block, logic depth, and clock rates, from open or vendor tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from weft.cli.files import make_folder
 from weft.cli.output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
+    from weft.synth import Report
+    from weft.synth.flows import Route
+    from weft_hw.boards import Board
     from weft_hw.config import AcceleratorConfig
 
 __all__ = ["command"]
@@ -25,7 +29,16 @@ def command(
         "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
     ),
     pnr: str = typer.Option(
-        "", help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells)."
+        "",
+        help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on the "
+        "board's part, where Vivado is on PATH.",
+    ),
+    block: list[str] = typer.Option(
+        [],
+        "--block",
+        metavar="NAME",
+        help="With --pnr ecp5: a block by itself between registers, like compute.array, instead of "
+        "the whole; all for each main block; repeatable.",
     ),
     output: Path = typer.Option(
         Path("build/synth"), "-o", "--output", help="Folder for Verilog, logs and kept netlists."
@@ -38,6 +51,7 @@ def command(
     """
     from weft.errors import Unsupported, UsageError
     from weft.synth import chip_of, misfits, synthesise, where
+    from weft.synth.flows import FLOWS, Job, flow
     from weft_hw.boards import BOARDS
     from weft_hw.target import check_target
 
@@ -46,73 +60,117 @@ def command(
         config = _changed(config, change)
     if board and board not in BOARDS:
         raise UsageError(f"unknown board {board!r}", f"name one of {', '.join(BOARDS)}")
-    if pnr not in ("", "ecp5"):
-        raise UsageError(f"--pnr must be ecp5, not {pnr!r}", "leave it out to count cells only")
+    if pnr and pnr not in FLOWS:
+        raise UsageError(
+            f"--pnr must be {' or '.join(FLOWS)}, not {pnr!r}", "leave it out to count cells only"
+        )
+    if block and pnr != "ecp5":
+        raise UsageError("--block goes with --pnr ecp5", "add --pnr ecp5, or leave --block out")
     place = BOARDS.get(board or config.name)
     chip = place.target if place else chip_of(config)
     try:
         check_target(target or chip)
     except ValueError as error:
         raise UsageError(str(error), "name one of them") from None
+    make_folder(output)
+    blocks = _blocks(block)
+    if pnr:
+        flow(pnr).check(Job(config, output, place, blocks))
     with progress(f"synthesising {config.name} (minutes, where blocks changed)"):
         report = synthesise(config, output, chip=chip, target=target)
-    total = report.total
-    route = None
+    routes = []
     if pnr:
-        from weft.synth.route import route_ecp5
-
-        with progress(f"placing and routing {config.name} on an LFE5UM5G-85F (minutes)"):
-            route = route_ecp5(config, output)
-    levels = {path.block: path for path in report.paths}
-    sentence = where(total, place, "" if change else config.name) if place else ""
+        with progress(f"placing and routing {config.name} (minutes)", len(blocks)) as advance:
+            routes = flow(pnr).route(Job(config, output, place, blocks, advance))
+    sentence = where(report.total, place, "" if change else config.name) if place else ""
     if json:
-        results = []
-        for counts in report.counts:
-            entry = counts.as_dict() | {"target": report.target, "family": report.chip}
-            if counts.name in levels:
-                entry["path"] = levels[counts.name].as_dict()
-            if counts is total and place:
-                entry |= {"board": place.name, "fits": not misfits(total, place), "fit": sentence}
-            if counts is total and route:
-                entry["route"] = route.as_dict()
-            results.append(entry)
-        print_json("synth", results, config=config)
+        print_json("synth", _results(report, place, sentence, routes), config=config)
     else:
-        print_table(
-            f"{config.name} (config {config.hash}), {report.target} cells, mapped by yosys "
-            f"synth_xilinx -family {report.chip}",
-            ("block, with what it contains", "times", "LUT", "of LUT memory", "FF", "carry", "DSP",
-             "BRAM36", "URAM", "LUT levels"),
-            [
-                (
-                    c.name.removeprefix("weft_top.core."), c.instances, c.lut, c.lut_memory, c.ff,
-                    c.carry, c.dsp, f"{c.bram36:g}", c.uram,
-                    levels[c.name].levels if c.name in levels else "",
-                )
-                for c in report.counts
-            ],
-        )
-        for path in report.paths[:5]:
-            print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
-        if sentence:
-            print(sentence)
-        if route:
-            print(route.sentence)
-    if place and misfits(total, place):
+        _print(config, report, sentence, routes)
+    if place and misfits(report.total, place):
         raise Unsupported(sentence, "take another board or a smaller configuration")
 
 
+def _blocks(names: list[str]) -> tuple[str, ...]:
+    """The blocks of ``--block``; the whole design where there is none."""
+    from weft.synth.ecp5 import MAIN_BLOCKS
+    from weft.synth.flows import WHOLE
+
+    chosen = [b for name in names for b in (MAIN_BLOCKS if name == "all" else (name,))]
+    return tuple(dict.fromkeys(chosen)) or (WHOLE,)
+
+
+def _results(
+    report: Report, place: Board | None, sentence: str, routes: list[Route]
+) -> list[dict[str, Any]]:
+    """A result per block; what was routed is part of its block's."""
+    from weft.synth import misfits
+
+    levels = {path.block: path for path in report.paths}
+    routed = {route.module: route for route in routes}
+    results = []
+    for counts in report.counts:
+        entry = counts.as_dict() | {"target": report.target, "family": report.chip}
+        if counts.name in levels:
+            entry["path"] = levels[counts.name].as_dict()
+        if counts is report.total and place:
+            misfit = misfits(counts, place)
+            entry |= {"board": place.name, "fits": not misfit, "fit": sentence}
+        if counts.name in routed:
+            entry["route"] = routed[counts.name].as_dict()
+        results.append(entry)
+    return results
+
+
+def _print(
+    config: AcceleratorConfig, report: Report, sentence: str, routes: list[Route]
+) -> None:
+    """Tables for people."""
+    from weft.synth.flows import CORE
+
+    levels = {path.block: path for path in report.paths}
+    print_table(
+        f"{config.name} (config {config.hash}), {report.target} cells, mapped by yosys "
+        f"synth_xilinx -family {report.chip}",
+        ("block, with what it contains", "times", "LUT", "of LUT memory", "FF", "carry", "DSP",
+         "BRAM36", "URAM", "LUT levels"),
+        [
+            (
+                c.name.removeprefix(CORE), c.instances, c.lut, c.lut_memory, c.ff, c.carry, c.dsp,
+                f"{c.bram36:g}", c.uram, levels[c.name].levels if c.name in levels else "",
+            )
+            for c in report.counts
+        ],
+    )
+    for path in report.paths[:5]:
+        print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
+    if sentence:
+        print(sentence)
+    if len(routes) > 1:
+        print_table(
+            f"{config.name}, each block by itself on an {routes[0].part}",
+            ("block", "MHz after routing", "from", "to"),
+            [(r.block, f"{r.fmax_mhz:.1f}", r.begin, r.end) for r in routes],
+        )
+    else:
+        for route in routes:
+            print(route.sentence)
+
+
 def _changed(config: AcceleratorConfig, changes: list[str]) -> AcceleratorConfig:
-    """`config` with ``K=V`` settings; the name says what differs."""
+    """`config` with ``K=V`` settings."""
     from weft.errors import UsageError
     from weft_hw.config import ConfigError
 
     settings: dict[str, int | str] = {}
     for change in changes:
         name, equals, value = change.partition("=")
-        if not equals:
+        if not equals or not name:
             raise UsageError(f"--set takes K=V, not {change!r}", "for example --set rows=32")
-        settings[name] = int(value) if value.lstrip("-").isdigit() else value
+        try:
+            settings[name] = int(value)
+        except ValueError:
+            settings[name] = value
     try:
         return config.replace(**settings)
     except (ConfigError, TypeError) as error:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.backend.base import Backend
+from weft.backend.pynq_process import PynqProcess, open_pynq
 from weft.compare import require_equal
 from weft.engine import GemmRun
-from weft.errors import ToolMissing, UsageError
+from weft.errors import DeviceError, ToolMissing, UsageError
 from weft.sentence import timing
 from weft.sentence.model import SentenceModel
 from weft_hw.config import AcceleratorConfig
@@ -19,15 +21,15 @@ from weft_hw.config import AcceleratorConfig
 __all__ = ["BACKENDS", "BackendResult", "compare"]
 
 #: All that can be compared.
-BACKENDS = ("rtl", "emulator", "torch-int", "torch-cpu", "torch-cuda")
+BACKENDS = ("pynq", "rtl", "emulator", "torch-int", "torch-cpu", "torch-cuda")
 
 
 @dataclass(frozen=True)
 class BackendResult:
     """One backend on one batch; a field is None where there is no such thing.
 
-    label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the host
-    or GPU named), "stored" (measured elsewhere, on `date`) or "absent" (`reason` says why).
+    label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the
+    host, GPU or board named), "stored" (measured elsewhere, on `date`) or "absent" (`reason` says why).
     scope : what accelerator_ms covers. accelerator_ms : cycles / clock, or the model on a GPU.
     host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
     end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /
@@ -106,13 +108,29 @@ class _Comparison:
             "tokens": self.tokens,
         }
 
-    def integer(self, backend: str) -> BackendResult:
+    def pynq(self, open_board: Callable[[], PynqProcess]) -> BackendResult:
+        """The linear layers on a board, or why there is none."""
+        self.say("opening the board")
+        try:
+            device = open_board()
+        except (ToolMissing, DeviceError, UsageError) as error:
+            return BackendResult("pynq", "absent", reason=str(error))
+        board, clock_mhz = device.board, device.clock_mhz
+        label = "simulated" if device.virtual else "measured"
+        found = self.integer("pynq", device)
+        assert found.cycles is not None
+        milliseconds = found.cycles / clock_mhz / 1000
+        return replace(found, label=label, accelerator_ms=milliseconds, device=board)
+
+    def integer(self, backend: str, device: Backend | None = None) -> BackendResult:
         """Run the linear layers on `backend`, the rest on the host; equal to torch-int."""
         if self.wanted is None and backend != "torch-int":
             self.integer("torch-int")
         got: dict[str, NDArray[Any]] = {}
         with self.model.accelerate(
-            self.config, backend, self.scheme, self.keep_float, progress=self.say
+            *(self.config, backend, self.scheme, self.keep_float),
+            progress=self.say,
+            device=device,
         ) as accelerated:
             engine = accelerated.engine
             engine.record = lambda name, x, y: got.__setitem__(name, y)
@@ -205,6 +223,7 @@ def compare(
     scheme: str = "static",
     keep_float: Sequence[str] = (),
     cuda: str = "cuda",
+    board: Callable[[], PynqProcess] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[BackendResult]:
     """Run `texts` as one batch on each of `backends`.
@@ -213,6 +232,7 @@ def compare(
     ----------
     host : what this machine is called in results
     cuda : the torch device that stands for the GPU
+    board : opens the board of the backend "pynq"; by default the one that the environment names
     say : told what runs
 
     Raises
@@ -232,6 +252,8 @@ def compare(
             results.append(comparison.torch_cpu())
         elif name == "torch-cuda":
             results += comparison.torch_cuda(cuda)
+        elif name == "pynq":
+            results.append(comparison.pynq(board or (lambda: open_pynq(config))))
         else:
             try:
                 results.append(comparison.integer(name))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.backend.base import Backend
 from weft.choose import Choice
 from weft.data import Retrieval, calibration_sentences
 from weft.sentence.model import SentenceModel
@@ -66,12 +67,14 @@ def evaluate(
     schemes: Sequence[str],
     *,
     keep_float: Sequence[str] = (),
+    device: Callable[[], Backend | None] = lambda: None,
     on_texts: Callable[[int, str], None] = lambda count, what: None,
 ) -> list[Evaluation]:
     """Evaluate `schemes`, each on all of `texts`; the float model is run once.
 
     Parameters
     ----------
+    device : gives an open backend for each scheme, or None for one by the name `backend`
     on_texts : called with the number of texts done since the last call, and what runs.
     """
 
@@ -88,7 +91,9 @@ def evaluate(
     results = []
     for scheme in schemes:
         on_texts(0, f"{scheme}: calibrating")
-        with model.accelerate(config, backend, scheme, keep_float) as accelerated:
+        with model.accelerate(
+            config, backend, scheme, keep_float, device=device()
+        ) as accelerated:
             model.reset()
             p, q = embed(scheme)
         cosine = np.concatenate([(p * float_p).sum(axis=1), (q * float_q).sum(axis=1)])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import minilm
+from weft.backend.base import Backend
 from weft.data import calibration_sentences
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
@@ -133,12 +134,14 @@ class SentenceModel:
         scheme: str = "static",
         keep_float: Sequence[str] = (),
         progress: Callable[[str], None] = lambda text: None,
+        device: Backend | None = None,
     ) -> Any:
         """Swap the linear layers; see :func:`weft.accelerate`.
 
         Parameters
         ----------
         scheme : "static", "per-row" or "plain"
+        device : an open backend instead of `backend`, closed with what is returned
 
         Returns
         -------
@@ -154,6 +157,7 @@ class SentenceModel:
             calibration=[self.batch([text]) for text in calibration_sentences()],
             preset=config,
             backend=backend,
+            device=device,
             per_row=scheme == "per-row",
             migrate=not plain,
             result="int8" if plain else None,

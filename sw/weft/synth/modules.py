@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Unit", "is_block", "units"]
+__all__ = ["Unit", "block_text", "is_block", "units"]
 
 _MODULE = re.compile(r"^module (\S+) ?\((.*?)\);\n(.*?)^endmodule\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^  (\S+) +(\S+) +\(\n(.*?)\n  \);\n", re.MULTILINE | re.DOTALL)
@@ -124,6 +124,25 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
 
     collect(top)
     return result
+
+
+def block_text(text: str, name: str) -> str:
+    """Verilog of module `name` of a design, with all that is below it.
+
+    Raises
+    ------
+    KeyError
+        There is none; the argument is the list of those that exist.
+    """
+    design = units(text)
+    if name not in design:
+        raise KeyError(list(design))
+    wanted = [name]
+    for used in wanted:
+        wanted += [box for box in design[used].boxes if box not in wanted]
+    # A small module may be in the text of several units.
+    modules = {m[1]: m[0] for used in wanted for m in _MODULE.finditer(design[used].text)}
+    return "".join(modules.values())
 
 
 def _interface(text: str) -> str:

@@ -59,7 +59,7 @@ def start_yosys(folder: Path, script: str, *, log: str) -> None:
     if done.returncode:
         path = folder / log
         lines = path.read_text().splitlines() if path.exists() else done.stderr.splitlines()
-        errors = [line for line in lines if line.startswith("ERROR")]
+        errors = [line for line in lines if "ERROR: " in line]
         said = (errors or [f"exit code {done.returncode}"])[-1]
         raise DeviceError(f"yosys failed: {said}", f"see {path}")
 

@@ -14,11 +14,11 @@ def with_memory(dut: AxiLite) -> Module:
     """Registers below 64 read as three times their number; the rest answers SLVERR."""
     m = Module()
     m.submodules.dut = dut
-    m.d.comb += [
+    m.d.sync += [
         dut.read_data.eq(dut.read_word * 3),
         dut.read_error.eq(dut.read_word >= 64),
-        dut.write_error.eq(dut.write_word >= 64),
     ]
+    m.d.comb += dut.write_error.eq(dut.write_word >= 64)
     return m
 
 
@@ -89,7 +89,7 @@ def test_random(stall):
 
 
 def test_pace():
-    """Two cycles from address and data to the response, then one access per 2 cycles."""
+    """The first response after LATENCY cycles; then one write per 2 cycles, one read per 3."""
     dut = AxiLite()
     responses = {"b": [], "r": []}
 
@@ -102,7 +102,8 @@ def test_pace():
             responses["r"] += [cycle] * r
 
     simulate(with_memory(dut), main)
-    assert responses["b"] == responses["r"] == list(range(2, 20, 2))
+    assert responses["b"] == list(range(AxiLite.WRITE_LATENCY, 20, 2))
+    assert responses["r"] == list(range(AxiLite.READ_LATENCY, 20, 3))
 
 
 def test_outputs_do_not_follow_inputs():

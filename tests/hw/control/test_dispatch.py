@@ -48,6 +48,7 @@ def test_dispatch():
 
     async def retire(ctx):
         nonlocal retired
+        idle = False
         while not finished:
             for u in range(3):
                 pulse = bool(waiting[u]) and rng.random() < 0.4
@@ -55,7 +56,9 @@ def test_dispatch():
                 if pulse:
                     waiting[u].pop()
                     retired += 1
-            ctx.set(dut.fetch_idle, rng.random() < 0.1)
+            # At the end of a program fetch has nothing more to ask for, and stays idle.
+            idle = rng.random() < 0.1 or (idle and bool(ctx.get(dut.ending)))
+            ctx.set(dut.fetch_idle, idle)
             await ctx.tick()
 
     simulate(dut, produce, take(0), take(1), take(2), retire)
@@ -75,7 +78,10 @@ def test_done_follows_the_last_retirement():
             await ctx.tick()
             assert not ctx.get(dut.done)
         ctx.set(dut.retired[0], 1)
-        await ctx.tick()
+        for cycle in range(Dispatch.DONE_LATENCY):
+            assert not ctx.get(dut.done), cycle
+            await ctx.tick()
+            ctx.set(dut.retired[0], 0)
         assert ctx.get(dut.done)
 
     simulate(dut, main)
@@ -119,7 +125,7 @@ def test_watchdog():
 
     async def main(ctx):
         for limit in (1, 2, 7, 40):
-            assert await expires_after(ctx, limit, 100) == limit + 2
+            assert await expires_after(ctx, limit, 100) == limit + Watchdog.LATENCY - 1
         assert await expires_after(ctx, 0, 100) is None
         for _ in range(10):
             assert await expires_after(ctx, 10, 9) is None

@@ -149,8 +149,8 @@ def test_full_rate(name):
     _, cycles, memory = run(config, 40, latency=10)
     gaps = [b - a for a, b in zip(cycles[:-2], cycles[1:-1])]
     assert gaps == [beats] * len(gaps)
-    # 2 cycles to the request, which is accepted in its first; data 10 cycles later.
-    assert cycles[0] == 3 + 10 + beats + 2 - 1
+    # The request is accepted in its first cycle; data come 10 cycles later.
+    assert cycles[0] == Fetch.REQUEST_LATENCY + 1 + 10 + beats + Fetch.LATENCY - 1
     assert memory.most_expected > BURST_BEATS, "several bursts are outstanding"
 
 

@@ -26,9 +26,10 @@ async def poke(ctx, dut, offset, value, strobe=15) -> bool:
     return bool(error)
 
 
-def peek(ctx, dut, offset) -> tuple[int, bool]:
+async def peek(ctx, dut, offset) -> tuple[int, bool]:
     """Read: value, and whether it was refused."""
     ctx.set(dut.read_word, offset // 4)
+    await ctx.tick().repeat(RegisterFile.LATENCY)
     return ctx.get(dut.read_data), bool(ctx.get(dut.read_error))
 
 
@@ -41,7 +42,7 @@ def test_every_word_of_the_window():
     async def main(ctx):
         for offset in range(0, REGISTER_BYTES, 4):
             register = present.get(offset)
-            value, refused = peek(ctx, dut, offset)
+            value, refused = await peek(ctx, dut, offset)
             assert refused == (register is None)
             if register and register.name in constants:
                 assert value == constants[register.name]
@@ -67,7 +68,7 @@ def test_read_write_with_strobes():
             assert not await poke(ctx, dut, r.offset, value, strobe)
             for other in registers:
                 assert ctx.get(getattr(dut, other.name)) == held[other.name]
-                assert peek(ctx, dut, other.offset) == (held[other.name], False)
+                assert await peek(ctx, dut, other.offset) == (held[other.name], False)
 
     simulate(dut, main)
 
@@ -79,7 +80,7 @@ def test_read_only_inputs():
         for i, name in enumerate(["status", "error_code", "error_instruction", *COUNTERS]):
             value = (i + 1) & ((1 << REGISTERS[name].width) - 1)
             ctx.set(getattr(dut, name), value)
-            assert peek(ctx, dut, REGISTERS[name].offset) == (value, False)
+            assert await peek(ctx, dut, REGISTERS[name].offset) == (value, False)
 
     simulate(dut, main)
 
@@ -93,12 +94,14 @@ def test_control_is_a_pulse_of_enabled_bytes():
             ctx.set(dut.write_word, offset // 4)
             ctx.set(dut.write_data, value)
             ctx.set(dut.write_strobe, strobe)
-            assert ctx.get(dut.control) == 0
             ctx.set(dut.write_enable, 1)
-            assert ctx.get(dut.control) == expected
+            assert ctx.get(dut.control) == 0
             await ctx.tick()
             ctx.set(dut.write_enable, 0)
-            assert peek(ctx, dut, offset) == (0, False)
+            assert ctx.get(dut.control) == expected
+            await ctx.tick()
+            assert ctx.get(dut.control) == 0
+            assert await peek(ctx, dut, offset) == (0, False)
 
     simulate(dut, main)
 
@@ -112,21 +115,21 @@ def test_interrupt():
         ctx.set(dut.irq_set, 3)
         await ctx.tick()
         ctx.set(dut.irq_set, 0)
-        assert peek(ctx, dut, pending) == (3, False)
+        assert await peek(ctx, dut, pending) == (3, False)
         for enabled in range(4):
             await poke(ctx, dut, enable, enabled)
             assert ctx.get(dut.irq) == (enabled != 0)
         await poke(ctx, dut, pending, 1)
-        assert peek(ctx, dut, pending) == (2, False)
+        assert await peek(ctx, dut, pending) == (2, False)
         await poke(ctx, dut, pending, 2, strobe=14)
-        assert peek(ctx, dut, pending) == (2, False)
+        assert await peek(ctx, dut, pending) == (2, False)
         ctx.set(dut.irq_set, 2)
         await poke(ctx, dut, pending, 2)
         ctx.set(dut.irq_set, 0)
-        assert peek(ctx, dut, pending) == (2, False), "an event wins over a clear"
+        assert await peek(ctx, dut, pending) == (2, False), "an event wins over a clear"
         ctx.set(dut.irq_clear, 1)
         await ctx.tick()
-        assert peek(ctx, dut, pending) == (0, False)
+        assert await peek(ctx, dut, pending) == (0, False)
         assert not ctx.get(dut.irq)
 
     simulate(dut, main)

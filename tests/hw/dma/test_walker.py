@@ -7,63 +7,19 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from walks import naive, random_walk
 from weft_hw.config import PRESETS
 from weft_hw.dma.flow import Queue, RoundRobin, Skid
 from weft_hw.dma.layouts import SLOTS
 from weft_hw.dma.ledger import Ledger
 from weft_hw.dma.walker import Walker
-from weft_hw.isa import Opcode, Space, encode, space_words
+from weft_hw.isa import Opcode, encode
 
 from .dma_bench import raw_posts, transfer
 
 CONFIGS = [PRESETS[n] for n in ("pynq-z2", "kv260", "tiny")]
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
 NAMES = ("offset", "beats", "chip", "space", "tag", "last")
-
-
-def naive(config, port, t, arena_bytes):
-    """Pieces of `port`, beat by beat; None ends the list where a burst is refused."""
-    beat, group = config.beat_bytes, []
-    for row in range(t["rows"]):
-        for i in range(t["length"]):
-            at = t["offset"] + row * t["pitch"] + i
-            on_chip = t["chip"] + row * t["chip_pitch"] + i
-            if at // 16 % config.axi_ports != port:
-                continue
-            if group and i and group[-1][0] + group[-1][1] == at and at % 16:
-                group[-1][1] += 1
-            else:
-                group.append([at, 1, on_chip])
-    pieces = []
-    end_of_row = [t["offset"] + (t["rows"] - 1) * t["pitch"], t["length"]]
-    for at, beats, on_chip in group:
-        if (at + beats) * beat > arena_bytes:
-            return [*pieces, "ARENA"]
-        if (on_chip + beats) * beat > 4 * space_words(Space(t["space"]), config):
-            return [*pieces, "ADDRESS"]
-        pieces.append([at, beats, on_chip, t["space"], t["tag"], 0])
-    # The last burst carries the mark where it lies in the last row; else a bare marker does.
-    if pieces and group[-1][0] >= end_of_row[0]:
-        pieces[-1][-1] = 1
-    else:
-        pieces.append([None, 0, None, t["space"], t["tag"], 1])
-    return pieces
-
-
-def random_walk(rng, config):
-    even = 16 // config.beat_bytes
-    length = even * rng.choice([1, 2, 3, 8, 16, rng.randint(1, 200)])
-    space = rng.choice(list(Space))
-    return {
-        "offset": even * rng.randrange(1 << 10),
-        "pitch": length + even * rng.choice([0, 1, 5, 8, 16, 31]),
-        "rows": rng.randint(1, 12),
-        "length": length,
-        "chip": rng.randrange(64),
-        "chip_pitch": length + rng.randrange(3),
-        "space": int(space),
-        "tag": rng.randrange(SLOTS),
-    }
 
 
 @every_config

@@ -1,0 +1,58 @@
+"""The instruction set: the only definition of the instruction bits.
+
+An instruction is 64 bytes, little endian. Standard library only; assembler, disassembler, gateware,
+emulator and the reference page read this. ``opcodes`` names things, ``layouts`` places the fields,
+``instruction`` encodes and decodes, ``check`` holds the rules on values.
+"""
+
+from __future__ import annotations
+
+from .check import check, result_align_words, space_words
+from .instruction import Instruction, decode, decode_program, encode, encode_program
+from .layouts import LAYOUTS, Field, Layout
+from .opcodes import (
+    ERROR_TEXT,
+    INSTRUCTION_BYTES,
+    ISA_VERSION,
+    LOOP_LEVELS,
+    OPCODE_UNITS,
+    POSTS,
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    WAITS,
+    ErrorCode,
+    InstructionError,
+    Opcode,
+    ResultType,
+    Space,
+    Unit,
+)
+
+__all__ = [
+    "ERROR_TEXT",
+    "ErrorCode",
+    "Field",
+    "INSTRUCTION_BYTES",
+    "ISA_VERSION",
+    "Instruction",
+    "InstructionError",
+    "LAYOUTS",
+    "LOOP_LEVELS",
+    "Layout",
+    "OPCODE_UNITS",
+    "Opcode",
+    "POSTS",
+    "ResultType",
+    "SEMAPHORES",
+    "SEMAPHORE_MAX",
+    "Space",
+    "Unit",
+    "WAITS",
+    "check",
+    "decode",
+    "decode_program",
+    "encode",
+    "encode_program",
+    "result_align_words",
+    "space_words",
+]

@@ -1,0 +1,126 @@
+"""Opcodes, units, memories, result types, error codes, and the sizes that all layouts share."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = [
+    "ERROR_TEXT",
+    "ErrorCode",
+    "INSTRUCTION_BYTES",
+    "ISA_VERSION",
+    "InstructionError",
+    "LOOP_LEVELS",
+    "OPCODE_UNITS",
+    "Opcode",
+    "POSTS",
+    "ResultType",
+    "SEMAPHORES",
+    "SEMAPHORE_MAX",
+    "Space",
+    "Unit",
+    "WAITS",
+]
+
+#: (major << 8) | minor; a program of another major version is refused.
+ISA_VERSION = 0x0100
+INSTRUCTION_BYTES = 64
+LOOP_LEVELS = 6
+SEMAPHORES = 16
+#: Largest count; a post beyond it stops the core with SEMAPHORE.
+SEMAPHORE_MAX = 63
+#: Semaphores that an instruction waits on, and posts to, at most.
+WAITS, POSTS = 3, 2
+
+
+class Opcode(enum.IntEnum):
+    """Operation. Zero is illegal, so that cleared memory stops the core."""
+
+    END = 1
+    LOAD = 2
+    STORE = 3
+    SETUP = 4
+    MATMUL = 5
+
+
+class Unit(enum.IntEnum):
+    """Who executes an instruction. Each unit has a queue and works in order."""
+
+    CONTROL = 0
+    LOAD = 1
+    COMPUTE = 2
+    STORE = 3
+
+
+OPCODE_UNITS: Mapping[Opcode, Unit] = MappingProxyType(
+    {
+        Opcode.END: Unit.CONTROL,
+        Opcode.LOAD: Unit.LOAD,
+        Opcode.STORE: Unit.STORE,
+        Opcode.SETUP: Unit.COMPUTE,
+        Opcode.MATMUL: Unit.COMPUTE,
+    }
+)
+
+
+class Space(enum.IntEnum):
+    """On-chip memory that a LOAD writes."""
+
+    SCRATCHPAD = 0
+    WEIGHTS = 1
+    PARAMETERS = 2
+    TABLES = 3
+
+
+class ResultType(enum.IntEnum):
+    """Element type of a result: requantised int8 or int16, or raw int32 accumulators."""
+
+    INT8 = 0
+    INT16 = 1
+    INT32 = 2
+
+    @property
+    def bytes(self) -> int:
+        """Bytes per element."""
+        return 1 << self
+
+
+class ErrorCode(enum.IntEnum):
+    """Why the core stopped."""
+
+    NONE = 0
+    BAD_OPCODE = 1
+    BAD_FIELD = 2
+    ARENA = 3
+    ADDRESS = 4
+    BUS_READ = 5
+    BUS_WRITE = 6
+    WATCHDOG = 7
+    SEMAPHORE = 8
+    PROGRAM_END = 9
+
+
+ERROR_TEXT: Mapping[ErrorCode, str] = MappingProxyType(
+    {
+        ErrorCode.NONE: "no error",
+        ErrorCode.BAD_OPCODE: "the opcode is not defined",
+        ErrorCode.BAD_FIELD: "a field, or a reserved bit, has an illegal value",
+        ErrorCode.ARENA: "a DMA access leaves the arena",
+        ErrorCode.ADDRESS: "an on-chip address is out of range",
+        ErrorCode.BUS_READ: "the memory answered a read with SLVERR or DECERR",
+        ErrorCode.BUS_WRITE: "the memory answered a write with SLVERR or DECERR",
+        ErrorCode.WATCHDOG: "nothing moved for as many cycles as the watchdog allows",
+        ErrorCode.SEMAPHORE: "a semaphore was posted beyond its maximum",
+        ErrorCode.PROGRAM_END: "the program ended without an END instruction",
+    }
+)
+
+
+class InstructionError(ValueError):
+    """An instruction that the core would refuse; ``code`` is the error code that it would raise."""
+
+    def __init__(self, code: ErrorCode, message: str):
+        super().__init__(message)
+        self.code = code

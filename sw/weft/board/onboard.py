@@ -1,0 +1,84 @@
+"""Weft on the board itself: ``python3 -m weft.board.onboard``, with what every PYNQ image has.
+
+numpy, pynq and the contract only: neither typer nor rich. The last line on standard output is one
+JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, WeftError
+
+__all__ = ["main"]
+
+
+def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
+    """The self-test, then the program against the emulator."""
+    from ..backend.pynq import PynqBackend
+    from ..bundle.manifest import Manifest
+    from ..program import Program
+    from .deploy import as_results, check
+
+    loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
+    with PynqBackend(overlay) as backend:
+        return {"results": as_results(backend, check(backend, loaded, program.name))}
+
+
+def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
+    """The program on arrays from .npy files."""
+    from ..arrays import read_inputs, write_outputs
+    from ..backend.pynq import PynqBackend
+    from ..program import Program
+
+    loaded = Program.load(program)
+    arrays = read_inputs(loaded, inputs)
+    with PynqBackend(overlay) as backend:
+        backend.load(loaded)
+        paths = write_outputs(backend.run(arrays), output)
+        cycles = backend.counters()["cycles"]
+        clock = backend.clock_mhz
+    return {"outputs": [str(p) for p in paths], "cycles": cycles, "clock_mhz": clock}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``deploy OVERLAY PROGRAM`` or ``run OVERLAY PROGRAM --input NAME=X.npy``; the exit code."""
+    parser = argparse.ArgumentParser(prog="weft.board.onboard")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("deploy", "run"):
+        one = commands.add_parser(name)
+        one.add_argument("overlay", type=Path, help=".bit, with .hwh and manifest beside it")
+        one.add_argument("program", type=Path, help="a .weft file")
+        if name == "run":
+            one.add_argument("--input", action="append", required=True, metavar="NAME=X.npy")
+            one.add_argument("--output", type=Path, default=Path(), help="folder for NAME.npy")
+    given = parser.parse_args(arguments)
+    output, sys.stdout = sys.stdout, sys.stderr  # pynq prints
+    try:
+        if given.command == "deploy":
+            answer = _deploy(given.overlay, given.program)
+        else:
+            answer = _run(given.overlay, given.program, given.input, given.output)
+        code = 0
+    except WeftError as error:
+        code = error.exit_code
+        answer = {"message": error.message, "remedy": error.remedy, "exit_code": code}
+    except MemoryError:
+        code = UsageError.exit_code
+        answer = {
+            "message": "the board's memory is too small for the emulator to check this program",
+            "remedy": "close other programs there, or deploy a smaller one",
+            "exit_code": code,
+        }
+    finally:
+        sys.stdout = output
+    print(json.dumps(answer), flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

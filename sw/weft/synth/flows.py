@@ -1,0 +1,120 @@
+"""Place-and-route flows, by the name that ``weft synth --pnr`` takes.
+
+A flow is a module with two functions of a :class:`Job`: ``check(job)`` raises where it cannot run,
+and ``route(job)`` returns a :class:`Route` per block. It is imported when it is asked for, so that
+a flow whose tools are absent costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from weft_hw.boards import Board
+from weft_hw.config import AcceleratorConfig
+
+__all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
+
+#: Name -> module. One line is all that a further flow takes.
+FLOWS = {
+    "ecp5": "weft.synth.ecp5",
+    "vivado": "weft.synth.vivado",
+}
+#: Name of the whole design among the blocks of a job.
+WHOLE = "weft_top"
+#: In front of the names of blocks, in the design.
+CORE = "weft_top.core."
+
+
+def _silent(done: int = 1, /, *, text: str | None = None) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be placed and routed.
+
+    config : AcceleratorConfig
+    folder : Path
+        For everything that the tools read and write, and for results that are kept.
+    board : Board or None
+        Whose part and form of the cells a flow takes that serves a chip family.
+    blocks : tuple of str
+        WHOLE, or names of blocks below the core ("compute.array"), each by itself.
+    advance : function
+        Called with a text before a block, and with 1 after it.
+    """
+
+    config: AcceleratorConfig
+    folder: Path
+    board: Board | None = None
+    blocks: tuple[str, ...] = (WHOLE,)
+    advance: Callable[..., None] = _silent
+
+
+@dataclass
+class Route:
+    """fmax_mhz: of the core's clock after routing; critical_path: cells and nets, with ns.
+
+    module is the routed module; begin and end are the cells at the ends of the critical path; used
+    counts cells of the part by type. A tool that was given a period (clock_mhz) has slack_ns left,
+    negative where it misses. blocks: counts per instance, where the tool gives them.
+    """
+
+    module: str
+    part: str
+    fmax_mhz: float
+    critical_path: list[str]
+    begin: str
+    end: str
+    used: dict[str, float] = field(default_factory=dict)
+    clock_mhz: float | None = None
+    slack_ns: float | None = None
+    blocks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+    @property
+    def block(self) -> str:
+        """Name of the block, below the core."""
+        return self.module.removeprefix(CORE)
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        text = f"{self.block}: {self.fmax_mhz:.1f} MHz on {self.part}"
+        if self.slack_ns is not None:
+            text += f" (slack {self.slack_ns:+.3f} ns at {self.clock_mhz:g} MHz)"
+        return f"{text}; critical path:\n  " + "\n  ".join(self.critical_path)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As ``weft synth --json`` prints it."""
+        values = {
+            "module": self.module,
+            "part": self.part,
+            "fmax_mhz": self.fmax_mhz,
+            "critical_path": self.critical_path,
+            "begin": self.begin,
+            "end": self.end,
+            "used": self.used,
+            "clock_mhz": self.clock_mhz,
+            "slack_ns": self.slack_ns,
+            "blocks": self.blocks or None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Flow(Protocol):
+    """What the module of a flow holds."""
+
+    def check(self, job: Job) -> None:
+        """Raise ToolMissing, UsageError or Unsupported where the job cannot be done."""
+
+    def route(self, job: Job) -> list[Route]:
+        """Place and route each block, in their order."""
+
+
+def flow(name: str) -> Flow:
+    """The flow `name` of FLOWS."""
+    return cast(Flow, importlib.import_module(FLOWS[name]))

@@ -17,6 +17,8 @@ from weft.errors import DeviceError, ToolMissing, Unsupported
 from weft.openflow import check_overlay, find_tools, make_bitstream
 from weft.openflow.nextpnr import place_and_route, read_report
 from weft.openflow.yosys import read_statistics, synthesise_shell
+from weft.synth.flows import WHOLE, Job, flow
+from weft_hw.boards import BOARDS
 from weft_hw.config import preset
 from weft_hw.pynq_boards import pynq_board
 from weft_hw.shell.zynq7 import emit_shell
@@ -245,6 +247,35 @@ def test_the_slowest_clock_counts():
 
 
 @pytest.mark.parametrize("kept", ["", "yosys", "nextpnr-xilinx"])
+def test_weft_synth_takes_the_same_flow(tools, tmp_path, monkeypatch):
+    monkeypatch.setattr("weft_hw.verilog.emit", emit_stub)
+    monkeypatch.setattr("weft_hw.shell.zynq7.emit_shell", shell_stub)
+    place, said = flow("open"), []
+    job = Job(CONFIG, tmp_path, BOARDS["pynq-z2"], advance=lambda done, text="": said.append(text))
+    place.check(job)
+    (found,) = place.route(job)
+    assert (found.module, found.part, found.fmax_mhz) == (WHOLE, BOARD.part, 61.25)
+    assert (found.clock_mhz, found.slack_ns, found.begin, found.end) == (100, -6.327, "a", "b")
+    assert "slack -6.327 ns at 100 MHz" in found.sentence and any("nextpnr" in s for s in said)
+    with pytest.raises(Unsupported, match="whole designs"):
+        place.check(Job(CONFIG, tmp_path, None, ("dma",)))
+    for name in ("fasm2frames", "xc7frames2bit"):
+        (tools / name).unlink()
+    place.check(job)  # what makes bitstreams is not needed
+    (tools / "nextpnr-xilinx").unlink()
+    with pytest.raises(ToolMissing, match="lacks nextpnr-xilinx"):
+        place.check(job)
+
+
+def emit_stub(config, folder, target):
+    assert target == "xc7"
+    (folder / "weft_top.v").write_text("module weft_top\n")
+
+
+def shell_stub(config, board, folder):
+    (folder / "weft_shell.v").write_text("PS7 ps7 ();\n")
+
+
 def test_all_that_is_missing_is_named(tools, monkeypatch, tmp_path, kept):
     for name in STUBS:
         if name != kept:

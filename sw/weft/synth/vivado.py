@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from weft.bundle.build import VivadoFailed
+from weft.bundle.vivado import VivadoFailed
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth.flows import WHOLE, Job, Route
 from weft.tools import require

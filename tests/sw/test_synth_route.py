@@ -11,7 +11,7 @@ import pytest
 
 from schema_check import load_checked
 from sw import vivado_stub
-from weft.bundle.build import VivadoFailed
+from weft.bundle.vivado import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth import ecp5, vivado
@@ -202,7 +202,7 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ("tiny --pnr xc9", 2, "--pnr must be ecp5 or vivado"),
+        ("tiny --pnr xc9", 2, "--pnr must be ecp5 or vivado or open"),
         ("tiny --block dma", 2, "--block goes with --pnr ecp5"),
         ("tiny --board z9", 2, "unknown board 'z9'; name one of pynq-z2"),
         ("tiny --target xc9", 2, "unknown target 'xc9'"),
@@ -213,6 +213,9 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
         ("tiny --set lanes=7", 2, "unknown parameter 'lanes'"),
         ("tiny -o {file}", 2, "is a file, not a folder"),
         ("tiny -o {file}/x", 2, "cannot write to "),
+        ("pynq-z2 --pnr open", 3, "the open toolchain lacks nextpnr-xilinx"),
+        ("zcu104 --pnr open", 4, "the open tools have no bitstreams for zcu104"),
+        ("tiny --pnr open", 4, "take AXI3 with 64 bits, tiny has AXI4"),
         ("tiny --pnr vivado --board pynq-z2", 3, "--pnr vivado needs vivado, which is not on PATH"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from ..config import AcceleratorConfig
 from ..control.axilite import AXI_LITE_PORTS
-from ..pynq_boards import PynqBoard
+from ..pynq_boards import PynqBoard, hp_numbers
 from ..verilog import TOP_NAME
 from .bridge import Axi3ToLite
 
-__all__ = ["SHELL_NAME", "ShellError", "Zynq7Shell", "emit_shell", "hp_numbers"]
+__all__ = ["SHELL_NAME", "ShellError", "Zynq7Shell", "emit_shell"]
 
 SHELL_NAME = "weft_shell"
 #: Registers between the asynchronous reset of the processing system and the logic.
@@ -31,12 +30,6 @@ _LOW = {"FCLKCLKTRIGN": 4, "FPGAIDLEN": 1, "DDRARB": 4}
 
 class ShellError(ValueError):
     """The hard ports of a Zynq-7000 cannot carry a configuration without an adapter."""
-
-
-def hp_numbers(board: PynqBoard, ports: int) -> tuple[int, ...]:
-    """Numbers of the S_AXI_HP ports that `ports` masters take."""
-    found = (re.search(r"HP(\d)", name) for name in board.data_ports(ports))
-    return tuple(int(match[1]) for match in found if match)
 
 
 class Zynq7Shell(wiring.Component):

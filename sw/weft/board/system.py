@@ -227,7 +227,7 @@ class VirtualBoard:
 
 #: (address, bytes) of the registers of the processing system that pynq touches, by family.
 _REGIONS = {
-    False: ((0xF800_0000, 0x1000),),
+    False: ((0xF800_0000, 0x1000), (0xF800_8000, 0x4000)),
     True: (
         (0xFD1A_0000, 0x1000),
         (0xFF5E_0000, 0x1000),
@@ -257,4 +257,5 @@ def _reset_values(board: PynqBoard) -> dict[int, int]:
     words[slcr + 0x120] = 2 << 8
     for i in range(4):
         words[slcr + 0x170 + 16 * i] = 1 << 20 | 10 << 8
+        words[0xF800_8014 + 0x1000 * i] = 0xF00  # AFI_WRCHAN_CTRL
     return words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,14 +156,16 @@ def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) ->
         tools,
         clock_mhz=overlay.clock.mhz,
         target=overlay.target,
+        generate=False,
         progress=progress,
     )
     if found.slack_ns < 0:
-        reached = overlay.board.clock(found.timing.fmax_mhz)
+        # Rounded down: what is typed must not lie above what was reached.
+        reached = math.floor(found.timing.fmax_mhz * 100) / 100
         raise Mismatch(
             f"{overlay.name} misses its timing at {overlay.clock.mhz:g} MHz: nextpnr reaches "
             f"{found.timing.fmax_mhz:.2f} MHz",
-            f"build with --clock {reached.mhz:g}",
+            f"build with --clock {reached:g}",
         )
     progress(f"{overlay.name}: bitstream")
     make_bitstream(tools, folder, overlay.board.part, overlay.name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+
+from weft_hw.pynq_boards import hp_numbers
 
 from .overlay import Overlay
 
@@ -12,7 +13,7 @@ __all__ = ["clock_pins", "parameters", "properties"]
 
 def _indices(overlay: Overlay) -> list[int]:
     """Numbers of the HP ports in use."""
-    return [int(match[1]) for p in overlay.ports if (match := re.search(r"HP(\d)", p))]
+    return list(hp_numbers(overlay.board, overlay.config.axi_ports))
 
 
 def clock_pins(overlay: Overlay) -> Mapping[str, str]:

@@ -31,7 +31,7 @@ def command(
     pnr: str = typer.Option(
         "",
         help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on the "
-        "board's part, where Vivado is on PATH.",
+        "board's part, where Vivado is on PATH; open, on an xc7z020, with nextpnr.",
     ),
     block: list[str] = typer.Option(
         [],

@@ -9,13 +9,15 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, pynq_board
+from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, hp_numbers, pynq_board
 
 from ..bundle.manifest import Manifest
 from ..errors import DeviceError, Mismatch, ToolMissing, UsageError
+from . import zynq7
 
 __all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]
 
@@ -134,6 +136,9 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
                 f"the board refuses {bitstream.name}: {str(error).splitlines()[0]}",
                 f"check that it is a {board.name}, and reload",
             ) from error
+        if manifest.kind == "open":
+            numbers = hp_numbers(board, manifest.config.axi_ports)
+            zynq7.enable_ports(partial(pynq.MMIO, device=device), numbers)
         clock = _set_clock(pynq.ps.Clocks, manifest)
         ip = getattr(overlay, name)
     return LoadedOverlay(overlay, ip, device, manifest, clock, remote)

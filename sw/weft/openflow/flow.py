@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard
@@ -37,12 +36,6 @@ class Route:
         """Of the slowest path against the clock; negative where it misses it."""
         return round(1000 / self.clock_mhz - 1000 / self.timing.fmax_mhz, 3)
 
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        path = "\n  ".join(self.timing.critical_path)
-        return f"{self.timing.fmax_mhz:.1f} MHz on {self.part}; critical path:\n  {path}"
-
     def resources(self) -> dict[str, float]:
         """As a manifest has them."""
         counts = self.counts
@@ -52,15 +45,6 @@ class Route:
             "bram36": counts.bram36,
             "uram": counts.uram,
             "dsp": counts.dsp,
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        """As ``weft synth --json`` prints it."""
-        return {
-            "part": self.part,
-            "fmax_mhz": self.timing.fmax_mhz,
-            "critical_path": list(self.timing.critical_path),
-            "used": self.timing.used,
         }
 
 
@@ -97,6 +81,7 @@ def route(
     *,
     clock_mhz: float,
     target: str = "xc7",
+    generate: bool = True,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Route:
     """Generate, map, place and route `config` for `board`; everything is written to `folder`.
@@ -107,6 +92,8 @@ def route(
         Aimed at. A result that misses it is returned like any other: see ``Route.slack_ns``.
     target : str
         Form of the cells: portable or xc7.
+    generate : bool
+        Write ``weft_top.v`` first; otherwise `folder` holds it.
 
     Raises
     ------
@@ -123,7 +110,8 @@ def route(
 
     check_overlay(config, board, target)
     folder.mkdir(parents=True, exist_ok=True)
-    emit(config, folder, target)
+    if generate:
+        emit(config, folder, target)
     emit_shell(config, board, folder)
     progress(f"{config.name}: Yosys (minutes)")
     counts = synthesise_shell(tools, folder)

@@ -17,12 +17,14 @@ __all__ = ["NETLIST", "synthesise_shell"]
 NETLIST = f"{SHELL_NAME}.json"
 _STATISTICS = "cells.json"
 _MAP = f"synth_xilinx -flatten -abc9 -arch xc7 -top {SHELL_NAME}"
+#: Notes on the hierarchy are cells, too; older builds of nextpnr do not know them.
 #: ABC9 names bits "wire[i]", which collides with wires of such names: see yosys issue 4349.
 _SCRIPT = f"""\
 read_verilog {TOP_NAME}.v {SHELL_NAME}.v
 {_MAP} -run begin:map_luts
 splitnets
 {_MAP} -run map_luts:
+delete */t:$scopeinfo
 tee -q -o {_STATISTICS} stat -json -top {SHELL_NAME}
 write_json {NETLIST}
 """

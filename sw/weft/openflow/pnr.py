@@ -1,0 +1,71 @@
+"""``weft synth --pnr open``: a Zynq-7000 with open tools, without the bitstream."""
+
+from __future__ import annotations
+
+from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard
+
+from ..errors import Unsupported
+from ..synth.flows import WHOLE, Job, Route
+from .flow import check_overlay
+from .flow import route as route_open
+from .tools import find_tools
+
+__all__ = ["check", "route"]
+
+_TARGET = "xc7"
+
+
+def check(job: Job) -> None:
+    """Refuse before anything is synthesised.
+
+    Raises
+    ------
+    Unsupported
+        The board, the ports of the configuration, or single blocks.
+    ToolMissing
+        A tool, or nextpnr's chip database.
+    """
+    if job.blocks != (WHOLE,):
+        raise Unsupported("--pnr open routes whole designs", "leave --block out")
+    board = _board(job)
+    check_overlay(job.config, board, _TARGET)
+    find_tools(board.part, bitstream=False)
+
+
+def route(job: Job) -> list[Route]:
+    """The whole design with its processing system, at the clock of the configuration."""
+    board, config = _board(job), job.config
+    clock = board.clock(config.clock_mhz).mhz
+    found = route_open(
+        config,
+        board,
+        job.folder / f"{config.name}-{config.hash}-open",
+        find_tools(board.part, bitstream=False),
+        clock_mhz=clock,
+        target=_TARGET,
+        progress=lambda text: job.advance(0, text=text),
+    )
+    job.advance(1)
+    path = list(found.timing.critical_path)
+    return [
+        Route(
+            WHOLE,
+            board.part,
+            found.timing.fmax_mhz,
+            path,
+            path[0].rpartition("-> ")[2] if path else "",
+            path[-1].rpartition("-> ")[2] if path else "",
+            dict(found.timing.used),
+            clock_mhz=clock,
+            slack_ns=found.slack_ns,
+        )
+    ]
+
+
+def _board(job: Job) -> PynqBoard:
+    """The PYNQ board with the chip of the job's board; PYNQ-Z2 where it names none."""
+    name = job.board.name if job.board else "pynq-z2"
+    found = [board for board in PYNQ_BOARDS.values() if board.chip == name]
+    if not found:
+        raise Unsupported(f"the open tools have no bitstreams for {name}", "choose --board pynq-z2")
+    return found[0]

@@ -55,8 +55,11 @@ class Harness(wiring.Component):
                 raw = self.posts[u][5 * i : 5 * i + 5]
                 posted.append(self.retire[u] & raw[0] & (raw[1:] == self.which))
 
-        # The definition, for the watched semaphore alone.
+        # The definition, for the watched semaphore alone: takes and posts count a cycle later, and
+        # the cycle after a grant has none.
         count = Signal(range(SEMAPHORE_MAX + 1))
+        granted = Signal()
+        taking, raising = Signal(2), Signal(range(UNITS * POSTS + 1))
         wanted = [self.demand[u].word_select(self.which, 2) for u in range(UNITS)]
         taken, raised = Signal(2), Signal(range(UNITS * POSTS + 1))
         total = Signal(8)
@@ -66,25 +69,32 @@ class Harness(wiring.Component):
                 # A wait is granted only to a request, and only where the count holds all of it.
                 m.d.comb += Assert(self.request[u])
                 m.d.comb += Assert(count >= wanted[u])
+                m.d.comb += Assert(~granted)
         m.d.comb += [
             raised.eq(sum(posted)),
-            total.eq(count - taken + raised),
+            total.eq(count - taking + raising),
             # One grant per cycle: two units cannot take the same count.
             Assert((grants & (grants - 1)[:UNITS]) == 0),
-            Assert(count >= taken),
+            Assert(count >= taking),
         ]
-        m.d.sync += count.eq(Mux(total > SEMAPHORE_MAX, SEMAPHORE_MAX, total))
+        m.d.sync += [
+            granted.eq(grants.any()),
+            taking.eq(taken),
+            raising.eq(raised),
+            count.eq(Mux(total > SEMAPHORE_MAX, SEMAPHORE_MAX, total)),
+        ]
 
         # The counter is the reference count, and an overflow of it is always reported.
         counts = Cat(dut.counts)
         m.d.comb += Assert(counts.word_select(self.which, len(dut.counts[0])) == count)
-        over = Signal()
-        m.d.sync += over.eq(total > SEMAPHORE_MAX)
-        with m.If(over):
+        over, reported = Signal(), Signal()
+        m.d.sync += [over.eq(total > SEMAPHORE_MAX), reported.eq(over)]
+        with m.If(reported):
             m.d.comb += Assert(dut.overflow)
 
-        # Nothing is kept waiting: without a grant, no request is satisfied by the counters.
-        m.d.comb += Assert(grants.any() | (self.request == Cat(dut.waiting)))
+        # Nothing is kept waiting: without a grant now or just before, the counters satisfy no
+        # request.
+        m.d.comb += Assert(grants.any() | granted | (self.request == Cat(dut.waiting)))
         if self._cover:
             m.d.comb += Cover(grants[2] & (taken == 3))
         return m
@@ -92,7 +102,7 @@ class Harness(wiring.Component):
 
 @pytest.mark.slow
 def test_counts(tmp_path):
-    prove(Harness(), tmp_path, depth=2, solver=SOLVER)
+    prove(Harness(), tmp_path, depth=4, solver=SOLVER)
 
 
 def test_reachable(tmp_path):

@@ -39,8 +39,8 @@ class Dispatch(wiring.Component):
 
     Latency
     -------
-    0 cycles to a queue; 3 from the last retirement to `done`, as long as an overflow of its posts takes
-    to be reported.
+    0 cycles to a queue; 3 from the last retirement to `done`, as long as an overflow of its posts
+    takes to be reported.
     """
 
     #: Cycles from an instruction to its queue, and from the last retirement to `done`.

@@ -53,10 +53,10 @@ class Semaphores(wiring.Component):
     """The counters, zero after reset.
 
     A unit that requests is granted in a cycle in which every counter holds its demand; the whole
-    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is posted
-    is added up in one cycle and counts in the next, so the cycle after a grant has none: a grant is
-    decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX leaves the
-    maximum and is reported.
+    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is
+    posted is added up in one cycle and counts in the next, so the cycle after a grant has none: a
+    grant is decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX
+    leaves the maximum and is reported.
 
     Members
     -------
@@ -66,8 +66,8 @@ class Semaphores(wiring.Component):
     waiting : ``Out(1).array(3)``, requests for what the counters do not hold; a grant of the cycle
         before is not subtracted yet
     retire : ``In(Retire()).array(3)``, the posts
-    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of the
-        unit in QUEUED_UNITS
+    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of
+        the unit in QUEUED_UNITS
     counts : ``Out(range(SEMAPHORE_MAX + 1)).array(16)``, the counters
 
     Latency

@@ -21,12 +21,25 @@ QUEUED_UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
 DemandLayout = data.ArrayLayout(WAITS.bit_length(), SEMAPHORES)
 
 
+def _ones(bits: list[Value]) -> Value:
+    """How many of `bits` are high: full adders in LUTs, as a carry chain is longer than them."""
+    columns = [list(bits)]
+    for column in columns:
+        carries: list[Value] = []
+        while len(column) > 1:
+            a, b, *rest = column
+            c = rest[0] if rest else Const(0, 1)
+            column[:] = [*rest[1:], a ^ b ^ c]
+            carries.append((a & b) | (a & c) | (b & c))
+        if carries:
+            columns.append(carries)
+    return Cat(column[0] for column in columns)[: len(bits).bit_length()]
+
+
 def _tally(pairs: list[tuple[Value, Value]]) -> list[Value]:
     """Per semaphore, how many of the (enable, number) pairs name it."""
-    bits = len(pairs).bit_length()
     return [
-        sum((enable & (number == s) for enable, number in pairs), Const(0, 1))[:bits]
-        for s in range(SEMAPHORES)
+        _ones([enable & (number == s) for enable, number in pairs]) for s in range(SEMAPHORES)
     ]
 
 

@@ -166,11 +166,12 @@ class Sequencer(wiring.Component):
         chain = Signal(range(h + 1))  # words of the tile that is in the chain
         a1_valid = Signal()
         since = Signal(range(h), init=h - 1)  # cycles since a tile began, up to h - 1
-        # `chain == h` and `since == h - 1`, as registers: whether to shift decides a lot.
-        full, settled = Signal(), Signal(init=1)
+        # `chain == h`, `since == h - 1` and `in_tile == h - 1`, as registers: whether to shift, and
+        # whether a tile ends with it, decides a lot.
+        full, settled, at_end = Signal(), Signal(init=1), Signal(init=h == 1)
         copy = full & ~a1_valid & settled
         shift = weight_active & (~full | copy)
-        tile_done = shift & (in_tile == h - 1)
+        tile_done = shift & at_end
         weight_load = held_for_weights & (~weight_active | (tile_done & weight_nest.last))
         m.d.comb += [
             weight_nest.load.eq(weight_load),
@@ -184,7 +185,8 @@ class Sequencer(wiring.Component):
         for i in range(LOOP_LEVELS):
             m.d.comb += weight_nest.counts[i].eq(Mux(held_mask[i], 1, counts[i]))
         with m.If(shift):
-            m.d.sync += in_tile.eq(in_tile + 1)  # h is a power of two
+            # h is a power of two.
+            m.d.sync += [in_tile.eq(in_tile + 1), at_end.eq(in_tile == (h - 2) % h)]
         with m.If(copy):
             m.d.sync += [chain.eq(shift), full.eq(shift if h == 1 else 0)]
         with m.Elif(shift):

@@ -30,7 +30,8 @@ __all__ = [
 
 #: Accumulators are int32 and wrap.
 ACC_MIN, ACC_MAX = -(2**31), 2**31 - 1
-#: Constant weights are symmetric.
+#: Weights are symmetric: a packed cell gives a wrong product for -128. Constants are refused where
+#: they break it, and programs whose loads of weights could.
 WEIGHT_MIN, WEIGHT_MAX = -127, 127
 #: The accumulator enters the multiplier saturated to this many bits (a DSP48E1 port, UG479).
 SAT_BITS = 25

@@ -16,4 +16,4 @@ def test_walker(bench, preset, port, stall):
     name = f"walker_{preset.replace('-', '_')}"
     dut = Walker(PRESETS[preset], port)
     outcome = bench(dut, "bench_walker", name=name, preset=preset, port=port, stall=stall)
-    assert outcome.tests == 3
+    assert outcome.tests == 4

@@ -79,6 +79,7 @@ class ResultWriter(wiring.Component):
 
         hold = Signal(32 * cfg.cols, reset_less=True)
         left = Signal(range(5))
+        busy = Signal()  # `left != 0`: a load that loses its bank waits for it
         pair = Signal(len(line) - 1, reset_less=True)
         mask = Signal(2, reset_less=True)
         start = Mux(narrow | middle, valid, low_valid)
@@ -86,6 +87,7 @@ class ResultWriter(wiring.Component):
             first = Mux(narrow | middle, line, low_line)
             writes = [max(1, t.bytes * cfg.cols // (2 * cfg.rows)) for t in ResultType]
             m.d.sync += [
+                busy.eq(1),
                 hold.eq(row),
                 left.eq(Mux(narrow, writes[0], Mux(middle, writes[1], writes[2]))),
                 pair.eq(first[1:]),
@@ -95,9 +97,14 @@ class ResultWriter(wiring.Component):
                 with m.If(narrow):
                     m.d.sync += hold[: 2 * len(bytes_row)].eq(Cat(bytes_row, bytes_row))
         with m.Elif(left != 0):
-            m.d.sync += [hold.eq(hold[wide:]), left.eq(left - 1), pair.eq(pair + 1)]
+            m.d.sync += [
+                busy.eq(left != 1),
+                hold.eq(hold[wide:]),
+                left.eq(left - 1),
+                pair.eq(pair + 1),
+            ]
         m.d.comb += [
-            self.write.valid.eq(left != 0),
+            self.write.valid.eq(busy),
             self.write.pair.eq(pair),
             self.write.mask.eq(mask),
             self.write.data.eq(hold[:wide]),

@@ -170,11 +170,11 @@ class Sequencer(wiring.Component):
         chain = Signal(range(h + 1))  # words of the tile that is in the chain
         a1_valid = Signal()
         since = Signal(range(h), init=h - 1)  # cycles since a tile began, up to h - 1
-        # `chain == h`, `since == h - 1` and `in_tile == h - 1`, as registers: whether to shift, and
-        # whether a tile ends with it, decides a lot.
-        full, settled, at_end = Signal(), Signal(init=1), Signal(init=h == 1)
-        copy = full & ~a1_valid & settled
-        shift = weight_active & (~full | copy)
+        # `chain == h`, `~a1_valid & (since == h - 1)` and `in_tile == h - 1`, as registers: whether
+        # to shift, and whether a tile ends with it, decides a lot.
+        full, a1_free, at_end = Signal(), Signal(init=1), Signal(init=h == 1)
+        copy = full & a1_free
+        shift = weight_active & (~full | a1_free)
         tile_done = shift & at_end
         weight_load = held_for_weights & (~weight_active | (tile_done & weight_nest.last))
         m.d.comb += [
@@ -291,12 +291,13 @@ class Sequencer(wiring.Component):
 
         # -- where the nests meet -----------------------------------------------------------------
         with m.If(go & tile_start):
-            m.d.sync += [a1_valid.eq(0), since.eq(1 if h > 1 else 0), settled.eq(h <= 2)]
+            m.d.sync += [a1_valid.eq(0), since.eq(1 if h > 1 else 0), a1_free.eq(h <= 2)]
         with m.Else():
+            with m.If(since != h - 1):
+                m.d.sync += since.eq(since + 1)
+            m.d.sync += a1_free.eq(~a1_valid & ((since == h - 1) | (since == h - 2)))
             with m.If(copy):
-                m.d.sync += a1_valid.eq(1)
-            with m.If(~settled):
-                m.d.sync += [since.eq(since + 1), settled.eq(since == h - 2)]
+                m.d.sync += [a1_valid.eq(1), a1_free.eq(0)]
 
         # -- what leaves, registered --------------------------------------------------------------
         row = self.row

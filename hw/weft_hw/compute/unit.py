@@ -194,15 +194,19 @@ class ComputeUnit(wiring.Component):
         m.submodules.posts = ring = memory.Memory(shape=unsigned(POST_BITS), depth=depth, init=[])
         put, get = ring.write_port(), ring.read_port(domain="comb")
         head, tail = Signal(range(depth)), Signal(range(depth))
-        early = delay(m, row.final, self.LATENCY - 1, name="final", reset=True)
+        fetch = delay(m, row.final, self.LATENCY - 2, name="final", reset=True)
+        early = delay(m, fetch, 1, name="early", reset=True)
         done = delay(m, early, 1, name="done", reset=True)
+        early_posts = Signal(POST_BITS, reset_less=True)
         m.d.comb += [
             put.en.eq(row.final), put.addr.eq(head), put.data.eq(sequencer.posts),
             get.addr.eq(tail),
             self.retire.valid.eq(early | sequencer.setup_done),
-            self.retire.posts.eq(Mux(early, get.data, sequencer.setup_posts)),
+            self.retire.posts.eq(Mux(early, early_posts, sequencer.setup_posts)),
         ]
-        m.d.sync += [head.eq(head + row.final), tail.eq(tail + early)]
+        m.d.sync += [
+            head.eq(head + row.final), tail.eq(tail + fetch), early_posts.eq(get.data),
+        ]
         in_flight = Signal(range(depth + 4))
         m.d.sync += in_flight.eq(in_flight + sequencer.accepted - done)
         m.d.comb += sequencer.idle.eq(in_flight == 0)

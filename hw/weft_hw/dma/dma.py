@@ -137,11 +137,12 @@ class Dma(wiring.Component):
         chosen = Signal.like(turn)
         accepted = fetch.burst.valid & fetch.burst.ready
         arrived = Cat(r.fetch_data_valid for r in reads).any()
-        # The choice is registered, and the port sees it with the burst: offset and `expected` are
-        # here a cycle before the burst is offered, and only an accepted burst adds to `expected`.
+        # The choice is registered, and the port sees it with the burst: its offset is here a cycle
+        # before it is offered, and `expected` two cycles after the burst before, which is when that
+        # cycle begins.
         none_expected = Signal(init=1)
         m.d.sync += none_expected.eq(
-            stop | (~accepted & ((expected == 0) | ((expected == 1) & arrived)))
+            stop | (expected == 0) | ((expected == 1) & arrived)
         )
         m.d.sync += chosen.eq(Mux(none_expected, owner, turn))
         m.d.sync += expected.eq(

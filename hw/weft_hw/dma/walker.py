@@ -43,12 +43,12 @@ class Walker(wiring.Component):
 
     Latency
     -------
-    6 cycles from a transfer to its first piece.
+    5 cycles from a transfer to its first piece.
     """
 
-    #: Transfer to its first piece; piece to piece; from the last piece of a row, or of a transfer, to
-    #: the next.
-    LATENCY = 6
+    #: Transfer to its first piece; piece to piece; from the last piece of a row, or of a transfer,
+    #: to the next.
+    LATENCY = 5
     PERIOD = 2
     ROW_PERIOD = 2
     TRANSFER_PERIOD = 3

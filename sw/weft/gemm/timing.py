@@ -19,7 +19,7 @@ class Timing:
     """Cycles of the gateware that do not follow from the configuration."""
 
     #: Doorbell to the first fetch request at the bus.
-    doorbell: int = 8
+    doorbell: int = 7
     #: Last beat of an instruction to its place in a queue: word assembly, checks.
     decode: int = 7
     #: Push into an empty queue to the offer to the unit; also between two offers.

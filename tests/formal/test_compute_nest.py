@@ -228,6 +228,7 @@ def test_nest(tmp_path):
 SHAPES = [(20, 20, tuple(LEVELS)), (12, 13, tuple(LEVELS)), (14, 15, tuple(LEVELS)[1:])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: str(shape[0]))
 def test_addresses(shape, tmp_path):
     prove(AddressHarness(*shape), tmp_path, depth=2, solver=SOLVER)

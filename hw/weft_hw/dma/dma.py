@@ -195,7 +195,7 @@ class Dma(wiring.Component):
         with m.If(stop):
             m.d.sync += reported.eq(0)
         with m.Elif(~reported):
-            fetch_failed = reads[0].fault & reads[0].fault_fetch
+            fetch_failed = Cat(read.fault & read.fault_fetch for read in reads).any()
             for valid, code, index in (
                 (fetch_failed, ErrorCode.BUS_READ, NO_INSTRUCTION),
                 (fetch.outside, ErrorCode.ARENA, NO_INSTRUCTION),

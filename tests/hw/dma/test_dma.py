@@ -357,6 +357,26 @@ def test_fetch(config):
     assert bench.beats_read == 4096 // config.beat_bytes
 
 
+@two_configs
+def test_fetch_bus_error(config):
+    """SLVERR on a fetched beat is reported, whichever port owns the stripe."""
+    for stripe in range(config.axi_ports):
+        bench = Bench(config, seed=12)
+        dma, offset = bench.dma, stripe * 16 * config.beat_bytes
+        bench.bad_read = range(offset, offset + config.beat_bytes)
+
+        async def fetcher(ctx, bench=bench, dma=dma, offset=offset):
+            ctx.set(dma.fetch_offset, offset)
+            ctx.set(dma.fetch_beats, 4)
+            ctx.set(dma.fetch_valid, 1)
+            await ctx.tick().until(dma.fetch_ready)
+            ctx.set(dma.fetch_valid, 0)
+            await bench.until(ctx, lambda: bench.errors, limit=300)
+            assert bench.errors == [(ErrorCode.BUS_READ, NO_INSTRUCTION)]
+
+        bench.run(fetcher)
+
+
 @every_config
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 def test_abort_and_reuse(config, stall):

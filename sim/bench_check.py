@@ -17,6 +17,7 @@ from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Opcode, ResultType, dec
 CONFIG = PRESETS[parameters()["preset"]]
 #: Bits of an opcode.
 OPCODE_MASK = 0xFF
+LINE_WORDS = CONFIG.line_bytes // 4
 
 
 def put(word: int, name: str, value: int) -> int:
@@ -36,8 +37,13 @@ def broken():
 
     def legal(opcode, **fields):
         word = legal_word(random, opcode, CONFIG)
+        # Addresses and jumps of results that every result type allows.
+        for f in LAYOUTS[opcode]:
+            if f.name.startswith("result_") and f.width == 20:
+                word = put(word, f.name, take(word, f.name) & -2 * LINE_WORDS)
         for name, value in fields.items():
             word = put(word, name, value)
+        assert verdicts([word], CONFIG) == [ErrorCode.NONE]
         return word
 
     def one_more(word, name):
@@ -78,8 +84,7 @@ def broken():
         yield f"SETUP table with {kind.name}", [put(word, "table_enable", 1)]
         # A single line is enough for int8 only where a row of results is one line.
         setup = put(word, "table_enable", 0)
-        line = CONFIG.line_bytes // 4
-        matmul = put(legal(Opcode.MATMUL), "result_address", 5 * line)
+        matmul = put(legal(Opcode.MATMUL), "result_address", 5 * LINE_WORDS)
         yield f"MATMUL address, {kind.name}", [setup, matmul]
     for levels in (0, 6, 7):
         yield f"MATMUL tile_levels {levels}", [put(legal(Opcode.MATMUL), "tile_levels", levels)]
@@ -98,9 +103,7 @@ async def run(dut, sequence, code=0):
     source = bench.source("i", FetchedLayout, stall)
     sink = bench.sink("o", CheckedLayout, stall)
     await bench.begin()
-    source.queue.extend(
-        {"word": word, "index": i, "code": code} for i, word in enumerate(sequence)
-    )
+    source.queue.extend({"word": word, "index": i, "code": code} for i, word in enumerate(sequence))
     await bench.until(lambda: len(sink.got) == len(sequence))
     assert [(item.word, item.index) for _, item in sink.got] == [
         (word, i) for i, word in enumerate(sequence)

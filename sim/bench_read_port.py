@@ -8,24 +8,20 @@ from collections import deque
 import cocotb
 from cocotbext.axi import AxiRamRead, AxiReadBus
 
+from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts, refuse
 from runner import parameters
 from streams import Lockstep, coin
 from weft_hw.config import BURST_BEATS, PRESETS
-from weft_hw.dma.layouts import SLOTS, burst_layout
+from weft_hw.dma.layouts import burst_layout
 from weft_hw.dma.read_port import ReadPort
 
 CONFIG = PRESETS[parameters()["preset"]]
 BEAT = CONFIG.beat_bytes
-MEMORY_BYTES = 1 << 14
-BASE = 0x2000_0000
-#: Reads of this part are answered with SLVERR.
-BAD = range(MEMORY_BYTES - 1024, MEMORY_BYTES)
 
 
 class Memory(AxiRamRead):
     async def _read(self, address, length):
-        if address % self.size in BAD:
-            raise ValueError(f"{address:#x} is a bad address")
+        refuse(address)
         return await super()._read(address, length)
 
 
@@ -109,21 +105,10 @@ class Port:
         """The beats of bursts, in order."""
         out = []
         for b in bursts:
-            for at in range(b["offset"] * BEAT, (b["offset"] + b["beats"]) * BEAT, BEAT):
+            for at in addresses(CONFIG, b):
                 data = bytes(BEAT) if at in BAD else self.memory.read(at, BEAT)
                 out.append(int.from_bytes(data, "little"))
         return out
-
-
-def random_bursts(count: int, high: int = MEMORY_BYTES - len(BAD), beats: int | None = None):
-    """Bursts within a stripe; of `beats` beats where it is given."""
-    found = []
-    for _ in range(count):
-        first = 0 if beats else random.randrange(BURST_BEATS)
-        size = beats or random.randint(1, BURST_BEATS - first)
-        offset = random.randrange(high // CONFIG.stripe_bytes) * BURST_BEATS + first
-        found.append({"offset": offset, "beats": size, "tag": random.randrange(SLOTS)})
-    return found
 
 
 async def run(port: Port, loads, fetches):
@@ -146,7 +131,7 @@ async def loads_and_fetches(dut):
     port = await Port(dut).begin()
     for _ in range(3):
         await port.bench.reset()
-        await run(port, random_bursts(40), random_bursts(12))
+        await run(port, random_bursts(CONFIG, 40), random_bursts(CONFIG, 12))
         assert port.most == CONFIG.read_outstanding
 
 
@@ -157,7 +142,7 @@ async def full_rate(dut):
     if port.stall:
         return
     limit, step = CONFIG.read_outstanding, ReadPort.BURST_PERIOD
-    await run(port, random_bursts(30, beats=BURST_BEATS), [])
+    await run(port, random_bursts(CONFIG, 30, beats=BURST_BEATS), [])
     assert port.burst.sent[:limit] == list(range(0, limit * step, step))
     assert port.refused == 0 and port.most == limit
     cycles = [cycle for cycle, _ in port.beats]
@@ -165,7 +150,7 @@ async def full_rate(dut):
     # The memory itself rests for a few cycles before the first beat only.
     assert cycles == list(range(cycles[0], cycles[0] + 30 * BURST_BEATS))
     await port.bench.reset()
-    await run(port, [], random_bursts(30))
+    await run(port, [], random_bursts(CONFIG, 30))
     cycles = [cycle for cycle, _ in port.beats]
     assert [cycle for cycle, _ in port.fetched] == [c + ReadPort.FETCH_LATENCY for c in cycles]
 
@@ -175,7 +160,7 @@ async def back_pressure(dut):
     """With nobody to take data the port holds one burst, and the rest waits on the bus."""
     port = await Port(dut).begin()
     port.data.pauses = True
-    loads = random_bursts(6, beats=BURST_BEATS)
+    loads = random_bursts(CONFIG, 6, beats=BURST_BEATS)
     port.burst.queue.extend(loads)
     await port.bench.step(300)
     assert BURST_BEATS <= len(port.beats) <= BURST_BEATS + ReadPort.DATA_LATENCY
@@ -189,9 +174,9 @@ async def back_pressure(dut):
 async def errors(dut):
     """SLVERR gives a fault with owner and tag, one for every such beat, and data still flow."""
     port = await Port(dut).begin()
-    bad = random_bursts(8)
+    bad = random_bursts(CONFIG, 8)
     for burst in bad[::2]:
-        burst["offset"] = BAD.start // BEAT + burst["offset"] % BURST_BEATS
+        make_bad(CONFIG, burst)
     await run(port, bad, [dict(b) for b in bad])
     assert {is_fetch for is_fetch, _ in port.faults} == {False, True}
 
@@ -201,8 +186,8 @@ async def stop(dut):
     """A stop in mid-flight: nothing new, all data are dropped, and then a clean read."""
     port = await Port(dut).begin()
     for _ in range(10):
-        port.burst.queue.extend(random_bursts(10))
-        port.fetch.queue.extend(random_bursts(3))
+        port.burst.queue.extend(random_bursts(CONFIG, 10))
+        port.fetch.queue.extend(random_bursts(CONFIG, 3))
         await port.bench.step(random.randint(1, 120))
         for source in (port.burst, port.fetch):
             source.forget()
@@ -215,6 +200,6 @@ async def stop(dut):
         assert (len(port.fetched), len(port.faults), port.data.got) == (fetched, faults, [])
         port.bench.set("stop", 0)
         port.fetched.clear()
-        await run(port, random_bursts(4), random_bursts(4))
+        await run(port, random_bursts(CONFIG, 4), random_bursts(CONFIG, 4))
         port.data.forget()
         port.fetched.clear()

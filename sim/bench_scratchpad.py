@@ -141,6 +141,7 @@ async def pairs_of_banks(dut):
     model = await Model(dut).begin()
     await model.fill()
     for one, other in itertools.product(range(BANKS), repeat=2):
+
         def line(bank):
             return random.randrange(BANK // LINE) + bank * (BANK // LINE)
 
@@ -194,6 +195,7 @@ async def random_clients(dut):
     # Few lines, so that writes and reads of the same line meet.
     spots = random.sample(range(SIZE // D), 40)
     for _ in range(CYCLES):
+
         def spot(unit):
             return random.choice(spots) * D // unit
 

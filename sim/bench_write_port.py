@@ -7,24 +7,20 @@ import random
 import cocotb
 from cocotbext.axi import AxiRamWrite, AxiWriteBus
 
+from bursts import BAD, BASE, MEMORY_BYTES, addresses, make_bad, random_bursts, refuse
 from runner import parameters
 from streams import Lockstep, coin
 from weft_hw.config import BURST_BEATS, PRESETS
-from weft_hw.dma.layouts import SLOTS, burst_layout
+from weft_hw.dma.layouts import burst_layout
 from weft_hw.dma.write_port import WritePort
 
 CONFIG = PRESETS[parameters()["preset"]]
 BEAT = CONFIG.beat_bytes
-MEMORY_BYTES = 1 << 14
-BASE = 0x2000_0000
-#: Writes to this part are answered with SLVERR.
-BAD = range(MEMORY_BYTES - 1024, MEMORY_BYTES)
 
 
 class Memory(AxiRamWrite):
     async def _write(self, address, data):
-        if address % self.size in BAD:
-            raise ValueError(f"{address:#x} is a bad address")
+        refuse(address)
         await super()._write(address, data)
 
 
@@ -81,7 +77,7 @@ class Port:
     def send(self, bursts):
         """Queue bursts and random data for them; the expected image takes them."""
         for b in bursts:
-            for at in range(b["offset"] * BEAT, (b["offset"] + b["beats"]) * BEAT, BEAT):
+            for at in addresses(CONFIG, b):
                 data = random.randbytes(BEAT)
                 self.data.queue.append(int.from_bytes(data, "little"))
                 if at not in BAD:
@@ -98,22 +94,11 @@ class Port:
         assert not wrong, f"{len(wrong)} bytes differ, the first at {wrong[0]:#x}"
 
 
-def random_bursts(count: int, high: int = MEMORY_BYTES - len(BAD), beats: int | None = None):
-    """Bursts within a stripe; of `beats` beats where it is given."""
-    found = []
-    for _ in range(count):
-        first = 0 if beats else random.randrange(BURST_BEATS)
-        size = beats or random.randint(1, BURST_BEATS - first)
-        offset = random.randrange(high // CONFIG.stripe_bytes) * BURST_BEATS + first
-        found.append({"offset": offset, "beats": size, "tag": random.randrange(SLOTS)})
-    return found
-
-
 @cocotb.test()
 async def writes(dut):
     """Every burst lands where it belongs; the limit is reached where responses are slow."""
     port = await Port(dut).begin()
-    port.send(random_bursts(60))
+    port.send(random_bursts(CONFIG, 60))
     await port.finish(60)
     assert [value for _, value in port.response.got] == [0] * 60
     assert set(port.strobes) == {(1 << BEAT) - 1}
@@ -122,7 +107,7 @@ async def writes(dut):
     port.memory.b_channel.clear_pause_generator()
     port.memory.b_channel.pause = True
     limit = CONFIG.write_outstanding
-    port.send(random_bursts(limit + 4))
+    port.send(random_bursts(CONFIG, limit + 4))
     await port.bench.step(600)
     assert port.most == limit and len(port.burst.sent) == limit
     port.memory.b_channel.pause = False
@@ -135,7 +120,7 @@ async def full_rate(dut):
     port = await Port(dut).begin()
     if port.stall:
         return
-    port.send(random_bursts(30, beats=BURST_BEATS))
+    port.send(random_bursts(CONFIG, 30, beats=BURST_BEATS))
     await port.finish(30)
     limit, step = CONFIG.write_outstanding, WritePort.BURST_PERIOD
     assert port.burst.sent[:limit] == list(range(0, limit * step, step))
@@ -147,11 +132,11 @@ async def full_rate(dut):
 async def errors(dut):
     """SLVERR comes out as a response of one, in the order of the bursts."""
     port = await Port(dut).begin()
-    bursts = random_bursts(24)
+    bursts = random_bursts(CONFIG, 24)
     bad = [random.random() < 0.5 for _ in bursts]
     for burst, wrong in zip(bursts, bad):
         if wrong:
-            burst["offset"] = BAD.start // BEAT + burst["offset"] % BURST_BEATS
+            make_bad(CONFIG, burst)
     port.send(bursts)
     await port.finish(24)
     assert [value for _, value in port.response.got] == bad
@@ -162,7 +147,7 @@ async def stop(dut):
     """A stop in mid-flight: bursts under way end with zero strobes, and then a clean write."""
     port = await Port(dut).begin()
     for _ in range(10):
-        bursts = random_bursts(8)
+        bursts = random_bursts(CONFIG, 8)
         before = bytes(port.image)
         port.send(bursts)
         await port.bench.step(random.randint(1, 120))
@@ -179,6 +164,6 @@ async def stop(dut):
         assert all(g in pair for g, *pair in zip(got, before, port.image))
         port.image[:] = got
         port.bench.set("stop", 0)
-        port.send(random_bursts(4))
+        port.send(random_bursts(CONFIG, 4))
         await port.finish(4)
         port.response.forget()

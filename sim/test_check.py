@@ -14,7 +14,5 @@ pytestmark = pytest.mark.sim
 @pytest.mark.parametrize("preset", ["tiny", "tiny-wide"])
 def test_check(bench, preset, stall):
     name = f"check_{preset.replace('-', '_')}"
-    outcome = bench(
-        Check(PRESETS[preset]), "bench_check", name=name, preset=preset, stall=stall
-    )
+    outcome = bench(Check(PRESETS[preset]), "bench_check", name=name, preset=preset, stall=stall)
     assert outcome.tests == 4

@@ -94,9 +94,7 @@ class DmaWithChip(wiring.Component):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5], ids=["full-rate", "stalls"])
-@pytest.mark.parametrize(
-    "preset", ["tiny-wide", "pynq-z2", pytest.param("kv260", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("preset", ["tiny-wide", "pynq-z2", "kv260"])
 def test_dma(bench, preset, stall):
     # cocotbext-axi has no AXI3; tests/hw/dma covers that form.
     config = PRESETS[preset].replace(axi_protocol="axi4")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from program_strategies import POOL, STORES, seeded
+from program_strategies import seeded
 from test_attainment import QUICK, TARGETS
 from weft.backend.emulator import execute
 from weft.backend.rtl import RtlBackend
 from weft.bench import GemmBench, random_runs
-from weft.program import Program
 from weft.rtl import build
 from weft.rtl.library import Stalls
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig, preset
-from weft_hw.isa import Opcode, Space
 from weft_hw.verilog import emit
 
 pytestmark = pytest.mark.sim
@@ -48,30 +45,11 @@ def packed(tmp_path, monkeypatch):
     return make
 
 
-def without_minus_128(program: Program) -> Program | None:
-    """`program` with weights in -127..127 only; None where they may come from results."""
-    loads = [
-        i.fields
-        for i in program.instructions
-        if i.opcode == Opcode.LOAD and i.fields.get("space", 0) == Space.WEIGHTS
-    ]
-    if any(load.get("dram_offset", 0) >= STORES for load in loads):
-        return None
-    constants = [
-        (at, data.replace(b"\x80", b"\x81") if at == POOL else data)
-        for at, data in program.constants
-    ]
-    return dataclasses.replace(program, constants=constants)
-
-
-def run_programs(config: AcceleratorConfig, count: int) -> int:
-    """Run random programs against the emulator; returns how many ran."""
-    ran = 0
+def run_programs(config: AcceleratorConfig, count: int) -> None:
+    """Run random programs against the emulator."""
     with RtlBackend(config, watchdog_cycles=20_000, timeout_cycles=1_000_000) as rtl:
         for seed in range(count):
-            program = without_minus_128(seeded(seed, config))
-            if program is None:
-                continue
+            program = seeded(seed, config)
             verify(program)
             want = program.image()
             execute(config, program.instructions, want)
@@ -81,20 +59,18 @@ def run_programs(config: AcceleratorConfig, count: int) -> int:
             got = np.frombuffer(rtl.memory(), np.uint8)
             wrong = np.flatnonzero(got != want)
             assert not len(wrong), f"seed {seed}: first difference at arena offset {wrong[0]}"
-            ran += 1
-    return ran
 
 
 @pytest.mark.parametrize(("name", "target"), FORMS)
 def test_random_programs(packed, name, target):
-    assert run_programs(packed(name, target), PROGRAMS) > PROGRAMS // 2
+    run_programs(packed(name, target), PROGRAMS)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("name", "target"), FULL_FORMS)
 def test_random_programs_of_other_forms(packed, name, target):
-    assert run_programs(packed(name, target), 1000) > 500
+    run_programs(packed(name, target), 1000)
 
 
 def products(config: AcceleratorConfig, shapes: list[tuple[int, int, int]]) -> list:
@@ -120,11 +96,23 @@ def test_cycles_of_products(packed):
         assert abs(after - before) <= max(2, 0.003 * before)
 
 
+def check_attainment(request, config: AcceleratorConfig, shapes: list[tuple[int, int, int]]):
+    """The board's preset with its packed cells reaches what it reaches with portable ones."""
+    for shape, result in zip(shapes, products(config, shapes), strict=True):
+        request.config.weft_rates.append(
+            f"pynq-z2, packed, {'x'.join(map(str, shape))}: {result.cycles} cycles, attainment "
+            f"{result.attainment:.4f}"
+        )
+        assert result.attainment >= TARGETS[("pynq-z2", *shape)]
+
+
+@pytest.mark.timeout(1200)
+def test_attainment(packed, request):
+    """A matrix product and a matrix-vector product; simulator and cycles cost less than a minute."""
+    check_attainment(request, packed("pynq-z2", "xc7"), [(128, 384, 384), (1, 384, 1536)])
+
+
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-def test_attainment(packed):
-    """The board's preset with its packed cells reaches what it reaches with portable ones."""
-    shapes = [case[1:] for case in QUICK]
-    for shape, result in zip(shapes, products(packed("pynq-z2", "xc7"), shapes), strict=True):
-        print(f"{shape}: {result.cycles} cycles, attainment {result.attainment:.4f}")
-        assert result.attainment >= TARGETS[("pynq-z2", *shape)]
+def test_attainment_of_the_other_shapes(packed, request):
+    check_attainment(request, packed("pynq-z2", "xc7"), [case[1:] for case in QUICK])

@@ -15,7 +15,5 @@ pytestmark = pytest.mark.sim
 def test_result(bench, preset, stall):
     dut = ResultWriter(PRESETS[preset])
     name = f"result_{preset.replace('-', '_')}"
-    outcome = bench(
-        dut, "bench_result", name=name, preset=preset, stall=stall, latency=dut.LATENCY
-    )
+    outcome = bench(dut, "bench_result", name=name, preset=preset, stall=stall, latency=dut.LATENCY)
     assert outcome.tests == 1

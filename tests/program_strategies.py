@@ -25,6 +25,7 @@ from weft.verify.accumulators import check_accumulators
 from weft.verify.defined import check_defined
 from weft.verify.order import Order
 from weft.verify.regions import overlap
+from weft.verify.weights import check_weights
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
     LAYOUTS,
@@ -47,8 +48,13 @@ T = TypeVar("T")
 
 #: Arena: random bytes, parameters, what stores write, the last dump, the program.
 POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
+#: The random bytes below may become weights: none of them is -128.
+WEIGHTS_END = 4096
 #: Rows of one MATMUL; the loop-by-loop emulator takes about 50 us for each.
 MAX_ROWS = 120
+
+#: Constants as the builder knows them: bytes that may be -128 are.
+_DOUBTFUL = [(WEIGHTS_END, b"\x80" * (STORES - WEIGHTS_END))]
 
 
 class Choices:
@@ -137,6 +143,8 @@ def _data(seed: int, config: AcceleratorConfig) -> tuple[np.ndarray, np.ndarray]
         pool[rng.random(len(pool)) < 0.1] = value
     start = int(rng.integers(0, len(pool) - 512))
     pool[start : start + 512] = rng.choice([0x80, 0x7F, 0x81])
+    weights = pool[: WEIGHTS_END - POOL]
+    weights[weights == 0x80] = 0x81
     n = config.parameter_entries
     spread = rng.integers(0, 32, n)
     bias = rng.integers(-(2**31), 2**31, n) >> spread
@@ -217,6 +225,9 @@ class _Builder:
             order = Order(self.instructions, range(index + 1))
             check_accumulators(self.instructions, self.touched, self.config, order)
             check_defined(self.instructions, self.touched, self.config, range(index + 1))
+            check_weights(
+                self.instructions, self.touched, self.config, range(index + 1), 32768, _DOUBTFUL
+            )
         except ProgramRefused:
             self.instructions = before
             self.touched.pop()
@@ -320,6 +331,8 @@ class _Builder:
             source = (PARAMETERS, PARAMETERS + self.config.parameter_bytes)
         elif self.choices.chance(30):
             source = (STORES, DUMP)
+        elif space is Space.WEIGHTS:
+            source = (POOL, WEIGHTS_END)
         fields = self._shape(space, source)
         if self.choices.chance(10):
             fields["dram_pitch"] = 0

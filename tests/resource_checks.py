@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from weft.synth import Report, synthesise
+from weft.synth.record import growth, recorded
 from weft_hw.config import preset
 
 #: Kept netlists make a second run short.
@@ -15,6 +19,21 @@ OUTPUT = Path(__file__).parents[1] / "build" / "synth"
 #: posts, in LUT memory.
 SMALL = ("compute.parameters", "compute.lane0")
 QUEUES = ("core", "compute", "control", "dma")
+_SERIES_7 = {"DOADO": "DOA_REG", "DOPADOP": "DOA_REG", "DOBDO": "DOB_REG", "DOPBDOP": "DOB_REG"}
+_ULTRASCALE = {
+    "DOUTADOUT": "DOA_REG",
+    "DOUTPADOUTP": "DOA_REG",
+    "DOUTBDOUT": "DOB_REG",
+    "DOUTPBDOUTP": "DOB_REG",
+}
+#: Data outputs of block memories, and the parameter that registers them inside (UG473, UG573).
+DATA = {
+    "RAMB18E1": _SERIES_7,
+    "RAMB36E1": _SERIES_7,
+    "RAMB18E2": _ULTRASCALE,
+    "RAMB36E2": _ULTRASCALE,
+    "URAM288": {"DOUT_A": "OREG_A", "DOUT_B": "OREG_B"},
+}
 
 
 def measured(name: str) -> Report:
@@ -24,15 +43,56 @@ def measured(name: str) -> Report:
     return synthesise(preset(name), OUTPUT)
 
 
+def check_growth(name: str, report: Report) -> None:
+    """No resource of the design or of a block exceeds the record."""
+    wrong = growth(report.counts, recorded()[name])
+    assert not wrong, (
+        "write the record in the commit that changes it: python -m weft.synth.record tiny pynq-z2\n"
+        + "\n".join(wrong)
+    )
+
+
 def luts_as_memory(cells: dict[str, int]) -> list[str]:
     """Cell types among `cells` that are distributed memory."""
     return [k for k in cells if k.startswith("RAM") and not k.startswith("RAMB")]
 
 
+def unregistered(netlist: dict[str, Any]) -> list[str]:
+    """Data outputs of block memories of `netlist` that meet logic before a register.
+
+    Yosys leaves the register outside (it always maps with DOA_REG = 0), so what counts is that a
+    tool can put it inside: each bit that is read goes to one register's D, without reset, and
+    nowhere else.
+    """
+    readers: dict[Any, list[str]] = defaultdict(list)
+    for cell in netlist["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] != "input":
+                continue
+            reset = cell["connections"].get("R", cell["connections"].get("S"))
+            free = cell["type"] == "FDRE" and port == "D" and reset == ["0"]
+            for bit in bits:
+                readers[bit].append("register" if free else f"{cell['type']}.{port}")
+    for name, port in netlist["ports"].items():
+        if port["direction"] == "output":
+            for bit in port["bits"]:
+                readers[bit].append(f"output {name}")
+    wrong = []
+    for name, cell in netlist["cells"].items():
+        for pin, register in DATA.get(cell["type"], {}).items():
+            if re.search(r"1$|TRUE", str(cell["parameters"].get(register, ""))):
+                continue
+            for i, bit in enumerate(cell["connections"].get(pin, [])):
+                if readers[bit] not in ([], ["register"]):
+                    wrong.append(f"{name} {pin}[{i}] -> {', '.join(readers[bit])}")
+    return wrong
+
+
 def check_memories(report: Report, *, small: bool) -> None:
     """Large memories are block memory, small queues LUT memory; other blocks have no memory.
 
-    A `small` preset has parameters and accumulators that are LUT memory, too.
+    Behind block memory stands its output register. A `small` preset has parameters and accumulators
+    that are LUT memory, too.
     """
     blocks = {c.name.removeprefix("weft_top.core."): c for c in report.counts}
     for name in ("scratchpad", "compute.weights", "compute.parameters", "compute.lane0"):
@@ -45,3 +105,5 @@ def check_memories(report: Report, *, small: bool) -> None:
             "control.fetch", "control.compute_queue", "control.load_queue", "control.store_queue",
         )
         assert queued or (small and name in SMALL) or not luts_as_memory(counts.cells), name
+    for name, netlist in report.netlists.items():
+        assert not unregistered(netlist), name

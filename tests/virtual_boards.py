@@ -44,6 +44,7 @@ class Served:
     python: str
     bitstream: Path
     log: Path
+    process: subprocess.Popen
 
     def run(self, script: str, *arguments: str, timeout: int = 200) -> subprocess.CompletedProcess:
         """Run a Python text under pynq; HOST and BIT are its first two arguments."""
@@ -82,7 +83,7 @@ def serve(
         while "virtual" not in log.read_text():
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.1)
-        yield Served(board, host, python, manifest.bitstream(folder), log)
+        yield Served(board, host, python, manifest.bitstream(folder), log, process)
     finally:
         process.stdin.close()
         process.wait(20)
@@ -92,3 +93,34 @@ def host(last: int) -> str:
     """A loopback address of this test process and no other."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return f"127.{100 + int(worker)}.{os.getpid() % 250 + 1}.{last}"
+
+
+HEAD = "import sys; sys.path.insert(0, 'tests/board'); from board_script import *\n"
+
+
+def passes(served: Served, body: str, *arguments: str) -> str:
+    """Run a client script, whose assertions hold; what it printed."""
+    done = served.run(HEAD + body, *arguments)
+    assert done.returncode == 0, done.stderr + served.log.read_text()
+    return done.stdout
+
+
+@contextmanager
+def client(served: Served, body: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """A client script that has printed "ready"; it goes on when its input ends."""
+    process = subprocess.Popen(
+        [served.python, "-c", HEAD + body, served.host, str(served.bitstream), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    )
+    try:
+        line = process.stdout.readline()
+        assert line == "ready\n", line + process.stderr.read()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

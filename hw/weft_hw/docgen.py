@@ -28,6 +28,7 @@ from .isa import (
     ResultType,
     Space,
 )
+from .numerics import WEIGHT_MAX, WEIGHT_MIN
 from .registers import COUNTERS, REGISTER_BYTES, REGISTERS, Access
 
 __all__ = ["PAGES", "isa_page", "main", "registers_page"]
@@ -111,6 +112,10 @@ same: weight and parameter jumps of levels below `tile_levels` are ignored, and 
 words, and word j holds rows j, R/L + j, ... of the tile. A parameter is 8 bytes: bias int32,
 multiplier 17 bits, shift 6 bits; `parameter_address` counts pairs. A result row is C elements of 1,
 2 or 4 bytes, little endian.
+
+Weights lie in {WEIGHT_MIN}..{WEIGHT_MAX}. The product of -128 differs between the forms of a cell,
+so a program that could load one as a weight, from a constant, an input or a result, has no defined
+result; the verifier refuses it.
 
 The result address and its jumps are multiples of two lines; of one line, where a result row has R
 bytes.

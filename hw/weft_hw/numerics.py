@@ -30,7 +30,8 @@ __all__ = [
 
 #: Accumulators are int32 and wrap.
 ACC_MIN, ACC_MAX = -(2**31), 2**31 - 1
-#: Constant weights are symmetric.
+#: Weights are symmetric: a packed cell gives a wrong product for -128. Constants are refused where
+#: they break it, and programs whose loads of weights could.
 WEIGHT_MIN, WEIGHT_MAX = -127, 127
 #: The accumulator enters the multiplier saturated to this many bits (a DSP48E1 port, UG479).
 SAT_BITS = 25
@@ -137,10 +138,11 @@ def multiplier_for(scale: NDArray[np.float64], pre: int = 0) -> tuple[Int, Int]:
         raise ValueError(f"scale must be finite and not negative, not {scale!r}")
     _, exponent = np.frexp(real)
     s = np.clip(MULTIPLIER_BITS - exponent.astype(np.int64), SHIFT_MIN, SHIFT_MAX)
-    m = np.floor(np.ldexp(real, s) + 0.5).astype(np.int64)
+    # ldexp takes exponents of C's int or long, and long has 32 bits on 32-bit processors.
+    m = np.floor(np.ldexp(real, s.astype(np.int32)) + 0.5).astype(np.int64)
     over = (m > MULTIPLIER_MAX) & (s > SHIFT_MIN)  # rounding carried into the next power of two
     s = s - over
-    m = np.where(over, np.floor(np.ldexp(real, s) + 0.5).astype(np.int64), m)
+    m = np.where(over, np.floor(np.ldexp(real, s.astype(np.int32)) + 0.5).astype(np.int64), m)
     if np.any(m > MULTIPLIER_MAX):
         raise ValueError(f"scale must be at most {MULTIPLIER_MAX / 2}, not {np.max(scale)}")
     return m, s

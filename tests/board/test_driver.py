@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +217,30 @@ def test_signed_words_of_old_clients_are_read_as_unsigned():
     made = transport()
     made._ip.mmio.values["status"] = -1
     assert made.read32(reg.REGISTERS["status"].offset) == 0xFFFF_FFFF
+
+
+def runtime_modules() -> list[Path]:
+    """Files of the half that runs on a board: what BLOCK imports of weft and weft_hw."""
+    code = BLOCK + "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('weft')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    return sorted(Path(p) for p in done.stdout.split())
+
+
+def test_the_runtime_half_is_python_310_and_names_the_type_of_sums():
+    """Boards with 32-bit processors have a 32-bit default integer: a sum of it wraps there."""
+    files = runtime_modules()
+    assert len(files) > 40
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                of_numpy = getattr(node.func.value, "id", "") == "np"
+                where = f"{path.name}:{node.lineno}"
+                assert not (of_numpy and node.func.attr in ("prod", "cumprod")), where
+                # It takes exponents of C's int or long only, and long may have 32 bits.
+                if of_numpy and node.func.attr == "ldexp":
+                    assert ast.unparse(node.args[1]).endswith(".astype(np.int32)"), where
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np":
+                assert node.attr not in ("int_", "intp", "uint", "long"), f"{path.name} {node.attr}"

@@ -6,19 +6,10 @@ import subprocess
 
 import pytest
 
-from virtual_boards import CORES, ROOT, environment, host, serve
+from virtual_boards import CORES, ROOT, environment, host, passes, serve
 from weft.driver.pynq_overlay import one_at_a_time
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
-
-HEAD = "import sys; sys.path.insert(0, 'tests/board'); from board_script import *\n"
-
-
-def passes(served, body: str, *arguments: str) -> str:
-    done = served.run(HEAD + body, *arguments)
-    assert done.returncode == 0, done.stderr + served.log.read_text()
-    return done.stdout
-
 
 def test_products_equal_the_emulator_and_move_only_inputs_and_outputs(served):
     passes(
@@ -299,20 +290,6 @@ else:
     )
 
 
-NOTEBOOK = """
-import json, os
-os.environ["WEFT_BOARD"], os.environ["WEFT_OVERLAY"] = sys.argv[1:3]
-cells = json.load(open("sw/weft/notebooks/product.ipynb"))["cells"]
-for cell in cells:
-    if cell["cell_type"] == "code":
-        exec("".join(cell["source"]))
-"""
-
-
-def test_the_notebook_runs(served):
-    assert passes(served, NOTEBOOK).splitlines()[-1] == "equal"
-
-
 def test_two_boards_at_once_in_one_process(zcu104, tmp_path):
     with serve("zcu104", host(7), tmp_path, CORES["zcu104"]) as other:
         passes(
@@ -329,36 +306,3 @@ assert counts(first) != {} and counts(second)["loads"] == 1
             other.host,
             str(other.bitstream),
         )
-
-
-def test_a_board_that_goes_away_is_one_sentence_and_comes_back(tmp_path):
-    body = """
-from weft.errors import DeviceError
-backend = open_board()
-program = product(backend.config)
-backend.load(program)
-same(backend, program, 1)
-print("ready", flush=True)
-sys.stdin.read()
-try:
-    same(backend, program, 2)
-except DeviceError as error:
-    assert "check its power" in str(error), error
-    backend.close()
-    raise SystemExit(0)
-raise SystemExit("the board was not gone")
-"""
-    with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:
-        client = subprocess.Popen(
-            [board.python, "-c", HEAD + body, board.host, str(board.bitstream)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            cwd=ROOT,
-        )
-        assert client.stdout.readline() == b"ready\n"
-    client.stdin.close()
-    assert client.wait(60) == 0
-    client.stdout.close()
-    with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:
-        passes(board, NOTEBOOK)

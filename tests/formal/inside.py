@@ -1,4 +1,4 @@
-"""Looking inside a block: its submodules, the memory of its FIFOs, and what breaking it does.
+"""Looking inside a block: its registers, the memory of its FIFOs, and what breaking it does.
 
 A property is stated on ports. What makes it inductive, where the data are meanwhile, needs a view
 of the state, and this module gives one without a second description of the block.
@@ -9,25 +9,48 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
 
 from amaranth.hdl import Assert, C, Elaboratable, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.memory import Memory
 
 __all__ = ["Followed", "mutant", "opened"]
 
 Class = TypeVar("Class", bound=type)
 
 
-def opened(part: Elaboratable) -> Any:
-    """The :class:`Module` of `part`, which is elaborated now and as this module later."""
-    module = part.elaborate("formal")
+class Inside(NamedTuple):
+    """Where the parts of a block are: its submodules, and the local names of its ``elaborate``."""
+
+    submodules: Any
+    names: dict[str, Any]
+
+
+def opened(part: Elaboratable) -> Inside:
+    """The inside of `part`, which is elaborated now, once, and is the same where it is used."""
+    names: dict[str, Any] = {}
+    code = type(part).elaborate.__code__
+
+    def look(frame: FrameType, event: str, result: object) -> None:
+        if event == "return" and frame.f_code is code:
+            names.update(frame.f_locals)
+
+    profile = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        module = part.elaborate("formal")
+    finally:
+        sys.setprofile(profile)
     part.elaborate = lambda platform: module
-    return module
+    return Inside(module.submodules, names)
 
 
-def mutant(block: Class, old: str, new: str) -> Class:
+def mutant(block: Class, old: str, new: str, **constants: int) -> Class:
     """`block`, from the source of its module with `old`, which occurs once, replaced by `new`.
+
+    `constants` take other values in it than the module has.
 
     Raises
     ------
@@ -40,6 +63,7 @@ def mutant(block: Class, old: str, new: str) -> Class:
         raise ValueError(f"{old!r} occurs {source.count(old)} times in {module.__name__}")
     names: dict[str, Any] = {"__name__": module.__name__, "__package__": module.__package__}
     exec(compile(source.replace(old, new), str(module.__file__), "exec"), names)
+    names.update(constants)
     return names[block.__name__]  # type: ignore[no-any-return]
 
 
@@ -101,43 +125,51 @@ class Followed:
             caller's to place.
         every : holds for each entry in `queue`, the followed one or not.
         """
-        m, module = self._m, opened(queue)
-        storage = module.submodules.storage
-        produce, consume = storage.write_ports[0].addr, storage.read_ports[0].addr
-        slots = storage.depth
-
-        def probe(address: ValueLike) -> Value:
-            port = storage.read_port(domain="comb")
-            m.d.comb += port.addr.eq(address)
-            return port.data
-
-        def place(slot: ValueLike) -> Value:
-            """Entries of the memory that leave before the one in `slot`."""
-            slot, count = Value.cast(slot), Signal(range(slots))
-            m.d.comb += count.eq(Mux(slot >= consume, slot - consume, slot + slots - consume))
-            return count
-
+        m, storage = self._m, opened(queue).submodules.storage
         # SyncFIFOBuffered has one entry more than its memory: the output register.
         register = queue.r_rdy if isinstance(queue, SyncFIFOBuffered) else C(0, 1)
-        slot = Signal.like(produce)
+        self.lies_in_ring(storage, level=queue.level - register, beyond=register + beyond)
+        m.d.comb += Assert(queue.level <= queue.depth)
+        with m.If(self.following & (self.ahead == beyond) & register):
+            m.d.comb += Assert(queue.r_data == self.value)
+        if every is not None:
+            consume = storage.read_ports[0].addr
+            m.d.comb += Assert(~register | every(queue.r_data))
+            for s in range(storage.depth):
+                probe = storage.read_port(domain="comb")
+                place = self._place(s, consume, storage.depth)
+                m.d.comb += [
+                    probe.addr.eq(s),
+                    Assert((place + register >= queue.level) | every(probe.data)),
+                ]
+
+    def lies_in_ring(self, storage: Memory, *, level: ValueLike, beyond: ValueLike) -> Signal:
+        """Invariant: the followed entry is in `storage`, at its place; returns its slot.
+
+        The first write port of `storage` is at the end of the ring, the first read port at its
+        start; `level` entries are in it. `beyond` is as in :meth:`lies_in`.
+        """
+        m = self._m
+        produce, consume = storage.write_ports[0].addr, storage.read_ports[0].addr
+        probe, slot = storage.read_port(domain="comb"), Signal.like(produce)
         with m.If(self.taking):
             m.d.sync += slot.eq(produce)
-        slot_place, slot_data = place(slot), probe(slot)
-        m.d.comb += [
-            Assert(self.inside == queue.level + beyond),
-            Assert(queue.level <= queue.depth),
-        ]
+        place = self._place(slot, consume, storage.depth)
+        m.d.comb += [probe.addr.eq(slot), Assert(self.inside == level + beyond)]
         with m.If(self.following):
             m.d.comb += Assert(self.ahead < self.inside)
-            with m.If((self.ahead == beyond) & register):
-                m.d.comb += Assert(queue.r_data == self.value)
-            with m.Elif(self.ahead >= beyond):
+            with m.If(self.ahead >= beyond):
                 m.d.comb += [
-                    Assert(slot < slots),
-                    Assert(self.ahead == slot_place + register + beyond),
-                    Assert(slot_data == self.value),
+                    Assert(slot < storage.depth),
+                    Assert(self.ahead == place + beyond),
+                    Assert(probe.data == self.value[: len(probe.data)]),
                 ]
-        if every is not None:
-            m.d.comb += Assert(~register | every(queue.r_data))
-            for s in range(slots):
-                m.d.comb += Assert((place(s) + register >= queue.level) | every(probe(s)))
+        return slot
+
+    def _place(self, slot: ValueLike, consume: Value, slots: int) -> Signal:
+        """Entries of a ring that leave before the one in `slot`."""
+        slot, place = Value.cast(slot), Signal(range(slots))
+        self._m.d.comb += place.eq(
+            Mux(slot >= consume, slot - consume, slot + slots - consume)
+        )
+        return place

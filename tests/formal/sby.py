@@ -17,12 +17,15 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
+from weft.synth.wasm import YOSYS, translated
+
 __all__ = ["ProofError", "Refuted", "prove"]
 
 _SCRIPT = """\
 [options]
 mode {mode}
 depth {depth}
+timeout 250
 [engines]
 smtbmc {solver}
 [script]
@@ -74,6 +77,7 @@ def prove(
     design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
+    translated(YOSYS)
     tools = Path(sys.executable).parent
     run = subprocess.run(
         [

@@ -1,24 +1,29 @@
 """Proofs, for ever: loop nests visit every index in order, and addresses are affine in them.
 
 All six levels move, with counts of full width, any strides, loads at any time and steps at any time
-but from the last iteration. The proof has three parts.
+but from the last iteration.
 
-1. `test_nest`: `start`, `end`, `last` and `level` are those of an odometer, one index per level.
-2. `test_addresses`: let `part[i]` be zero where level i returns to its start, and grow by
-   `stride[i]` where it advances. With the jumps stride[i] - sum(span[j] for j < i) the address is
-   base + sum(part), for any flags `end` and any `span` with part[i] == span[i] where level i ends.
-3. `part[i]` is index[i] * stride[i], since it is `stride[i]` added index[i] times. So the address
-   is base + sum(index[i] * stride[i]), modulo 2**width; and with span[i] = (count[i] - 1) *
-   stride[i], as the compiler has it, the condition of 2 holds where index[i] == count[i] - 1, so
-   nothing real is assumed away. That repeated addition multiplies, at any width, is the one step
-   left to paper: products of 16 by 20 bits are beyond the solver. `test_parts_are_products` checks
-   it at a small width.
+`test_nest`: `start`, `end`, `last` and `level` are those of an odometer, one index per level.
+
+`test_addresses`: the address is base + sum(index[i] * stride[i]), modulo 2**width, with the jumps
+stride[i] - below[i], where below[i] is the sum of (count[j] - 1) * stride[j] over the levels j < i.
+Products of 16 by 20 bits are beyond the solver, so the proof goes level by level, for any level i:
+
+- `part` is zero where level i returns to its start and grows by stride[i] where it advances, so it
+  is index[i] * stride[i]. (The one step on paper; `test_parts_are_products` has it at small width.)
+- `origin` is the address when levels 0..i-1 were at their start last, `outer` that of levels 0..i,
+  which is the `origin` of level i + 1; for the last level it is the base.
+- Assumed: where the levels below i are all at their end, the address is origin + below[i].
+- Proved: origin == outer + part, always; so what is assumed holds for level i + 1, with below[i] +
+  part; and for level 0 it holds anyway, since its origin is the address.
+
+The origins, put into one another from level 0 up, are the sum.
 """
 
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Assert, Assume, C, Cat, Cover, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -103,9 +108,9 @@ class NestHarness(wiring.Component):
 
 
 class AddressHarness(wiring.Component):
-    """An address generator, any flags of a nest, and the parts of the affine address.
+    """An address generator that follows any nest, seen from level `this`, any constant.
 
-    `broken` gives one level a wrong jump, which the proof has to find.
+    `broken` gives level 1 a wrong jump, which the proof has to find.
     """
 
     def __init__(self, width, jump_width, levels, *, broken=False, cover=False):
@@ -114,10 +119,12 @@ class AddressHarness(wiring.Component):
             {
                 "load": In(1),
                 "step": In(1),
-                "end": In(LOOP_LEVELS),
+                "level": In(range(LOOP_LEVELS)),
+                "ended": In(1),
                 "base": In(width),
-                "strides": In(width).array(LOOP_LEVELS),
-                "spans": In(width).array(LOOP_LEVELS),
+                "this": In(range(LOOP_LEVELS)),
+                "below": In(width),
+                "jumps": In(jump_width).array(LOOP_LEVELS),
             }
         )
 
@@ -125,62 +132,62 @@ class AddressHarness(wiring.Component):
         m = Module()
         width, _, levels = self._shape
         m.submodules.dut = dut = AddressGenerator(*self._shape)
-        level = lowest(m, [~self.end[i] for i in LEVELS])
-        loaded, base = Signal(), Signal(width)
         m.d.comb += [
             dut.load.eq(self.load), dut.base.eq(self.base),
-            dut.step.eq(self.step), dut.level.eq(level),
-            Assume(~self.step | (loaded & ~self.end.all())),
+            dut.step.eq(self.step), dut.level.eq(self.level),
         ]
+        for i in LEVELS:
+            wrong = 1 if self._broken and i == 1 else 0
+            m.d.comb += dut.jumps[i].eq(self.jumps[i] + wrong)
+        constants = Cat(self.this, self.below, *self.jumps)
+        before, loaded, base = Signal(len(constants)), Signal(), Signal(width)
+        fresh = Signal()
+        m.d.sync += [before.eq(constants), fresh.eq(self.load)]
         with m.If(self.load):
             m.d.sync += [loaded.eq(1), base.eq(self.base)]
+        higher = self.step & (self.level > self.this)
+        equal = self.step & (self.level == self.this)
+        m.d.comb += [
+            Assume(fresh | (before == constants)),  # held by the owner, from the load on
+            Assume(~self.step | (loaded & Cat(self.level == i for i in levels).any())),
+            Assume(self.this < LOOP_LEVELS),
+            # `ended`: the levels below this one are at their end.
+            Assume(~self.step | (self.ended == (self.level >= self.this))),
+            Assume((self.this != 0) | (self.ended & (self.below == 0))),
+        ]
 
-        parts, below, moves = [], [C(0, width)], []
-        for i in LEVELS:
-            stride, span = Signal(width, name=f"stride{i}"), Signal(width, name=f"span{i}")
-            part = Signal(width, name=f"part{i}")
-            moved = self.step & (level == i)
-            with m.If(self.load):
-                m.d.sync += [stride.eq(self.strides[i]), span.eq(self.spans[i]), part.eq(0)]
-            with m.Elif(moved):
-                m.d.sync += part.eq(part + stride)
-            with m.Elif(self.step & (level > i)):
-                m.d.sync += part.eq(0)
-            m.d.comb += Assume(~loaded | ~self.end[i] | (part == span))
-            if i not in levels:
-                m.d.comb += Assume(self.end[i])  # a single iteration
-            wrong = 1 if self._broken and i == 1 else 0
-            m.d.comb += dut.jumps[i].eq(stride - below[i] + wrong)
-            parts.append(part)
-            moves.append(moved)
-            below.append((below[i] + span)[:width])
+        # The addresses that follow a load, or a step of this level or a higher one.
+        restarts, outer_restarts = Signal(), Signal()
+        origin, outer = Signal(width), Signal(width)
+        last_origin, last_outer = Signal(width), Signal(width)
+        stride, part = Signal(width), Signal(width)
+        m.d.comb += [
+            stride.eq(Array(self.jumps)[self.this].as_signed() + self.below),
+            origin.eq(Mux(restarts, dut.address, last_origin)),
+            outer.eq(Mux(outer_restarts, dut.address, last_outer)),
+        ]
+        m.d.sync += [
+            restarts.eq(self.load | higher | equal), outer_restarts.eq(self.load | higher),
+            last_origin.eq(origin), last_outer.eq(outer),
+        ]
+        with m.If(self.load | higher):
+            m.d.sync += part.eq(0)
+        with m.Elif(equal):
+            m.d.sync += part.eq(part + stride)
 
-        # `origin[i]` is the address at which levels 0..i-1 were at their start last.
-        origin = [Signal(width, name=f"origin{i}") for i in LEVELS] + [base]
-        with m.If(self.load):
-            for signal in origin:
-                m.d.sync += signal.eq(self.base)
-        for i in LEVELS:
-            with m.If(moves[i] & ~self.load):
-                for signal in origin[: i + 1]:
-                    m.d.sync += signal.eq(origin[i] + (dut.jumps[i] + below[i])[:width])
-        want = base
-        with m.If(loaded):
-            for i in reversed(LEVELS):
-                want = (want + parts[i])[:width]
-                m.d.comb += [
-                    Assert(origin[i] == (origin[i + 1] + parts[i])[:width]),
-                    # With all levels below at their end, what a jump has to take back.
-                    Assert(
-                        ~self.end[:i].all() | (dut.address == (origin[i] + below[i])[:width])
-                    ),
-                ]
-            m.d.comb += Assert(dut.address == want)
-            if self._cover:
-                m.d.comb += Cover(
-                    self.end.all()
-                    & (below[1] != 0) & (below[3] != below[2]) & (dut.address != base)
-                )
+        affine = Signal()
+        m.d.comb += [
+            affine.eq(dut.address == (origin + self.below)[:width]),
+            Assume(~loaded | ~self.ended | affine | (self.this == 0)),
+            Assert(~loaded | (self.this != 0) | affine),
+            Assert(~loaded | (origin == (outer + part)[:width])),
+            Assert(~loaded | (self.this != LOOP_LEVELS - 1) | (outer == base)),
+        ]
+        with m.If(loaded & self.ended):
+            m.d.comb += Assert(dut.address == (outer + (self.below + part)[:width])[:width])
+        if self._cover:
+            apart = (origin != outer) & (outer != base) & (dut.address != origin)
+            m.d.comb += Cover(loaded & self.ended & apart & (part != stride) & (self.this == 2))
         return m
 
 

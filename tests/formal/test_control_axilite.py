@@ -1,14 +1,16 @@
-"""Proof: the AXI4-Lite slave answers every access exactly once and holds what it offers."""
+"""Proof, for ever: the AXI4-Lite slave answers every access once and holds what it offers."""
 
 from __future__ import annotations
 
+import pytest
 from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from weft_hw.control.axilite import OKAY, SLVERR, AxiLite
 
-from .sby import prove
+from .inside import mutant
+from .sby import Refuted, prove
 
 #: Memories as registers, and formulas unrolled: several times faster here.
 SOLVER = "--nomem --unroll z3"
@@ -20,8 +22,8 @@ NUMBERS = 8
 class Harness(wiring.Component):
     """Any master, even one that withdraws its valid; registers that answer anything."""
 
-    def __init__(self, *, cover: bool = False):
-        self._cover = cover
+    def __init__(self, *, block: type[AxiLite] = AxiLite, cover: bool = False):
+        self._block, self._cover = block, cover
         super().__init__(
             {
                 "awvalid": In(1),
@@ -40,7 +42,7 @@ class Harness(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.dut = dut = AxiLite()
+        m.submodules.dut = dut = self._block()
         for name in ("awvalid", "awaddr", "wvalid", "wdata", "bready", "arvalid", "araddr"):
             m.d.comb += getattr(dut, f"s_axil_{name}").eq(getattr(self, name))
         m.d.comb += [
@@ -115,3 +117,18 @@ def test_answers(tmp_path):
 
 def test_reachable(tmp_path):
     prove(Harness(cover=True), tmp_path, mode="cover", depth=16, solver=SOLVER)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # A second write is done, and answered once, while the first response waits.
+        ("eq(aw_full & w_full & ~b_full)", "eq(aw_full & w_full)"),
+        # The address of a read changes while it waits.
+        ("with m.If(self.s_axil_arvalid & ~ar_full)", "with m.If(self.s_axil_arvalid)"),
+    ],
+)
+def test_broken_slaves_are_refuted(old, new, tmp_path):
+    harness = Harness(block=mutant(AxiLite, old, new))
+    with pytest.raises(Refuted):
+        prove(harness, tmp_path, mode="bmc", depth=8, solver=SOLVER)

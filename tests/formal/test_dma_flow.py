@@ -31,7 +31,7 @@ class StreamHarness(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.dut = dut = self._block
-        module = opened(dut)
+        inside = opened(dut)
         m.d.comb += [
             dut.i.valid.eq(self.valid), dut.i.payload.eq(self.payload), dut.o.ready.eq(self.ready)
         ]
@@ -54,7 +54,7 @@ class StreamHarness(wiring.Component):
         ]
         with m.If(followed.head & dut.o.valid):
             m.d.comb += Assert(dut.o.payload == followed.value)
-        self.locate(m, dut, module, followed)
+        self.locate(m, dut, inside, followed)
         if self._cover:
             pops = Signal(4)
             m.d.sync += pops.eq(pops + pop)
@@ -64,17 +64,17 @@ class StreamHarness(wiring.Component):
             )
         return m
 
-    def locate(self, m, dut, module, followed):
+    def locate(self, m, dut, inside, followed):
         raise NotImplementedError
 
 
 class QueueHarness(StreamHarness):
-    def locate(self, m, dut, module, followed):
-        followed.lies_in(module.submodules.fifo)
+    def locate(self, m, dut, inside, followed):
+        followed.lies_in(inside.submodules.fifo)
 
 
 class SkidHarness(StreamHarness):
-    def locate(self, m, dut, module, followed):
+    def locate(self, m, dut, inside, followed):
         m.d.comb += [
             Assert(followed.inside == dut.o.valid + ~dut.i.ready),
             Assert(dut.o.valid | dut.i.ready),
@@ -83,7 +83,7 @@ class SkidHarness(StreamHarness):
         with m.If(followed.following):
             m.d.comb += Assert(followed.ahead < followed.inside)
             with m.If(followed.ahead == 1):
-                m.d.comb += Assert(dut.back == followed.value)
+                m.d.comb += Assert(inside.names["back"] == followed.value)
 
 
 class ChoiceHarness(wiring.Component):
@@ -97,7 +97,7 @@ class ChoiceHarness(wiring.Component):
         m = Module()
         n = self._n
         m.submodules.dut = dut = self._block(n)
-        opened(dut)
+        after = opened(dut).names["after"]
         m.d.comb += [
             dut.requests.eq(self.requests),
             dut.accept.eq(self.accept),
@@ -105,10 +105,10 @@ class ChoiceHarness(wiring.Component):
             Assert((dut.grant & ~self.requests) == 0),
             Assert((dut.grant != 0) == (self.requests != 0)),
             # `after` has the numbers above the one granted last.
-            Assert(~dut.after[0]),
+            Assert(~after[0]),
         ]
         for j in range(1, n - 1):
-            m.d.comb += Assert(~dut.after[j] | dut.after[j + 1])
+            m.d.comb += Assert(~after[j] | after[j + 1])
         for who in range(n):
             # Turns that others had since `who` asked without a pause.
             lost = Signal(range(n + 1), name=f"lost{who}")
@@ -122,9 +122,9 @@ class ChoiceHarness(wiring.Component):
             m.d.comb += [
                 between.eq(
                     Mux(
-                        dut.after[who],
-                        sum((dut.after[j] for j in range(who)), C(0, 1)),
-                        who + sum(dut.after[j] for j in range(n)),
+                        after[who],
+                        sum((after[j] for j in range(who)), C(0, 1)),
+                        who + sum(after[j] for j in range(n)),
                     )
                 ),
                 # Granted in the n-th turn at the latest.

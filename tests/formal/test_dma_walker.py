@@ -1,9 +1,9 @@
-"""Proofs: a burst never crosses a stripe, and stays in its transfer, in the arena and on chip."""
+"""Proofs, for ever: a burst stays in its stripe, its transfer, the arena and the memory on chip."""
 
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Assert, Assume, Module, Signal
+from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
@@ -12,14 +12,15 @@ from weft_hw.dma.layouts import transfer_layout
 from weft_hw.dma.walker import Walker
 from weft_hw.isa import Space, space_words
 
-from .sby import prove
+from .inside import mutant
+from .sby import Refuted, prove
 
 
 class Harness(wiring.Component):
     """A walker with any transfers, any stalls and an arena of any size that does not change."""
 
-    def __init__(self, config, port):
-        self.config, self.port = config, port
+    def __init__(self, config, port, *, block: type[Walker] = Walker, cover: bool = False):
+        self.config, self.port, self._block, self._cover = config, port, block, cover
         super().__init__(
             {
                 "transfer": In(stream.Signature(transfer_layout(config))),
@@ -31,7 +32,7 @@ class Harness(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.walker = walker = Walker(config, self.port)
+        m.submodules.walker = walker = self._block(config, self.port)
         wiring.connect(m, wiring.flipped(self.transfer), walker.transfer)
         arena, started = Signal(32), Signal()
         m.d.sync += [arena.eq(self.arena_bytes), started.eq(1)]
@@ -52,6 +53,11 @@ class Harness(wiring.Component):
                     with m.Case(space):
                         end = (piece.chip + piece.beats) * config.beat_bytes
                         m.d.comb += Assert(end <= 4 * space_words(space, config))
+        if self._cover:
+            m.d.comb += [
+                Cover(valid & piece.last & (piece.beats == 5) & (piece.offset[:4] == 11)),
+                Cover(walker.fault.valid),
+            ]
         return m
 
 
@@ -60,3 +66,22 @@ class Harness(wiring.Component):
 )
 def test_walker(name, port, tmp_path):
     prove(Harness(PRESETS[name], port), tmp_path, depth=3)
+
+
+def test_reachable(tmp_path):
+    """A short burst at the end of a stripe, and a fault."""
+    prove(Harness(PRESETS["pynq-z2"], 1, cover=True), tmp_path, mode="cover", depth=12)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("room.eq(BURST_BEATS - into)", "room.eq(BURST_BEATS)"),
+        ("outside.eq(leaves_arena | leaves_chip)", "outside.eq(leaves_chip)"),
+        ("outside.eq(leaves_arena | leaves_chip)", "outside.eq(leaves_arena)"),
+    ],
+)
+def test_broken_walkers_are_refuted(old, new, tmp_path):
+    harness = Harness(PRESETS["pynq-z2"], 1, block=mutant(Walker, old, new))
+    with pytest.raises(Refuted):
+        prove(harness, tmp_path, mode="bmc", depth=10)

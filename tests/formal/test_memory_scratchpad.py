@@ -1,7 +1,8 @@
-"""Proof: one read and one write per bank and cycle; nobody waits without cause or unreported."""
+"""Proof, for ever: one read and one write per bank and cycle; each wait has a cause, reported."""
 
 from __future__ import annotations
 
+import pytest
 from amaranth.hdl import Assert, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -9,7 +10,8 @@ from amaranth.lib.wiring import In
 from weft_hw.config import PRESETS
 from weft_hw.memory.scratchpad import ResultWrite, Scratchpad, line_bits
 
-from .sby import prove
+from .inside import mutant
+from .sby import Refuted, prove
 
 CONFIG = PRESETS["tiny"].replace(scratchpad_bank_bytes=1024)
 
@@ -17,7 +19,8 @@ CONFIG = PRESETS["tiny"].replace(scratchpad_bank_bytes=1024)
 class Harness(wiring.Component):
     """All four clients at once, free in every cycle."""
 
-    def __init__(self):
+    def __init__(self, *, block: type[Scratchpad] = Scratchpad):
+        self._block = block
         bits = line_bits(CONFIG)
         super().__init__(
             {
@@ -34,7 +37,7 @@ class Harness(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.dut = dut = Scratchpad(CONFIG)
+        m.submodules.dut = dut = self._block(CONFIG)
         m.d.comb += [
             dut.array_en.eq(self.array_en), dut.array_line.eq(self.array_line),
             dut.store.valid.eq(self.store_valid), dut.store.address.eq(self.store_line),
@@ -80,3 +83,16 @@ def test_arbiter(tmp_path):
 
 def test_conflicts_are_reached(tmp_path):
     prove(Harness(), tmp_path, mode="cover", depth=4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("self.store.ready.eq(~clash)", "self.store.ready.eq(1)"),
+        ("self.load_ready.eq(~write_clash)", "self.load_ready.eq(1)"),
+    ],
+)
+def test_broken_arbiters_are_refuted(old, new, tmp_path):
+    harness = Harness(block=mutant(Scratchpad, old, new))
+    with pytest.raises(Refuted):
+        prove(harness, tmp_path, mode="bmc", depth=5)

@@ -141,6 +141,7 @@ def test_interleaved_tensors_are_fine():
         ({"dtype": "float32"}, "dtype must be one of int8, int16, int32, not 'float32'"),
         ({"shape": (0, 1)}, "shape must be two positive ints (rows, cols), not (0, 1)"),
         ({"offset": 8}, "offset must be a multiple of 16, not 8"),
+        ({"pitch": 1 << 70}, f"pitch must be below 2**32, not {1 << 70}"),
         ({"pitch": 0}, "pitch must be at least the 4 bytes of a row, not 0"),
     ],
 )

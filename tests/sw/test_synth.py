@@ -6,13 +6,14 @@ from collections import Counter
 
 import pytest
 
+from schema_check import load_checked
 from weft import synth
 from weft.cli import main
 from weft.errors import DeviceError
 from weft.synth.counts import CellCounts, hierarchy
 from weft.synth.depth import deepest
 from weft.synth.modules import units
-from weft_hw.boards import BOARDS
+from weft_hw.boards import BOARDS, Board
 from weft_hw.config import PRESETS
 
 SMALL = """\
@@ -146,6 +147,33 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr("weft.synth.netlist.start_yosys", refuse)
     assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
+    # changed sources are emitted again; a changed parameter is another configuration
+    small(SMALL.replace("a + b", "a - b"))
+    assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
+    monkeypatch.setattr("weft.synth.run._sources", lambda: "changed")
+    with pytest.raises(AssertionError, match="everything was kept"):
+        synth.synthesise(PRESETS["tiny"], tmp_path)
+    small(SMALL)
+    with pytest.raises(AssertionError, match="emitted"):
+        monkeypatch.setattr("weft_hw.verilog.emit", lambda *_, **__: pytest.fail("emitted"))
+        synth.synthesise(PRESETS["tiny"].replace(load_queue=2), tmp_path)
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_what_does_not_fit_is_exit_code_4(small, tmp_path, monkeypatch, capsys, as_json):
+    small(SMALL)
+    monkeypatch.setitem(BOARDS, "toy", Board("toy", "xc7s6", "xc7", 99, 10, 5, 0, 10))
+    words = ["synth", "tiny", "--board", "toy", "-o", str(tmp_path)]
+    with pytest.raises(SystemExit) as caught:
+        main([*words, *(["--json"] if as_json else [])])
+    assert caught.value.code == 4
+    output = capsys.readouterr()
+    said = "does not fit toy (xc7s6): 16 flip-flops where it has 10 (+60%); fits pynq-z2, ultra96"
+    if as_json:  # one object and nothing else
+        (top, *_) = load_checked(output.out)["results"]
+        assert top["fits"] is False and top["fit"].startswith(said) and output.err == ""
+    else:
+        assert said in output.out and output.err.startswith(f"weft: {said}")
 
 
 def test_yosys_error_is_a_sentence(small, tmp_path, capsys):

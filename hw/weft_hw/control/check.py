@@ -92,8 +92,8 @@ class Check(wiring.Component):
 
     Latency
     -------
-    2 cycles; one instruction per 3 cycles, as a queue takes them; honours back-pressure. `i.ready` and
-    all of `o` are registers.
+    2 cycles; one instruction per 3 cycles, as a queue takes them; honours back-pressure. `i.ready`
+    and all of `o` are registers.
     """
 
     LATENCY = 2

@@ -37,8 +37,8 @@ class Dispatch(wiring.Component):
 
     Latency
     -------
-    0 cycles to a queue; 3 from the last retirement to `done`, as long as an overflow of its posts takes
-    to be reported.
+    0 cycles to a queue; 3 from the last retirement to `done`, as long as an overflow of its posts
+    takes to be reported.
     """
 
     #: Instruction to its queue; last retirement to `done`.

@@ -46,8 +46,8 @@ class RegisterFile(wiring.Component):
 
     Latency
     -------
-    A write is seen on the outputs, `control` too, one cycle later. `read_data` and `read_error` belong
-    to `read_word` and the values of one cycle before.
+    A write is seen on the outputs, `control` too, one cycle later. `read_data` and `read_error`
+    belong to `read_word` and the values of one cycle before.
     """
 
     #: Cycles from `read_word` to its answer.
@@ -118,7 +118,8 @@ class RegisterFile(wiring.Component):
             with m.If(self.read_word[within:] == number):
                 m.d.comb += self.read_data.eq(word)
         m.d.sync += self.read_error.eq(1)
-        with m.Switch(self.read_word), m.Case(*(r.offset // 4 for r in REGISTERS.values())):
+        present = [r.offset // 4 for r in REGISTERS.values()]
+        with m.Switch(self.read_word), m.Case(*present):
             m.d.sync += self.read_error.eq(0)
         return m
 

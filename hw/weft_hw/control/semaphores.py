@@ -21,12 +21,25 @@ QUEUED_UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
 DemandLayout = data.ArrayLayout(WAITS.bit_length(), SEMAPHORES)
 
 
+def _ones(bits: list[Value]) -> Value:
+    """How many of `bits` are high: full adders in LUTs, as a carry chain is longer than them."""
+    columns = [list(bits)]
+    for column in columns:
+        carries: list[Value] = []
+        while len(column) > 1:
+            a, b, *rest = column
+            c = rest[0] if rest else Const(0, 1)
+            column[:] = [*rest[1:], a ^ b ^ c]
+            carries.append((a & b) | (a & c) | (b & c))
+        if carries:
+            columns.append(carries)
+    return Cat(column[0] for column in columns)[: len(bits).bit_length()]
+
+
 def _tally(pairs: list[tuple[Value, Value]]) -> list[Value]:
     """Per semaphore, how many of the (enable, number) pairs name it."""
-    bits = len(pairs).bit_length()
     return [
-        sum((enable & (number == s) for enable, number in pairs), Const(0, 1))[:bits]
-        for s in range(SEMAPHORES)
+        _ones([enable & (number == s) for enable, number in pairs]) for s in range(SEMAPHORES)
     ]
 
 
@@ -53,10 +66,10 @@ class Semaphores(wiring.Component):
     """The counters, zero after reset.
 
     A unit that requests is granted in a cycle in which every counter holds its demand; the whole
-    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is posted
-    is added up in one cycle and counts in the next, so the cycle after a grant has none: a grant is
-    decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX leaves the
-    maximum and is reported.
+    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is
+    posted is added up in one cycle and counts in the next, so the cycle after a grant has none: a
+    grant is decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX
+    leaves the maximum and is reported.
 
     Members
     -------
@@ -66,8 +79,8 @@ class Semaphores(wiring.Component):
     waiting : ``Out(1).array(3)``, requests for what the counters do not hold; a grant of the cycle
         before is not subtracted yet
     retire : ``In(Retire()).array(3)``, the posts
-    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of the
-        unit in QUEUED_UNITS
+    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of
+        the unit in QUEUED_UNITS
     counts : ``Out(range(SEMAPHORE_MAX + 1)).array(16)``, the counters
 
     Latency

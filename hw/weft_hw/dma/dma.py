@@ -137,12 +137,13 @@ class Dma(wiring.Component):
         chosen = Signal.like(turn)
         accepted = fetch.burst.valid & fetch.burst.ready
         arrived = Cat(r.fetch_data_valid for r in reads).any()
-        # `expected == 0`, a cycle ahead: the choice is the beginning of a long path.
+        # The choice is registered, and the port sees it with the burst: offset and `expected` are
+        # here a cycle before the burst is offered, and only an accepted burst adds to `expected`.
         none_expected = Signal(init=1)
         m.d.sync += none_expected.eq(
             stop | (~accepted & ((expected == 0) | ((expected == 1) & arrived)))
         )
-        m.d.comb += chosen.eq(Mux(none_expected, owner, turn))
+        m.d.sync += chosen.eq(Mux(none_expected, owner, turn))
         m.d.sync += expected.eq(
             Mux(stop, 0, expected + Mux(accepted, fetch.burst.payload.beats, 0) - arrived)
         )

@@ -57,7 +57,7 @@ class Skid(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         front = Signal(self._shape, reset_less=True)
-        self.back = back = Signal(self._shape, reset_less=True)
+        back = Signal(self._shape, reset_less=True)
         front_valid, back_valid = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(~back_valid),
@@ -92,7 +92,7 @@ class RoundRobin(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         n = self._n
-        self.after = after = Signal(n)  # requests behind the one granted last
+        after = Signal(n)  # requests behind the one granted last
         behind = Signal(n)
         m.d.comb += behind.eq(self.requests & after)
         choice = Mux(behind != 0, behind, self.requests)

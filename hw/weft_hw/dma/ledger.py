@@ -31,7 +31,7 @@ class Ledger(wiring.Component):
     transfer : to all walkers at once. 3 cycles after start.
     done : bit p pulses when port p has finished its part of its oldest transfer.
     hold : no retirement any more (a fault was found).
-    retire : pulse with the posts of the oldest transfer, 2 cycles after the last ``done``.
+    retire : pulse with the posts of the oldest transfer, 1 cycle after the last ``done``.
     tag, index : combinational look-up of the instruction index in a slot.
     busy : a transfer is in flight.
     """
@@ -135,5 +135,5 @@ class Ledger(wiring.Component):
         m.d.comb += retiring.eq(Cat(f != 0 for f in finished).all() & ~self.hold)
         for p, count in enumerate(finished):
             m.d.sync += count.eq(count + self.done[p] - retiring)
-        m.d.sync += [self.retire.valid.eq(retiring), self.retire.posts.eq(read_posts.data)]
+        m.d.comb += [self.retire.valid.eq(retiring), self.retire.posts.eq(read_posts.data)]
         return m

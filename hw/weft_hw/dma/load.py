@@ -88,14 +88,17 @@ class Load(wiring.Component):
             wiring.connect(m, wiring.flipped(self.data[p]), lane.data)
             wiring.connect(m, walker.fault, first.faults[p])
 
-            # A piece goes to the bus and into the queue of contexts; an end marker only there.
+            # A piece goes into the queue of contexts, then, or at once, to the bus; an end marker
+            # goes only there. The queue does not wait for the bus, whose ready comes late.
             piece, burst = walker.piece, self.bursts[p]
+            queued, waits = Signal(name=f"queued{p}"), Signal(name=f"waits{p}")
             to_bus = piece.payload.beats != 0
             m.d.comb += [
                 walker.arena_bytes.eq(self.arena_bytes),
-                burst.valid.eq(piece.valid & to_bus & context.i.ready),
-                context.i.valid.eq(piece.valid & (~to_bus | burst.ready)),
-                piece.ready.eq(context.i.ready & (~to_bus | burst.ready)),
+                waits.eq(~queued & ~context.i.ready),
+                burst.valid.eq(piece.valid & to_bus & ~waits),
+                context.i.valid.eq(piece.valid & ~queued),
+                piece.ready.eq(~waits & (~to_bus | burst.ready)),
                 burst.payload.offset.eq(piece.payload.offset),
                 burst.payload.beats.eq(piece.payload.beats),
                 burst.payload.tag.eq(piece.payload.tag),
@@ -109,6 +112,7 @@ class Load(wiring.Component):
                 turn.requests[p].eq(lane.word.valid),
                 lane.word.ready.eq(turn.grant[p] & skid.i.ready),
             ]
+            m.d.sync += queued.eq(piece.valid & ~piece.ready & ~waits)
             with m.If(turn.grant[p]):
                 m.d.comb += [
                     skid.i.payload.write.eq(lane.word.payload.write),

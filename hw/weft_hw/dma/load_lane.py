@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -63,18 +63,23 @@ class LoadLane(wiring.Component):
         ports, width = config.axi_ports, config.axi_data_bits
         position_bits = (ports - 1).bit_length()
 
-        # The burst whose beats arrive.
+        # The burst whose beats arrive, and one that waits, so that no ready goes through here.
         current = Signal(context_layout(config), reset_less=True)
-        has_current = Signal()
+        waiting = Signal(context_layout(config), reset_less=True)
+        has_current, has_waiting = Signal(), Signal()
         take, ends = Signal(), Signal()
-        m.d.comb += [
-            ends.eq(current.beats <= 1),
-            self.context.ready.eq(~has_current | (take & ends)),
-        ]
-        with m.If(self.context.ready):
-            m.d.sync += [current.eq(self.context.payload), has_current.eq(self.context.valid)]
-        with m.Elif(take):
-            m.d.sync += [current.chip.eq(current.chip + 1), current.beats.eq(current.beats - 1)]
+        m.d.comb += [ends.eq(current.beats <= 1), self.context.ready.eq(~has_waiting)]
+        with m.If(~has_current | (take & ends)):
+            m.d.sync += [
+                current.eq(Mux(has_waiting, waiting.as_value(), Value.cast(self.context.payload))),
+                has_current.eq(has_waiting | self.context.valid),
+                has_waiting.eq(0),
+            ]
+        with m.Else():
+            with m.If(take):
+                m.d.sync += [current.chip.eq(current.chip + 1), current.beats.eq(current.beats - 1)]
+            with m.If(~has_waiting):
+                m.d.sync += [waiting.eq(self.context.payload), has_waiting.eq(self.context.valid)]
 
         # The word being gathered, and the word on offer.
         gathered = Signal(gathered_layout(config), reset_less=True)

@@ -126,7 +126,7 @@ class ReadPort(wiring.Component):
             m.d.sync += axi.arvalid.eq(0)
 
         # Data.
-        self.queue = queue = Queue(config.axi_data_bits, depth=BURST_BEATS)
+        queue = Queue(config.axi_data_bits, depth=BURST_BEATS)
         m.submodules.queue = ResetInserter(self.stop)(queue)
         wiring.connect(m, queue.o, wiring.flipped(self.data))
         taken, ended = Signal(), Signal()

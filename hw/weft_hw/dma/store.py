@@ -98,13 +98,15 @@ class Store(wiring.Component):
             wiring.connect(m, ahead.o, wiring.flipped(self.bursts[p]))
             piece, burst = walker.piece, ahead.i
             to_bus = piece.payload.beats != 0
-            room = order.i.ready & jobs.i.ready
+            # A piece comes every other cycle at most, so what had room a cycle ago still has.
+            room = Signal(name=f"room{p}")
+            m.d.sync += room.eq(order.i.ready & jobs.i.ready & burst.ready)
             m.d.comb += [
                 walker.arena_bytes.eq(self.arena_bytes),
                 burst.valid.eq(piece.valid & to_bus & room),
-                jobs.i.valid.eq(burst.valid & burst.ready),
-                piece.ready.eq(room & (~to_bus | burst.ready)),
-                order.i.valid.eq(piece.valid & piece.ready),
+                jobs.i.valid.eq(burst.valid),
+                piece.ready.eq(room),
+                order.i.valid.eq(piece.valid & room),
                 burst.payload.offset.eq(piece.payload.offset),
                 burst.payload.beats.eq(piece.payload.beats),
                 burst.payload.tag.eq(piece.payload.tag),

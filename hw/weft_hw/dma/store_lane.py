@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -76,6 +76,8 @@ class StoreLane(wiring.Component):
         # Requests.
         chip = Signal(chip_beat_bits(config), reset_less=True)
         left = Signal(5)
+        # The next job waits here, so that no ready goes through.
+        waiting, has_waiting = Signal(job_layout(config), reset_less=True), Signal()
         credits = Signal(range(depth + 1), init=depth)
         here, count = Signal(range(ports + 1)), Signal(range(ports + 1))
         asked, ends, freed = Signal(), Signal(), Signal()
@@ -88,17 +90,24 @@ class StoreLane(wiring.Component):
             self.request.payload.part.first.eq(chip[:bits]),
             self.request.payload.part.more.eq(count - 1),
             asked.eq(self.request.valid & self.request.ready),
-            self.job.ready.eq((left == 0) | (asked & ends)),
+            self.job.ready.eq(~has_waiting),
         ]
         with m.If(ends):
             m.d.comb += count.eq(left)
-        with m.If(self.job.ready):
+        following = Signal(job_layout(config))
+        m.d.comb += following.eq(Mux(has_waiting, waiting.as_value(), Value.cast(self.job.payload)))
+        with m.If((left == 0) | (asked & ends)):
+            some = has_waiting | self.job.valid
             m.d.sync += [
-                chip.eq(self.job.payload.chip),
-                left.eq(self.job.payload.beats & self.job.valid.replicate(5)),
+                chip.eq(following.chip),
+                left.eq(following.beats & some.replicate(5)),
+                has_waiting.eq(0),
             ]
-        with m.Elif(asked):
-            m.d.sync += [chip.eq(chip + here), left.eq(left - here)]
+        with m.Else():
+            with m.If(asked):
+                m.d.sync += [chip.eq(chip + here), left.eq(left - here)]
+            with m.If(~has_waiting):
+                m.d.sync += [waiting.eq(self.job.payload), has_waiting.eq(self.job.valid)]
         m.d.sync += credits.eq(credits - asked + freed)
 
         # Answers.

@@ -36,13 +36,20 @@ class Walker(wiring.Component):
     Members
     -------
     transfer : transfers in; one waits while one is walked.
-    piece : bursts out; one a cycle in a row, 2 cycles per row, 3 per transfer. Latency 5.
+    piece : bursts out; one in 2 cycles, as a bus port takes them, 2 cycles per row, 3 more per
+        transfer.
     arena_bytes : size of the arena.
     fault : level; ARENA or ADDRESS, ARENA where a burst breaks both.
+
+    Latency
+    -------
+    6 cycles from a transfer to its first piece.
     """
 
-    #: Transfer to its first piece; from the last piece of a row, or of a transfer, to the next.
-    LATENCY = 5
+    #: Transfer to its first piece; piece to piece; from the last piece of a row, or of a transfer, to
+    #: the next.
+    LATENCY = 6
+    PERIOD = 2
     ROW_PERIOD = 2
     TRANSFER_PERIOD = 3
 
@@ -93,19 +100,22 @@ class Walker(wiring.Component):
         left = Signal(signed(length_bits(config) + 1), reset_less=True)
         row_last = Signal(reset_less=True)
         running = Signal()
-        # Burst: cut to the stripe, with its ends. Piece: checked.
+        # Burst: cut to the stripe, with its stripe compared to the arena's last one, its end in the
+        # stripe, and the room on chip. Piece: checked.
         burst = Signal(piece_layout(config), reset_less=True)
         burst_valid = Signal()
-        offset_end = Signal(dram_bits + 1, reset_less=True)
-        chip_end = Signal(chip_bits + 1, reset_less=True)
+        arena_end = self.arena_bytes[beat_shift:]
+        stripe_past, stripe_last = Signal(reset_less=True), Signal(reset_less=True)
+        end_in_stripe = Signal(5, reset_less=True)
+        chip_room = Signal(signed(chip_bits + 2), reset_less=True)
         chip_wrapped = Signal(reset_less=True)
-        burst_limit = Signal(chip_bits + 1, reset_less=True)
         piece = Signal(piece_layout(config), reset_less=True)
         piece_valid = Signal()
 
         halted, advance = Signal(), Signal()
         m.d.comb += [
-            advance.eq((~piece_valid | self.piece.ready) & ~halted),
+            # Not in the cycle in which a piece leaves: its ready would reach all registers here.
+            advance.eq(~piece_valid & ~halted),
             self.piece.valid.eq(piece_valid),
             self.piece.payload.eq(piece),
         ]
@@ -166,10 +176,17 @@ class Walker(wiring.Component):
                         with m.Else():
                             m.next = "Row"
 
+        # Bits of `left`, where one comparison would be a carry chain in front of another.
+        owned, cut, beats = Signal(), Signal(), Signal(5)
+        m.d.comb += [
+            owned.eq(left > 0),
+            cut.eq(left[5:].any() | (left[:5] > room)),
+        ]
+        with m.If(~left[-1]):
+            m.d.comb += beats.eq(Mux(cut, room, left[:5]))
+        with m.If(self.piece.ready):
+            m.d.sync += piece_valid.eq(0)
         with m.If(advance):
-            owned, beats = left > 0, Signal(5)
-            with m.If(owned):
-                m.d.comb += beats.eq(Mux(left > room, room, left[:5]))
             m.d.sync += [
                 burst_valid.eq(running & (owned | row_last)),
                 burst.offset.eq(offset),
@@ -178,13 +195,15 @@ class Walker(wiring.Component):
                 burst.space.eq(walk.space),
                 burst.tag.eq(walk.tag),
                 burst.last.eq(row_last & ~more),
-                offset_end.eq(advanced(offset, beats)),
-                chip_end.eq(advanced(chip, beats)),
+                stripe_past.eq(offset[4:] > arena_end[4:]),
+                stripe_last.eq(offset[4:] == arena_end[4:]),
+                end_in_stripe.eq(Mux(cut, BURST_BEATS, into + left[:5])),
+                chip_room.eq(limit - chip[:chip_bits]),
                 chip_wrapped.eq(chip[chip_bits]),
-                burst_limit.eq(limit),
             ]
-            leaves_arena = (burst.beats != 0) & (offset_end > self.arena_bytes[beat_shift:])
-            leaves_chip = (burst.beats != 0) & (chip_wrapped | (chip_end > burst_limit))
+            filled = burst.beats != 0
+            leaves_arena = filled & (stripe_past | (stripe_last & (end_in_stripe > arena_end[:4])))
+            leaves_chip = filled & (chip_wrapped | (chip_room < burst.beats))
             outside = Signal()
             m.d.comb += outside.eq(leaves_arena | leaves_chip)
             m.d.sync += [piece.eq(burst), piece_valid.eq(burst_valid & ~outside)]
@@ -227,13 +246,19 @@ class Walker(wiring.Component):
                     beats_of = space_words(space, config) * 4 >> beat_shift
                     m.d.comb += Assert((walk.space != space) | (limit == beats_of))
             with m.If(burst_valid):
-                with m.If(~offset_end[-1]):
-                    m.d.comb += Assert(offset_end == burst.offset + burst.beats)
-                with m.If(~chip_wrapped):
-                    m.d.comb += Assert(chip_end == burst.chip + burst.beats)
+                burst_stripe = burst.offset[4:]
+                with m.If(~stripe_past):
+                    m.d.comb += [
+                        Assert(burst_stripe <= arena_end[4:]),
+                        Assert(stripe_last == (burst_stripe == arena_end[4:])),
+                    ]
+                with m.If(filled):
+                    m.d.comb += Assert(end_in_stripe == burst.offset[:4] + burst.beats)
                 for space in Space:
                     beats_of = space_words(space, config) * 4 >> beat_shift
-                    m.d.comb += Assert((burst.space != space) | (burst_limit == beats_of))
+                    m.d.comb += Assert(
+                        (burst.space != space) | (chip_room == beats_of - burst.chip)
+                    )
             for k, (valid, part) in enumerate(((burst_valid, burst), (piece_valid, piece))):
                 with m.If(valid & (part.beats != 0)):
                     m.d.comb += [

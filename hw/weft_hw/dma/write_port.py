@@ -118,7 +118,7 @@ class WritePort(wiring.Component):
             m.d.sync += axi.awvalid.eq(0)
 
         # Data. `left` beats of the current burst have not been given to the output register.
-        self.left = left = Signal(5)
+        left = Signal(5)
         send, ends = Signal(), Signal()
         free = ~axi.wvalid | axi.wready
         m.d.comb += [

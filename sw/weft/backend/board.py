@@ -206,7 +206,7 @@ class BoardBackend(Backend):
         shift = self._sections[index].start // _PAGE * _PAGE if index >= 0 else 0
         start = self.transport.placement.array(index + 1)[spec.offset - shift :]
         shape = (spec.shape[0], spec.row_bytes)
-        return index + 1, np.lib.stride_tricks.as_strided(start, shape, (spec.pitch, 1))
+        return index + 1, np.lib.stride_tricks.as_strided(start, shape, (spec.stride, 1))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         program = self.program

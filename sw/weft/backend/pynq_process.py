@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import struct
 import subprocess
@@ -63,7 +64,7 @@ def _unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
     found: dict[str, Array] = {}
     at = 0
     for name, kind, shape in heads:
-        dtype, count = np.dtype(kind), int(np.prod(shape))
+        dtype, count = np.dtype(kind), math.prod(shape)
         found[name] = np.frombuffer(data, dtype, count, at).reshape(shape).copy()
         at += count * dtype.itemsize
     return found

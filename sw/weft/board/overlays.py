@@ -14,6 +14,7 @@ from pathlib import Path
 
 from weft_hw.config import AcceleratorConfig
 
+from .. import overlays
 from ..bundle.manifest import Manifest
 from ..errors import UsageError, WeftError
 
@@ -33,11 +34,9 @@ class Found:
 def folders() -> list[Path]:
     """Where overlays are looked for: ``$WEFT_BITSTREAMS`` alone where it is set, otherwise
     ``bitstreams`` here and in the repository, and the user's own folder."""
-    chosen = os.environ.get("WEFT_BITSTREAMS")
-    if chosen:
-        return [Path(chosen)]
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    places = [Path("bitstreams"), _ROOT / "bitstreams", data / "weft" / "bitstreams"]
+    if os.environ.get("WEFT_BITSTREAMS"):
+        return [overlays.folder()]
+    places = [Path("bitstreams"), _ROOT / "bitstreams", overlays.folder()]
     return list({p.resolve(): p for p in places}.values())
 
 

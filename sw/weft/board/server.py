@@ -64,7 +64,7 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defi
             return
         data = self.board.files.get(request.file_path)
         if data is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.file_path}")
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.file_path[:255]}")
             return
         for start in range(0, len(data), _CHUNK):
             yield _device.ReadFileResponse(data=data[start : start + _CHUNK])
@@ -114,7 +114,7 @@ class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
 
     def _address(self, name: str, offset: int, size: int) -> int:
         if name not in self.windows:
-            raise BusError(f"there is no window {name}")
+            raise BusError(f"there is no window {name[:64]}")
         base, length = self.windows[name]
         if offset % 4 or size % 4 or offset + size > length:
             raise BusError(f"bytes {offset}..{offset + size - 1} are no words of the window")

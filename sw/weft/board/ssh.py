@@ -154,4 +154,4 @@ class Ssh:
 def _last(stderr: str) -> str:
     """The last line that says something."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1].rstrip(".") if lines else "it said nothing"

@@ -28,7 +28,7 @@ __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]
 PASSWORD = "WEFT_BOARD_PASSWORD"
 _ERRORS = {c.exit_code: c for c in (UsageError, ToolMissing, Unsupported, Mismatch, DeviceError)}
 #: What an image does at a login: board name, XRT, pynq's Python.
-_PROFILES = ("boardname.sh", "xrt_setup.sh", "pynq_venv.sh")
+_PROFILES = tuple(f"/etc/profile.d/{n}.sh" for n in ("boardname", "xrt_setup", "pynq_venv"))
 
 _PROBE = r"""
 board=
@@ -135,21 +135,36 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
         content = program.read_bytes()
         artefact = folder / program_name(program.stem, content)
         artefact.write_bytes(content)
-        files = [archive, *(bit.with_suffix(s) for s in (".bit", ".hwh", ".json")), artefact]
-        sent = _send(connection, there, files)
-    words = [f"./{bit.name}", f"./{artefact.name}"]
-    answer = _on_board(connection, there, archive.name, ["deploy", *words])
+        script = artefact.with_suffix(".sh")
+        script.write_text(_script(there.folder, archive.name, bit.name, artefact.name))
+        files = [bit.with_suffix(suffix) for suffix in (".bit", ".hwh", ".json")]
+        sent = _send(connection, there, [archive, *files, artefact, script])
+    answer = _on_board(connection, there, f"{there.folder}/{script.name}")
     more = {
         "transport": "ssh",
         "stored": f"{there.folder}/{artefact.name}",
         "uploaded_bytes": sent,
     }
-    command = _shell(there, archive.name, ["run", *words, "--input", "X.npy"])
-    login = shlex.join(["ssh", f"{connection.user}@{connection.host}"])
-    sudo = "" if there.root else "sudo "
-    return Done(
-        [{**r, **more} for r in answer["results"]], f"{login} -t {shlex.quote(sudo + command)}"
-    )
+    port = [] if connection.port is None else ["-p", str(connection.port)]
+    command = ["ssh", *port, "-t", f"{connection.user}@{connection.host}"]
+    command += [] if there.root else ["sudo"]
+    command += ["bash", f"{there.folder}/{script.name}", "run", "--input", "X.npy"]
+    return Done([{**r, **more} for r in answer["results"]], shlex.join(command))
+
+
+def _script(folder: str, archive: str, bit: str, program: str) -> str:
+    """``SCRIPT deploy`` or ``SCRIPT run --input X.npy``: pynq's environment, then Weft out of its
+    archive."""
+    profiles = "\n".join(f"[ ! -r {p} ] || . {p}" for p in _PROFILES)
+    return f"""#!/bin/bash
+# {program} on {bit}; as root.
+{profiles}
+cd {shlex.quote(folder)} || exit 1
+command=$1
+shift
+export PYTHONPATH={archive}
+exec python3 -m weft.board.onboard "$command" {shlex.quote(bit)} {shlex.quote(program)} "$@"
+"""
 
 
 def _send(connection: Ssh, there: Probed, files: list[Path]) -> int:
@@ -180,17 +195,7 @@ def _send(connection: Ssh, there: Probed, files: list[Path]) -> int:
     return size
 
 
-def _shell(there: Probed, archive: str, arguments: list[str]) -> str:
-    """A command line for the board's shell: pynq's environment, then Weft out of its archive."""
-    profiles = "".join(f"[ ! -r /etc/profile.d/{p} ] || . /etc/profile.d/{p}; " for p in _PROFILES)
-    words = shlex.join(["python3", "-m", "weft.board.onboard", *arguments])
-    script = f"{profiles}cd {shlex.quote(there.folder)} && PYTHONPATH={archive} exec {words}"
-    return shlex.join(["bash", "-c", script])
-
-
-def _on_board(
-    connection: Ssh, there: Probed, archive: str, arguments: list[str]
-) -> dict[str, Any]:
+def _on_board(connection: Ssh, there: Probed, script: str) -> dict[str, Any]:
     """Run ``weft.board.onboard`` as root on the board; the JSON object that it prints.
 
     Raises
@@ -198,7 +203,7 @@ def _on_board(
     DeviceError, Mismatch, UsageError, ToolMissing
         As raised there.
     """
-    words = shlex.split(_shell(there, archive, arguments))
+    words = ["bash", script, "deploy"]
     password = os.environ.get(PASSWORD)
     if not there.root:
         ask = ["-n"] if password is None else ["-S", "-p", ""]

@@ -28,6 +28,8 @@ _FIRMWARE = "/lib/firmware/"
 #: Longest time that one read of a running core's status advances the simulation.
 _POLL_S = 5.0
 _POLL_CYCLES = 20_000
+#: Longest name of a file, as in Linux.
+_NAME_MAX = 255
 #: Files of a client: at most so many bytes altogether.
 _FILES_MAX_BYTES = 256 << 20
 
@@ -92,11 +94,12 @@ class VirtualBoard:
                 return
             used = sum(len(d) for p, d in self.files.items() if p != path)
             if used + len(data) > _FILES_MAX_BYTES:
-                raise BusError(f"no space left on the virtual board for {path}")
+                raise BusError(f"no space left on the virtual board for {path[:_NAME_MAX]}")
             self.files[path] = data
 
     def _load(self, name: str) -> None:
         self._unload()
+        name = name[:_NAME_MAX]  # it comes from a client and goes into messages
         try:
             header = virtual.decode(self.files[_FIRMWARE + name])
             config = AcceleratorConfig(**header["config"])

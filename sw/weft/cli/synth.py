@@ -47,7 +47,8 @@ def command(
 ) -> None:
     """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
 
-    Exit code 4 where the counts exceed the board; the sentence says what by how much.
+    Exit code 4 where the counts exceed the board; the sentence, "fit" in the JSON object, says what
+    by how much.
     """
     from weft.errors import Unsupported, UsageError
     from weft.synth import chip_of, misfits, synthesise, where
@@ -85,6 +86,8 @@ def command(
     sentence = where(report.total, place, "" if change else config.name) if place else ""
     if json:
         print_json("synth", _results(report, place, sentence, routes), config=config)
+        if place and misfits(report.total, place):
+            raise typer.Exit(Unsupported.exit_code)  # the one object says why
     else:
         _print(config, report, sentence, routes)
     if place and misfits(report.total, place):

@@ -155,7 +155,8 @@ class Device:
             status = self.read("status")
             done = self.read("instructions")
             raise DeviceError(
-                f"the program is not done after {timeout_cycles} cycles: status {status:#x}, "
+                f"the program is not done after {self.transport.limit(timeout_cycles)}: status "
+                f"{status:#x}, "
                 f"{done} instructions retired",
                 "raise the timeout, or set a watchdog to learn which unit waits",
             )

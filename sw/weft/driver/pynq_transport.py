@@ -174,8 +174,14 @@ class PynqTransport(Transport):
 
     # -- waiting ----------------------------------------------------------------------------------
 
+    def _limit_s(self, cycles: int) -> float:
+        return min(self.timeout_s, max(1.0, cycles / (self.clock_mhz * 1e6)))
+
+    def limit(self, cycles: int) -> str:
+        return f"{self._limit_s(cycles):g} s"
+
     def wait(self, cycles: int) -> bool:
-        limit = min(self.timeout_s, max(1.0, cycles / (self.clock_mhz * 1e6)))
+        limit = self._limit_s(cycles)
         if self.interrupts:
             return self._wait_for_interrupt(limit)
         end = time.monotonic() + limit

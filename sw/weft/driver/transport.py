@@ -44,6 +44,10 @@ class Transport(ABC):
         Whether the interrupt came.
         """
 
+    def limit(self, cycles: int) -> str:
+        """How long :meth:`wait` waits, in words."""
+        return f"{cycles} cycles"
+
     @abstractmethod
     def flush(self) -> None:
         """Make what the host wrote to the arena visible to the accelerator."""

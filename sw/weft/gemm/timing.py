@@ -19,9 +19,9 @@ class Timing:
     """Cycles of the gateware that do not follow from the configuration."""
 
     #: Doorbell to the first fetch request at the bus.
-    doorbell: int = 6
+    doorbell: int = 8
     #: Last beat of an instruction to its place in a queue: word assembly, checks.
-    decode: int = 6
+    decode: int = 7
     #: Push into an empty queue to the offer to the unit; also between two offers.
     issue: int = 3
     #: Bursts of instructions that fetch holds or has asked for.
@@ -47,7 +47,7 @@ class Timing:
     #: More than R + C/2, from the issue of the last row to the retirement.
     compute_back: int = 22
     #: Last retirement to done.
-    done: int = 4
+    done: int = 5
 
 
 TIMING = Timing()

@@ -17,9 +17,8 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
-
-import numpy as np
 
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, InstructionError, decode
@@ -164,7 +163,7 @@ def _build(header: dict[str, Any], payload: bytes) -> Program:
             f"the payload has {len(payload)} bytes, instructions and constants need "
             f"{code_bytes + sum(sizes)}"
         )
-    cuts = np.cumsum([code_bytes, *sizes]).tolist()
+    cuts = list(accumulate([code_bytes, *sizes]))
     pieces = [payload[a:b] for a, b in zip(cuts[:-1], cuts[1:])]
     return Program(
         config=config,

@@ -18,16 +18,14 @@ from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, encode_program
 
 from ..errors import Mismatch, UsageError
-from .tensor import TensorSpec, is_int, row_bytes_of
+from .tensor import MAX_ARENA_BYTES, TensorSpec, is_int, row_bytes_of
 
-__all__ = ["MAX_ARENA_BYTES", "PROGRAM_ALIGN", "Program", "by_name"]
+__all__ = ["PROGRAM_ALIGN", "Program", "by_name"]
 
 #: The program_offset register holds a multiple of this.
 PROGRAM_ALIGN = 256
 #: The program_length register has 24 bits.
 MAX_INSTRUCTIONS = (1 << 24) - 1
-#: The arena_bytes register has 32 bits.
-MAX_ARENA_BYTES = (1 << 32) - 1
 
 #: What a JSON document can hold.
 Metadata = Any

@@ -12,7 +12,10 @@ from weft_hw.config import GRANULE_BYTES
 
 from ..errors import UsageError
 
-__all__ = ["TensorSpec", "is_int", "row_bytes_of"]
+__all__ = ["MAX_ARENA_BYTES", "TensorSpec", "is_int", "row_bytes_of"]
+
+#: The arena_bytes register has 32 bits.
+MAX_ARENA_BYTES = (1 << 32) - 1
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "int8": np.dtype("<i1"),
@@ -71,6 +74,7 @@ class TensorSpec:
                 is_int(value) and value >= 0 and value % GRANULE_BYTES == 0,
                 f"{name} must be a multiple of {GRANULE_BYTES}, not {value!r}",
             )
+        rule(self.pitch <= MAX_ARENA_BYTES, f"pitch must be below 2**32, not {self.pitch}")
         rule(
             self.pitch >= self.row_bytes,
             f"pitch must be at least the {self.row_bytes} bytes of a row, not {self.pitch}",
@@ -85,6 +89,11 @@ class TensorSpec:
     def row_bytes(self) -> int:
         """Bytes of the elements of one row."""
         return self.shape[1] * self.numpy_dtype.itemsize
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one row to the next, in a view: a single row's pitch may be any number."""
+        return self.pitch if self.shape[0] > 1 else self.row_bytes
 
     @property
     def padded_row_bytes(self) -> int:
@@ -109,4 +118,5 @@ def row_bytes_of(buffer: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint
             f"the arena must be uint8 [>= {spec.end}], not {buffer.dtype} {list(buffer.shape)}"
         )
     shape, step = (spec.shape[0], spec.row_bytes), buffer.strides[0]
-    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, (spec.pitch * step, step))
+    strides = (spec.stride * step, step)
+    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, strides)

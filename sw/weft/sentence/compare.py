@@ -29,7 +29,8 @@ class BackendResult:
     """One backend on one batch; a field is None where there is no such thing.
 
     label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the
-    host, GPU or board named), "stored" (measured elsewhere, on `date`) or "absent" (`reason` says why).
+    host, GPU or board named), "stored" (measured elsewhere, on `date`) or "absent"
+    (`reason` says why).
     scope : what accelerator_ms covers. accelerator_ms : cycles / clock, or the model on a GPU.
     host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
     end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /

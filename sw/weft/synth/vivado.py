@@ -16,6 +16,7 @@ from typing import Any
 from weft.bundle.vivado import VivadoFailed
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth.flows import WHOLE, Job, Route
+from weft.synth.run import written
 from weft.tools import require
 
 __all__ = ["check", "read_timing", "read_utilization", "route", "script"]
@@ -96,16 +97,16 @@ def route(job: Job) -> list[Route]:
     DeviceError
         A report is missing, or is not what Vivado writes.
     """
-    from weft_hw.verilog import emit
-
     assert job.board, "check() was called"
     work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{job.board.name}"
-    files = script(job) | {"weft_top.v": emit(job.config, work, job.board.target).read_text()}
+    verilog = written(job.config, job.folder, job.board.target).read_text()
+    files = script(job) | {"weft_top.v": verilog}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:24]
     kept = job.folder / "cache" / f"vivado-{digest}"
     names = ("utilization.rpt", "timing.rpt")
     if not all((kept / name).exists() for name in names):
         job.advance(0, text=f"Vivado on {job.board.part} (up to an hour)")
+        work.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (work / name).write_text(text)
         _run(work, names)

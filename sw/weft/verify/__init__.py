@@ -13,6 +13,7 @@ result. The checks, by the name of their rule:
 ``hazard``       two accesses of one address, one of them a write, that nothing orders
 ``accumulator``  an accumulator row in flight twice
 ``undefined``    weights, parameters, tables, accumulators or settings used before they are written
+``weights``      a load of weights of which one may be -128
 """
 
 from .program import verify

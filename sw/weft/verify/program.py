@@ -22,6 +22,7 @@ from .defined import check_defined
 from .hazards import check_hazards
 from .order import Order, execution_order
 from .regions import Region, overlap
+from .weights import check_weights
 
 __all__ = ["verify"]
 
@@ -43,6 +44,14 @@ def verify(program: Program) -> None:
     check_hazards(instructions, touched, order)
     check_accumulators(instructions, touched, config, order)
     check_defined(instructions, touched, config, execution)
+    constants = [*program.constants, (program.program_offset, program.encoded)]
+    inputs = [
+        Region.of(s.offset, s.padded_row_bytes, [(s.pitch, s.shape[0])])
+        for s in program.inputs.values()
+    ]
+    check_weights(
+        instructions, touched, config, execution, program.arena_bytes, constants, inputs
+    )
 
 
 def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:

@@ -76,7 +76,7 @@ def test_walker(config, stall):
         assert got == want
         if not stall:
             rows = sum(w["rows"] for w in walks)
-            assert cycles <= 400 + len(want) + 2 * rows + 3 * len(walks) + 8
+            assert cycles <= 400 + 2 * len(want) + 2 * rows + 3 * len(walks) + 8
 
 
 @every_config

@@ -1,0 +1,164 @@
+"""No weight is -128: packed cells multiply -127..127 only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import ProgramRefused
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
+from weft_hw.numerics import WEIGHT_MIN
+
+from .accesses import Memory, Touched
+from .regions import Region, overlap
+
+__all__ = ["check_weights"]
+
+#: -128 as a byte.
+_LOWEST = b"\x80"
+_MEMORIES = {Space.SCRATCHPAD: Memory.SCRATCHPAD, Space.TABLES: Memory.TABLES}
+
+Flags = NDArray[np.bool_]
+
+
+def check_weights(
+    instructions: Sequence[Instruction],
+    touched: Sequence[Touched],
+    config: AcceleratorConfig,
+    order: Sequence[int],
+    arena_bytes: int,
+    constants: Sequence[tuple[int, bytes]],
+    inputs: Sequence[Region] = (),
+) -> None:
+    """Follow the bytes that may be -128 through one legal order of execution.
+
+    Those are the bytes 0x80 of constants, all of inputs, of the scratchpad before the run and of
+    what the program stores before it stores it, and results without an int8 clamp at -127 or above.
+
+    Parameters
+    ----------
+    constants : sequence of (offset, bytes)
+        What lies in the arena at the start, the program itself included; the rest is zero.
+    inputs : sequence of Region
+        Bytes of the arena that the host writes.
+
+    Raises
+    ------
+    ProgramRefused
+        Rule ``weights``, at the load.
+    """
+    stores = [
+        access.region
+        for item in touched
+        for access in item.accesses
+        if access.memory is Memory.ARENA and access.is_write
+    ]
+    doubtful = [Region(at, len(data)) for at, data in constants if _LOWEST in data]
+    doubtful += [*inputs, *stores]
+    loads = [
+        access.region
+        for instruction, item in zip(instructions, touched, strict=True)
+        if _is_load(instruction, Space.WEIGHTS)
+        for access in item.accesses
+        if access.memory is Memory.ARENA
+    ]
+    if not any(overlap(load, region) for load in loads for region in doubtful):
+        return
+    _follow(instructions, touched, config, order, _at_start(arena_bytes, constants, inputs, stores))
+
+
+def _is_load(instruction: Instruction, space: Space) -> bool:
+    return instruction.opcode is Opcode.LOAD and instruction["space"] == space
+
+
+def _at_start(
+    arena_bytes: int,
+    constants: Sequence[tuple[int, bytes]],
+    inputs: Sequence[Region],
+    stores: Sequence[Region],
+) -> Flags:
+    """bool [arena_bytes]: which bytes of the arena may be -128 when a run starts."""
+    arena = np.zeros(arena_bytes, bool)
+    for at, data in constants:
+        arena[at : at + len(data)] = np.frombuffer(data, np.uint8) == _LOWEST[0]
+    for region in (*inputs, *stores):
+        _fill(arena, region, True)
+    return arena
+
+
+def _follow(
+    instructions: Sequence[Instruction],
+    touched: Sequence[Touched],
+    config: AcceleratorConfig,
+    order: Sequence[int],
+    arena: Flags,
+) -> None:
+    chip = {
+        memory: np.ones(4 * space_words(space, config), bool) for space, memory in _MEMORIES.items()
+    }
+    setup: Instruction | None = None
+    for index in order:
+        instruction = instructions[index]
+        if instruction.opcode is Opcode.SETUP:
+            setup = instruction
+        elif instruction.opcode is Opcode.MATMUL and setup is not None:
+            doubt = _may_be_lowest(setup, chip[Memory.TABLES])
+            for access in touched[index].accesses:
+                if access.memory is Memory.SCRATCHPAD and access.is_write:
+                    _fill(chip[Memory.SCRATCHPAD], access.region, doubt)
+        elif _is_load(instruction, Space.WEIGHTS):
+            _check_load(index, instruction, arena)
+        elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
+            memory = _MEMORIES.get(Space(instruction["space"]))
+            if memory is not None:
+                _move(instruction, arena, chip[memory])
+
+
+def _may_be_lowest(setup: Instruction, tables: Flags) -> bool:
+    """Whether a result under `setup` may have a byte of -128."""
+    if setup["result_type"] != ResultType.INT8:
+        return True
+    if setup["table_enable"]:
+        return bool(tables[256 * setup["table"] :][:256].any())
+    return bool(setup["low"] < WEIGHT_MIN)
+
+
+def _check_load(index: int, instruction: Instruction, arena: Flags) -> None:
+    for start, _, size in _rows(instruction):
+        part = arena[start : start + size]
+        if part.any():
+            at = start + int(np.argmax(part))
+            raise ProgramRefused(
+                f"instruction {index} (LOAD) takes arena byte {at} as a weight, which may be -128; "
+                f"weights lie in {WEIGHT_MIN}..127",
+                f"keep constants above -128, and let results that become weights be int8 with a "
+                f"low of at least {WEIGHT_MIN}; inputs cannot become weights directly",
+                rule="weights",
+                index=index,
+            )
+
+
+def _move(instruction: Instruction, arena: Flags, chip: Flags) -> None:
+    for dram, at, size in _rows(instruction):
+        a, b = arena[dram : dram + size], chip[at : at + size]
+        if instruction.opcode is Opcode.LOAD:
+            b[...] = a
+        else:
+            a[...] = b
+
+
+def _rows(instruction: Instruction) -> list[tuple[int, int, int]]:
+    """(byte in the arena, byte on chip, bytes) of each row of a transfer."""
+    get: Any = instruction.__getitem__
+    dram, pitch, size = get("dram_offset"), get("dram_pitch"), get("bytes")
+    chip, step = 4 * get("chip_address"), 4 * get("chip_pitch")
+    return [(dram + r * pitch, chip + r * step, size) for r in range(get("rows"))]
+
+
+def _fill(flags: Flags, region: Region, value: bool) -> None:
+    for start, end in zip(*(x.tolist() for x in region.intervals()), strict=True):
+        flags[start:end] = value

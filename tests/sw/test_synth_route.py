@@ -214,7 +214,7 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
         ("tiny -o {file}", 2, "is a file, not a folder"),
         ("tiny -o {file}/x", 2, "cannot write to "),
         ("pynq-z2 --pnr open", 3, "the open toolchain lacks nextpnr-xilinx"),
-        ("zcu104 --pnr open", 4, "the open tools have no bitstreams for zcu104"),
+        ("zcu104 --pnr open", 4, "the open tools have no bitstreams for xczu7ev"),
         ("tiny --pnr open", 4, "take AXI3 with 64 bits, tiny has AXI4"),
         ("tiny --pnr vivado --board pynq-z2", 3, "--pnr vivado needs vivado, which is not on PATH"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Assert, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,28 @@ _FROM_MASTER = {f"{side}{name}": bits for side in ("aw", "ar") for name, bits in
 _FROM_MASTER |= {"wdata": 32, "wstrb": 4, "wvalid": 1, "bready": 1, "rready": 1}
 _TO_MASTER = {"awready": 1, "arready": 1, "wready": 1, "bid": ID_BITS, "bresp": 2, "bvalid": 1}
 _TO_MASTER |= {"rid": ID_BITS, "rdata": 32, "rresp": 2, "rlast": 1, "rvalid": 1}
+
+
+class _Burst:
+    """Registers of the burst under way on one side, and the address of its next beat.
+
+    `left` counts the beats after this one. `hold` marks the bits of the address that stay: all but
+    those within a wrapping burst, none of an incrementing one, all of a fixed one.
+    """
+
+    def __init__(self, channel: str) -> None:
+        self.id = Signal(ID_BITS, name=f"{channel}_id")
+        self.address = Signal(ADDRESS_BITS, name=f"{channel}_address")
+        self.step = Signal(3, name=f"{channel}_step")
+        self.hold = Signal(ADDRESS_BITS, name=f"{channel}_hold")
+        self.inside = Signal(name=f"{channel}_inside")
+        self.left = Signal(4, name=f"{channel}_left")
+
+    @property
+    def after(self) -> Value:
+        """Address of the next beat."""
+        moved = (self.address + self.step)[:ADDRESS_BITS]
+        return (self.address & self.hold) | (moved & ~self.hold)
 
 
 class Axi3ToLite(wiring.Component):
@@ -65,6 +87,7 @@ class Axi3ToLite(wiring.Component):
                 f"base must be a multiple of {REGISTER_BYTES:#x} below 4 GiB, not {base:#x}"
             )
         self.base = base
+        self.write_burst, self.read_burst = _Burst("aw"), _Burst("ar")
         super().__init__(
             {
                 **{f"s_axi_{name}": In(bits) for name, bits in _FROM_MASTER.items()},
@@ -75,51 +98,31 @@ class Axi3ToLite(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._writes(m)
+        self._writes(m, platform == "formal")
         self._reads(m)
         return m
 
-    def _burst(self, m: Module, channel: str) -> dict[str, Signal]:
-        """Registers of one burst, and what the next beat's address is."""
-        found = {
-            "id": Signal(ID_BITS, name=f"{channel}_id"),
-            "address": Signal(ADDRESS_BITS, name=f"{channel}_address"),
-            "step": Signal(3, name=f"{channel}_step"),
-            "hold": Signal(ADDRESS_BITS, name=f"{channel}_hold"),
-            "inside": Signal(name=f"{channel}_inside"),
-            "left": Signal(4, name=f"{channel}_left"),
-            "after": Signal(ADDRESS_BITS, name=f"{channel}_after"),
-        }
-        # `hold` marks the bits of the address that stay: all but those within a wrapping burst,
-        # none of an incrementing one, all of a fixed one.
-        moved = (found["address"] + found["step"])[:ADDRESS_BITS]
-        m.d.comb += found["after"].eq((found["address"] & found["hold"]) | (moved & ~found["hold"]))
-        return found
-
-    def _take(self, channel: str, burst: dict[str, Signal]) -> list:
+    def _take(self, channel: str, burst: _Burst) -> list:
         """Statements that keep the burst offered on an address channel."""
         port = {name: getattr(self, f"s_axi_{channel}{name}") for name in _ADDRESS}
         # Bits that move inside a wrapping burst: its bytes, a power of two, minus one.
         within = ((port["len"] + 1) << port["size"]) - 1
         return [
-            burst["id"].eq(port["id"]),
-            burst["address"].eq(port["addr"][:ADDRESS_BITS]),
-            burst["step"].eq(1 << port["size"]),
-            burst["hold"].eq(
-                Mux(port["burst"] == _INCR, 0, Mux(port["burst"] == _WRAP, ~within, -1))
-            ),
-            burst["inside"].eq(port["addr"][ADDRESS_BITS:] == self.base >> ADDRESS_BITS),
-            burst["left"].eq(port["len"]),
+            burst.id.eq(port["id"]),
+            burst.address.eq(port["addr"][:ADDRESS_BITS]),
+            burst.step.eq(1 << port["size"]),
+            burst.hold.eq(Mux(port["burst"] == _INCR, 0, Mux(port["burst"] == _WRAP, ~within, -1))),
+            burst.inside.eq(port["addr"][ADDRESS_BITS:] == self.base >> ADDRESS_BITS),
+            burst.left.eq(port["len"]),
         ]
 
-    def _writes(self, m: Module) -> None:
-        burst = self._burst(m, "aw")
-        address_sent, data_sent = Signal(), Signal()
+    def _writes(self, m: Module, formal: bool) -> None:
+        burst = self.write_burst
         m.d.comb += [
-            self.m_axil_awaddr.eq(burst["address"]),
-            self.s_axi_bid.eq(burst["id"]),
+            self.m_axil_awaddr.eq(burst.address),
+            self.s_axi_bid.eq(burst.id),
         ]
-        with m.FSM(name="writes"):
+        with m.FSM(name="writes") as states:
             with m.State("Idle"):
                 m.d.comb += self.s_axi_awready.eq(1)
                 with m.If(self.s_axi_awvalid):
@@ -132,22 +135,20 @@ class Axi3ToLite(wiring.Component):
                         self.m_axil_wdata.eq(self.s_axi_wdata),
                         self.m_axil_wstrb.eq(self.s_axi_wstrb),
                     ]
-                    with m.If(burst["inside"]):
+                    with m.If(burst.inside):
+                        m.d.sync += [self.m_axil_awvalid.eq(1), self.m_axil_wvalid.eq(1)]
                         m.next = "Access"
                     with m.Else():
                         m.d.sync += self.s_axi_bresp.eq(DECERR)
                         self._advance(m, burst, more="Data", last="Answer")
             with m.State("Access"):
-                m.d.comb += [
-                    self.m_axil_awvalid.eq(~address_sent),
-                    self.m_axil_wvalid.eq(~data_sent),
-                ]
+                address_waits = self.m_axil_awvalid & ~self.m_axil_awready
+                data_waits = self.m_axil_wvalid & ~self.m_axil_wready
                 m.d.sync += [
-                    address_sent.eq(address_sent | self.m_axil_awready),
-                    data_sent.eq(data_sent | self.m_axil_wready),
+                    self.m_axil_awvalid.eq(address_waits),
+                    self.m_axil_wvalid.eq(data_waits),
                 ]
-                with m.If((address_sent | self.m_axil_awready) & (data_sent | self.m_axil_wready)):
-                    m.d.sync += [address_sent.eq(0), data_sent.eq(0)]
+                with m.If(~(address_waits | data_waits)):
                     m.next = "Response"
             with m.State("Response"):
                 m.d.comb += self.m_axil_bready.eq(1)
@@ -159,13 +160,16 @@ class Axi3ToLite(wiring.Component):
                 m.d.comb += self.s_axi_bvalid.eq(1)
                 with m.If(self.s_axi_bready):
                     m.next = "Idle"
+        if formal:
+            accessing = self.m_axil_awvalid | self.m_axil_wvalid
+            m.d.comb += Assert(states.ongoing("Access") == accessing)
 
     def _reads(self, m: Module) -> None:
-        burst = self._burst(m, "ar")
+        burst = self.read_burst
         m.d.comb += [
-            self.m_axil_araddr.eq(burst["address"]),
-            self.s_axi_rid.eq(burst["id"]),
-            self.s_axi_rlast.eq(burst["left"] == 0),
+            self.m_axil_araddr.eq(burst.address),
+            self.s_axi_rid.eq(burst.id),
+            self.s_axi_rlast.eq(burst.left == 0),
         ]
         inside = self.s_axi_araddr[ADDRESS_BITS:] == self.base >> ADDRESS_BITS
         with m.FSM(name="reads"):
@@ -193,16 +197,16 @@ class Axi3ToLite(wiring.Component):
             with m.State("Answer"):
                 m.d.comb += self.s_axi_rvalid.eq(1)
                 with m.If(self.s_axi_rready):
-                    with m.If(burst["inside"]):
+                    with m.If(burst.inside):
                         self._advance(m, burst, more="Access", last="Idle")
                     with m.Else():
                         self._advance(m, burst, more="Answer", last="Idle")
 
     @staticmethod
-    def _advance(m: Module, burst: dict[str, Signal], *, more: str, last: str) -> None:
+    def _advance(m: Module, burst: _Burst, *, more: str, last: str) -> None:
         """Go on to the next beat, or leave the burst behind."""
-        m.d.sync += [burst["left"].eq(burst["left"] - 1), burst["address"].eq(burst["after"])]
-        with m.If(burst["left"] == 0):
+        m.d.sync += [burst.left.eq(burst.left - 1), burst.address.eq(burst.after)]
+        with m.If(burst.left == 0):
             m.next = last
         with m.Else():
             m.next = more

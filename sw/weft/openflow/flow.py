@@ -59,7 +59,7 @@ def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> N
     if board.zynqmp:
         raise Unsupported(
             f"the open tools have no bitstreams for {board.part} ({board.name})",
-            "build for pynq-z2 or pynq-z1, or with --toolchain vivado",
+            "choose pynq-z2 or pynq-z1, or take Vivado",
         )
     if target not in TARGETS:
         raise Unsupported(

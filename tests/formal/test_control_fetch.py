@@ -23,8 +23,6 @@ SOLVER = "--unroll z3"
 CAPACITY = BUFFER_BURSTS * BURST_BEATS
 UNIT = (INSTRUCTION_BYTES - 1).bit_length()
 LENGTH_BITS = 4
-#: Whether a request counts as asked for from when it is taken, or from its beginning.
-LATE = hasattr(Fetch, "LATENCY")
 
 
 class Harness(wiring.Component):
@@ -83,9 +81,7 @@ class Harness(wiring.Component):
         asked = self.names["asked"][:LENGTH_BITS]
         count = self.dut.fetch_beats[(self.beats - 1).bit_length() :]
         pending = Mux(self.dut.fetch_valid, count, 0)
-        if LATE:
-            return asked, asked + pending
-        return asked - pending, asked
+        return asked, asked + pending
 
     def hurry(self, m):
         """A shorter search for traces: nothing waits."""
@@ -130,13 +126,12 @@ class Harness(wiring.Component):
                 claim(names["size"] == Mux(remaining < per_burst, remaining, per_burst)),
                 claim(remaining != 0),
             ]
-        if LATE:
-            m.d.comb += [
-                claim(~dut.fetch_valid | (names["prepared"] & names["compared"])),
-                claim(~dut.fetch_valid | (names["count"] == count)),
-                claim(~names["compared"] | names["prepared"]),
-                claim(~names["compared"] | (names["left"] == limit - (base + asked))),
-            ]
+        m.d.comb += [
+            claim(~dut.fetch_valid | (names["prepared"] & names["compared"])),
+            claim(~dut.fetch_valid | (names["count"] == count)),
+            claim(~names["compared"] | names["prepared"]),
+            claim(~names["compared"] | (names["left"] == limit - (base + asked))),
+        ]
 
 
 class RoomHarness(Harness):
@@ -212,11 +207,10 @@ class OrderHarness(Harness):
             Assert(names["filled"] <= self.beats),
             Assert(~fault | ((asked < length) & (base + asked >= limit) & ~dut.fetch_valid)),
         ]
-        if LATE:
-            m.d.comb += Assert(
-                ~names["exhausted"]
-                | ((index == asked) & ((asked == length) | fault) & ~dut.fetch_valid)
-            )
+        m.d.comb += Assert(
+            ~names["exhausted"]
+            | ((index == asked) & ((asked == length) | fault) & ~dut.fetch_valid)
+        )
         if self._cover:
             ends = dut.o.valid & (index == 1)
             self.hurry(m)

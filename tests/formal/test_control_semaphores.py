@@ -26,7 +26,7 @@ SOLVER = "--nomem --unroll z3"
 UNITS = 3
 NUMBERS = range(SEMAPHORES)
 #: Cycles from a post to a grant that it allows.
-LATENCY = getattr(Semaphores, "LATENCY", 1)
+LATENCY = Semaphores.LATENCY
 #: A maximum that is reached in two cycles, for traces that begin at the start.
 SMALL_MAX = 7
 

@@ -25,8 +25,6 @@ from .sby import Refuted, prove
 SOLVER = "--nomem --unroll z3"
 CONFIG = PRESETS["pynq-z2"]
 PORTS = CONFIG.axi_ports
-#: Cycles from the decision to retire to the pulse.
-REGISTERED = 1
 
 
 class Harness(wiring.Component):
@@ -61,28 +59,22 @@ class Harness(wiring.Component):
         posts = self.word[first : first + POST_BITS]
         followed = Followed(
             m, push=starts, payload=Cat(posts, self.index), pop=retires, pick=self.pick,
-            limit=SLOTS + REGISTERED,
+            limit=SLOTS,
         )
-        retiring = Signal()  # decided, and still to be told
-        m.d.comb += retiring.eq(retires if REGISTERED else 0)
-        slot = followed.lies_in_ring(
-            inside.submodules.posts, level=names["taken"], beyond=retiring
-        )
-        held = Signal()
-        m.d.sync += held.eq(self.hold)
+        slot = followed.lies_in_ring(inside.submodules.posts, level=names["taken"], beyond=0)
         m.d.comb += [
             Assert(names["taken"] <= SLOTS),
             Assert((names["head"] + names["taken"])[:TAG_BITS] == names["tail"]),
-            Assert(dut.busy == (followed.inside != retiring)),
+            Assert(dut.busy == (followed.inside != 0)),
             # A fault ends retirement at once.
-            Assert(~retires | ~(held if REGISTERED else self.hold)),
+            Assert(~retires | ~self.hold),
         ]
         with m.If(retires & followed.head):
             m.d.comb += Assert(dut.retire.posts == followed.value[:POST_BITS])
         # Its index is found under its tag until it retires.
         probe = inside.submodules.indices.read_port(domain="comb")
         m.d.comb += probe.addr.eq(slot)
-        with m.If(followed.following & (followed.ahead >= retiring)):
+        with m.If(followed.following):
             m.d.comb += Assert(probe.data == followed.value[POST_BITS:])
             with m.If(self.tag == slot):
                 m.d.comb += Assert(dut.index == followed.value[POST_BITS:])
@@ -111,7 +103,7 @@ class Harness(wiring.Component):
             m.d.comb += [
                 Assume(~self.done[p] | (under_way != 0)),
                 Assert(~retires | (ahead != 0)),
-                Assert(ahead == names["finished"][p] + retiring),
+                Assert(ahead == names["finished"][p]),
                 Assert(pending + under_way + ahead == followed.inside),
             ]
         if self._cover:

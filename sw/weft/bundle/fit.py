@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weft_hw.boards import RESOURCES
 from weft_hw.config import PRESETS
 
 from ..errors import Unsupported
@@ -42,7 +43,8 @@ def check_fit(overlay: Overlay) -> None:
     for name, kept in recorded().items():
         if name in PRESETS and PRESETS[name].hash == config.hash:
             if kept["target"] == overlay.target:
-                counts = CellCounts(name, **kept["blocks"]["weft_top"])
+                total = kept["blocks"]["weft_top"]
+                counts = CellCounts(name, **{key: total[key] for key in RESOURCES})
                 wrong = misfits(counts, logic)
                 if wrong:
                     raise Unsupported(

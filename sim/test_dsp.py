@@ -108,7 +108,7 @@ def check_attainment(request, config: AcceleratorConfig, shapes: list[tuple[int,
 
 @pytest.mark.timeout(1200)
 def test_attainment(packed, request):
-    """A matrix product and a matrix-vector product; simulator and cycles cost less than a minute."""
+    """A matrix product and a matrix-vector product: less than a minute with its simulator."""
     check_attainment(request, packed("pynq-z2", "xc7"), [(128, 384, 384), (1, 384, 1536)])
 
 

@@ -45,7 +45,9 @@ module bench #(
         acc <= $signed($urandom) >>> drawn[4:0];
         multiplier <= extreme ? {17{drawn[5]}} : drawn[31:15];
         places <= 6'(drawn[14:6] % 43);
-        if (cycle[5:0] == 0) setup <= {$urandom, 19'($urandom)};
+        // Bounds and zero point, with the widest bounds half of the time.
+        if (cycle[5:0] == 0)
+            setup <= {cycle[6] ? 32'h7fff8000 : $urandom, 19'($urandom)};
     end
 
     localparam integer OUT = 8 * ROWS + ROWS + 2 * BITS;

@@ -49,7 +49,11 @@ _ARGUMENTS = (
     "--um5g-85k --package CABGA756 --out-of-context --json mapped.json --report report.json"
     " --freq 150 --timing-allow-fail --lpf-allow-unconstrained --seed 1 --log nextpnr.log -q"
 )
-_SCRIPT = "read_verilog design.v\nsynth_ecp5 -top {top} -json mapped.json\n"
+#: ABC9 names bits "wire[i]", which collides with wires of such names: see yosys issue 4349.
+_SCRIPT = (
+    "read_verilog design.v\nsynth_ecp5 -top {top} -run begin:map_luts\nsplitnets\n"
+    "synth_ecp5 -top {top} -run map_luts: -json mapped.json\n"
+)
 #: What mapping adds to the name of a register or memory.
 _CELL = re.compile(r"_(TRELLIS|LUT4|CCU2C|PFUMX|L6MUX|DP16KD|MULT18).*|\.\d+\.\d+$")
 _PORT = re.compile(r"^  (input|output) (\[\d+:0\] )?(\S+) ?;$", re.MULTILINE)

@@ -86,7 +86,7 @@ def serve(
         yield Served(board, host, python, manifest.bitstream(folder), log, process)
     finally:
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)  # simulators of a busy machine take a while to stop
 
 
 def host(last: int) -> str:

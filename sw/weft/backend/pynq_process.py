@@ -33,6 +33,8 @@ __all__ = ["PynqProcess", "open_pynq"]
 
 _LENGTHS = struct.Struct("<II")
 _PORT = 7967
+#: How long the other process may take to give its buffers back.
+_CLOSE_S = 30
 #: Errors that keep their class on the way back.
 _ERRORS = {c.exit_code: c for c in (DeviceError, Mismatch, ToolMissing, Unsupported, UsageError)}
 
@@ -158,7 +160,11 @@ class PynqProcess(Backend):
         if self._process.poll() is None:
             assert self._process.stdin is not None and self._process.stdout is not None
             self._process.stdin.close()
-            self._process.wait(30)
+            try:
+                self._process.wait(_CLOSE_S)
+            except subprocess.TimeoutExpired:  # it waits for a board that does not answer
+                self._process.kill()
+                self._process.wait()
             self._process.stdout.close()
 
 

@@ -55,7 +55,9 @@ def test_dispatch():
                 if pulse:
                     waiting[u].pop()
                     retired += 1
-            ctx.set(dut.fetch_idle, rng.random() < 0.1)
+            # Behind END fetch asks for nothing: once it is idle, it stays.
+            idle = ctx.get(dut.fetch_idle) and ctx.get(dut.ending)
+            ctx.set(dut.fetch_idle, idle or rng.random() < 0.1)
             await ctx.tick()
 
     simulate(dut, produce, take(0), take(1), take(2), retire)

@@ -129,7 +129,10 @@ class Fetch(wiring.Component):
 
         # Credit counts free places that no burst has a claim on, `expected` beats on their way.
         expected = Signal(range(capacity + 1))
-        taken = Mux(self.fetch_valid & self.fetch_ready, self.fetch_beats, 0)
+        # Both know of a request a cycle after it is taken; the next is three cycles away.
+        accepted = Signal()
+        m.d.sync += accepted.eq(self.fetch_valid & self.fetch_ready)
+        taken = Mux(accepted, self.fetch_beats, 0)
         popped = buffer.r_en & buffer.r_rdy
         m.d.sync += [
             credit.eq(credit - taken + popped),
@@ -138,7 +141,7 @@ class Fetch(wiring.Component):
         m.d.comb += [
             buffer.w_data.eq(self.fetch_data),
             buffer.w_en.eq(self.fetch_data_valid),
-            self.idle.eq(~self.fetch_valid & (expected == 0)),
+            self.idle.eq(~self.fetch_valid & ~accepted & (expected == 0)),
         ]
 
         # Words. Beats shift in from the top; the first beat ends at the bottom.

@@ -157,8 +157,8 @@ async def pace(dut):
         first = source.sent[0] + UnitQueue.LATENCY
         assert sink.offered == list(range(first, first + 30 * UnitQueue.PERIOD, UnitQueue.PERIOD))
         assert model.refused[u] > 0
-    # Alone, and all three at once, which share one grant per Semaphores.PERIOD cycles: the last unit
-    # may have to wait for all grants of the others.
+    # Alone, and all three at once, which share one grant per Semaphores.PERIOD cycles: the last
+    # unit may have to wait for all grants of the others.
     await model.bench.reset()
     for u in UNITS:
         model.send(u, *[()] * 30)

@@ -39,6 +39,9 @@ weft = weft.driver.pynq_ip
 
 [pynq.notebooks]
 weft = weft.notebooks
+
+[pynq.overlays]
+weft = weft.overlays
 """
 
 

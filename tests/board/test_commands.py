@@ -37,7 +37,7 @@ def weft(*arguments: str, code: int = 0) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    text = weft("build", "tiny", "--board", "zcu104", "-o", str(folder), "--no-vivado", "--json")
+    text = weft("build", "tiny", "--board", "zcu104", "-o", str(folder), "--toolchain", "none", "--json")
     return folder, load_checked(text)
 
 
@@ -102,7 +102,7 @@ def test_the_offline_zip_installs_without_internet(built, tmp_path):
         check=True,
     )
     assert done.stdout.startswith(str(site))
-    weft("build", "tiny-wide", "--board", "pynq-z2", "-o", str(tmp_path / "o"), "--no-vivado")
+    weft("build", "tiny-wide", "--board", "pynq-z2", "-o", str(tmp_path / "o"), "--toolchain", "none")
     other = next((tmp_path / "o" / "virtual").glob("*.bit"))
     assert "config" in weft(*arguments[:4], str(other), "-o", str(target), code=5)
 

@@ -6,18 +6,14 @@ import random
 
 import pytest
 
-from weft_hw.config import PRESETS
 from weft_hw.dma.dma import NO_INSTRUCTION
 from weft_hw.isa import ErrorCode, Opcode, Space, space_words
 
 from .dma_bench import Bench, Stalls, raw_posts, rows_of, transfer
+from .transfers import check_load, check_store, every_config, one, two_configs
 
-CONFIGS = [PRESETS[n] for n in ("pynq-z2", "kv260", "tiny", "tiny-wide")]
 #: Transfers of each kind in a random test.
 COUNT = 16
-every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
-#: Where the number of ports matters less: one port of 64 bits, and four of 128.
-two_configs = pytest.mark.parametrize("config", CONFIGS[1:3], ids=lambda c: c.name)
 
 
 def random_transfer(rng, config, opcode, arena, region, posts=()):
@@ -50,18 +46,6 @@ def random_transfer(rng, config, opcode, arena, region, posts=()):
         chip_address=chip // 4,
         chip_pitch=chip_pitch // 4,
     )
-
-
-def check_load(bench, instruction):
-    for source, target, size in rows_of(instruction):
-        got = bench.chip[Space(instruction["space"])][target : target + size]
-        assert got == bench.arena(source, source + size), instruction
-
-
-def check_store(bench, instruction):
-    for target, source, size in rows_of(instruction):
-        want = bench.chip[Space.SCRATCHPAD][source : source + size]
-        assert bench.arena(target, target + size) == want, instruction
 
 
 @every_config
@@ -137,118 +121,6 @@ def test_random(config, stall):
         assert bench.beats_read == reads // config.beat_bytes
         assert bench.beats_written == writes // config.beat_bytes
         assert bench.zero_strobes == 0
-
-
-def one(opcode, size, *, rows=1, offset=0, chip=0, space=Space.SCRATCHPAD, **fields):
-    """A contiguous transfer of `rows` * `size` bytes, unless `fields` say otherwise."""
-    return transfer(
-        opcode,
-        **{
-            "space": int(space),
-            "dram_offset": offset,
-            "dram_pitch": size,
-            "rows": rows,
-            "bytes": size,
-            "chip_address": chip // 4,
-            "chip_pitch": size // 4,
-            **fields,
-        },
-    )
-
-
-def run_one(bench, *instructions):
-    """Start `instructions` at once; cycles from the first start to the last retirement."""
-    begin = []
-
-    def issue(op):
-        async def testbench(ctx):
-            begin.append(bench.cycle)
-            for index, instruction in enumerate(instructions):
-                if instruction.opcode is op:
-                    await bench.start(ctx, instruction, index)
-            await bench.until(ctx, lambda: len(bench.retired) == len(instructions))
-
-        return testbench
-
-    bench.run(*(issue(op) for op in {i.opcode: None for i in instructions}))
-    return bench.retired[-1][2] - min(begin)
-
-
-@every_config
-def test_load_rate(config):
-    """8 KiB in a run: D bytes a cycle from the first word to the last, whatever its shape."""
-    size, words = 8192, 8192 // config.dma_bytes
-    size = min(size, config.scratchpad_bytes)
-    words = size // config.dma_bytes
-    bench = Bench(config, seed=1, latency=20)
-    instruction = one(Opcode.LOAD, size // 8, rows=8)
-    cycles = run_one(bench, instruction)
-    check_load(bench, instruction)
-    assert bench.last_word - bench.first_word + 1 <= words + config.axi_ports
-    # 20 of memory latency, 3 to prepare, 7 to walk and address, the rest to gather and retire.
-    assert cycles <= words + 20 + 24
-    assert max(port.peak_reads for port in bench.ports) <= config.read_outstanding
-
-
-@every_config
-def test_load_rate_of_many(config):
-    """A queue of 1 KiB loads keeps the bus as busy as one long load."""
-    bench = Bench(config, seed=2, latency=20)
-    loads = [one(Opcode.LOAD, 1024, offset=1024 * i, chip=1024 * i) for i in range(8)]
-    words = 8192 // config.dma_bytes
-    assert run_one(bench, *loads) <= words + 20 + 32
-
-
-@every_config
-def test_load_rate_of_rows(config):
-    """Short rows, spread over the ports by an odd pitch: at most 3 cycles a row.
-
-    Where few bursts may be under way, the memory's latency bounds the rate instead.
-    """
-    bench = Bench(config, seed=3, latency=20)
-    pitch = config.stripe_bytes * config.axi_ports + config.stripe_bytes
-    rows = bench.arena_bytes // pitch
-    instruction = one(Opcode.LOAD, 16, rows=rows, dram_pitch=pitch, chip_pitch=8)
-    waiting = (20 + 6) / (config.read_outstanding * config.axi_ports)
-    assert run_one(bench, instruction) <= max(3, waiting) * rows + 60
-    check_load(bench, instruction)
-
-
-@every_config
-def test_store_rate(config):
-    """8 KiB in a run: D bytes a cycle from the first beat to the last."""
-    size = min(8192, config.scratchpad_bytes)
-    words = size // config.dma_bytes
-    bench = Bench(config, seed=4, latency=20, read_latency=8)
-    instruction = one(Opcode.STORE, size // 4, rows=4)
-    cycles = run_one(bench, instruction)
-    check_store(bench, instruction)
-    assert bench.last_beat - bench.first_beat + 1 <= words + config.axi_ports
-    assert cycles <= words + 8 + 10 + 32
-
-
-@two_configs
-def test_both_directions_rate(config):
-    """A load and a store do not slow each other down."""
-    bench = Bench(config, seed=5, latency=20)
-    size = min(4096, config.scratchpad_bytes // 2)
-    cycles = run_one(
-        bench,
-        one(Opcode.LOAD, size),
-        one(Opcode.STORE, size, offset=1 << 15, chip=size),
-    )
-    assert cycles <= size // config.dma_bytes + 60
-
-
-@two_configs
-def test_slow_chip_loses_nothing(config):
-    """Back-pressure of the chip reaches the bus; nothing is dropped."""
-    bench = Bench(config, seed=6, stalls=Stalls(chip_write=0.8, chip_read=0.8))
-    load = one(Opcode.LOAD, 2048, chip=0)
-    store = one(Opcode.STORE, 2048, offset=1 << 15, chip=2048)
-    run_one(bench, load, store)
-    check_load(bench, load)
-    check_store(bench, store)
 
 
 def expect_errors(bench, cases):

@@ -1,0 +1,400 @@
+"""The instructions of a random program, one at a time, each acceptable to the verifier."""
+
+from __future__ import annotations
+
+import math
+
+from choices import Choices
+from weft.errors import ProgramRefused
+from weft.nest import Affine, strides
+from weft.verify.accesses import Touched, analyse
+from weft.verify.accumulators import check_accumulators
+from weft.verify.defined import check_defined
+from weft.verify.order import Order
+from weft.verify.regions import overlap
+from weft.verify.weights import check_weights
+from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import (
+    LAYOUTS,
+    LOOP_LEVELS,
+    POSTS,
+    SEMAPHORES,
+    WAITS,
+    Instruction,
+    Opcode,
+    ResultType,
+    Space,
+    Unit,
+    result_align_words,
+    space_words,
+)
+
+__all__ = ["DUMP", "PARAMETERS", "POOL", "WEIGHTS_END", "Builder"]
+
+#: Arena: random bytes, parameters, what stores write, the last dump, the program.
+POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
+#: The random bytes below may become weights: none of them is -128.
+WEIGHTS_END = 4096
+#: Rows of one MATMUL; the loop-by-loop emulator takes about 50 us for each.
+MAX_ROWS = 120
+
+#: Constants as the builder knows them: bytes that may be -128 are.
+_DOUBTFUL = [(WEIGHTS_END, b"\x80" * (STORES - WEIGHTS_END))]
+
+
+class Builder:
+    """A program under construction, always acceptable to the verifier."""
+
+    def __init__(self, choices: Choices, config: AcceleratorConfig) -> None:
+        self.choices, self.config = choices, config
+        self.instructions: list[Instruction] = []
+        self.touched: list[Touched] = []
+        self.setup: Instruction | None = None
+        names = list(range(SEMAPHORES))
+        for i in range(SEMAPHORES - 1, 0, -1):
+            j = choices.integer(0, i)
+            names[i], names[j] = names[j], names[i]
+        units = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
+        #: Semaphores from one unit to another; some pairs have two.
+        self.semaphores = {
+            (a, b): [names.pop() for _ in range(2 if a is not b else 1)]
+            for a in units for b in units
+        }  # fmt: skip
+        #: Index of the latest instruction that posted from one unit to another.
+        self.posted = dict.fromkeys(self.semaphores, -1)
+
+    def finish(self) -> list[Instruction]:
+        return [*self.instructions, Instruction(Opcode.END)]
+
+    # -- order ------------------------------------------------------------------------------------
+
+    def add(self, instruction: Instruction) -> bool:
+        """Append it with the waits that it needs; False where it cannot be."""
+        touched = self._analyse(instruction)
+        if touched is None:
+            return False
+        index, unit = len(self.instructions), instruction.unit
+        trial = [*self.instructions, instruction]
+        order = Order(trial, range(index + 1))
+        edges = {}
+        for other in self._units():
+            need = self._latest_conflict(index, unit, other, touched, order)
+            if need is None and self.choices.chance(15):
+                mine = [i for i, x in enumerate(self.instructions) if x.unit is other]
+                need = self.choices.pick(mine) if mine else None
+            if need is not None:
+                poster = self._poster(need, other, unit)
+                if poster is None and need <= self.posted[other, unit]:
+                    continue
+                if poster is None:
+                    return False
+                edges[other] = poster
+        before = list(self.instructions)
+        waits = []
+        for other, poster in edges.items():
+            semaphore = self.choices.pick(self.semaphores[other, unit])
+            waits.append(semaphore)
+            old = self.instructions[poster]
+            self.instructions[poster] = Instruction(
+                old.opcode, old.waits, (*old.posts, semaphore), old.fields
+            )
+        assert len(waits) <= WAITS
+        self.instructions.append(
+            Instruction(instruction.opcode, tuple(waits), (), instruction.fields)
+        )
+        self.touched.append(touched)
+        try:
+            order = Order(self.instructions, range(index + 1))
+            check_accumulators(self.instructions, self.touched, self.config, order)
+            check_defined(self.instructions, self.touched, self.config, range(index + 1))
+            check_weights(
+                self.instructions, self.touched, self.config, range(index + 1), 32768, _DOUBTFUL
+            )
+        except ProgramRefused:
+            self.instructions = before
+            self.touched.pop()
+            return False
+        for other, poster in edges.items():
+            self.posted[other, unit] = poster
+        return True
+
+    def _units(self) -> list[Unit]:
+        return [Unit.LOAD, Unit.COMPUTE, Unit.STORE]
+
+    def _analyse(self, instruction: Instruction) -> Touched | None:
+        trial = [instruction] if self.setup is None else [self.setup, instruction]
+        try:
+            return analyse(trial, self.config, 32768)[-1]
+        except ProgramRefused:
+            return None
+
+    def _latest_conflict(
+        self, index: int, unit: Unit, other: Unit, touched: Touched, order: Order
+    ) -> int | None:
+        """Index of the latest instruction of `other` that must retire before, None if none."""
+        for i in range(index - 1, -1, -1):
+            if self.instructions[i].unit is not other or order.is_before(i, index):
+                continue
+            for a in self.touched[i].accesses:
+                for b in touched.accesses:
+                    if a.memory is not b.memory or not (a.is_write or b.is_write):
+                        continue
+                    if unit is other is Unit.COMPUTE and (b.is_write or not a.is_write):
+                        continue
+                    if overlap(a.region, b.region):
+                        return i
+        return None
+
+    def _poster(self, need: int, other: Unit, unit: Unit) -> int | None:
+        """First instruction of `other` from `need` on that can post once more, in FIFO order."""
+        start = max(need, self.posted[other, unit] + 1)
+        for i in range(start, len(self.instructions)):
+            instruction = self.instructions[i]
+            if instruction.unit is other and len(instruction.posts) < POSTS:
+                return i
+        return None
+
+    # -- transfers --------------------------------------------------------------------------------
+
+    def preload(self) -> None:
+        """Fill every on-chip memory, in a few pieces."""
+        for space in (Space.SCRATCHPAD, Space.WEIGHTS, Space.PARAMETERS, Space.TABLES):
+            size = 4 * space_words(space, self.config)
+            pieces = self.choices.pick([1, 1, 2, 4])
+            step = size // pieces
+            source = PARAMETERS if space is Space.PARAMETERS else POOL
+            for i in range(pieces):
+                rows = self.choices.pick([1, 2, 4])
+                fields = {
+                    "space": space,
+                    "dram_offset": source + i * step,
+                    "dram_pitch": step // rows,
+                    "rows": rows,
+                    "bytes": step // rows,
+                    "chip_address": i * step // 4,
+                    "chip_pitch": step // rows // 4,
+                }
+                self.add(Instruction(Opcode.LOAD, (), (), fields))
+
+    def _shape(self, space: Space, dram: tuple[int, int]) -> dict[str, int]:
+        """Fields of a transfer between `space` and bytes first..end of the arena."""
+        choices, beat = self.choices, self.config.beat_bytes // 4
+        rows = choices.pick([1, 1, 2, 3, 5, choices.integer(1, 9)])
+        size = 16 * choices.pick([1, 1, 2, 3, 8, 16, choices.integer(1, 20)])
+        slack = choices.pick([0, 0, beat, 4 * choices.integer(0, 20) * beat])
+        chip_pitch = size // 4 + slack
+        dram_pitch = size + 16 * choices.pick([0, 0, 1, choices.integer(0, 20)])
+        limit = space_words(space, self.config)
+        while rows > 1 and (
+            (rows - 1) * chip_pitch + size // 4 > limit
+            or (rows - 1) * dram_pitch + size > dram[1] - dram[0]
+        ):
+            rows -= 1
+        size = min(size, 4 * limit, dram[1] - dram[0])
+        chip_room = limit - (rows - 1) * chip_pitch - size // 4
+        dram_room = dram[1] - dram[0] - (rows - 1) * dram_pitch - size
+        return {
+            "space": space,
+            "dram_offset": dram[0] + 16 * choices.integer(0, dram_room // 16),
+            "dram_pitch": dram_pitch,
+            "rows": rows,
+            "bytes": size,
+            "chip_address": beat * choices.integer(0, chip_room // beat),
+            "chip_pitch": chip_pitch,
+        }
+
+    def load(self) -> None:
+        """A strided load, sometimes of what stores wrote."""
+        space = self.choices.pick(
+            [Space.SCRATCHPAD, Space.SCRATCHPAD, Space.WEIGHTS, Space.PARAMETERS, Space.TABLES]
+        )
+        source = (POOL, PARAMETERS)
+        if space is Space.PARAMETERS:
+            source = (PARAMETERS, PARAMETERS + self.config.parameter_bytes)
+        elif self.choices.chance(30):
+            source = (STORES, DUMP)
+        elif space is Space.WEIGHTS:
+            source = (POOL, WEIGHTS_END)
+        fields = self._shape(space, source)
+        if self.choices.chance(10):
+            fields["dram_pitch"] = 0
+        self.add(Instruction(Opcode.LOAD, (), (), fields))
+
+    def store(self) -> None:
+        """A strided store."""
+        fields = self._shape(Space.SCRATCHPAD, (STORES, DUMP))
+        self.add(Instruction(Opcode.STORE, (), (), fields))
+
+    def dump(self) -> None:
+        """Store the whole scratchpad; a helper of the compute unit posts where nobody can."""
+        fields = {"dram_offset": DUMP, "rows": 1, "bytes": self.config.scratchpad_bytes}
+        while not self.add(Instruction(Opcode.STORE, (), (), fields)):
+            setup = self.setup or Instruction(Opcode.SETUP)
+            self.add(Instruction(Opcode.SETUP, (), (), setup.fields))
+            self._tail_load()
+
+    def _tail_load(self) -> None:
+        fields = {"space": Space.TABLES, "dram_offset": POOL, "rows": 1, "bytes": 16}
+        self.add(Instruction(Opcode.LOAD, (), (), fields))
+
+    # -- matrix products --------------------------------------------------------------------------
+
+    def products(self) -> None:
+        """A SETUP and one to three MATMULs under it, or one sum over several MATMULs."""
+        counts, levels = self._counts()
+        setup = self._setup(counts, levels)
+        if not self.add(setup):
+            return
+        self.setup = setup
+        if self.choices.chance(35):
+            self._split_sum(counts, levels)
+            return
+        for _ in range(self.choices.pick([1, 1, 2, 3])):
+            if self.choices.chance(30):
+                counts, levels = self._counts()
+            flags = self.choices.pick([(1, 1), (1, 1), (1, 1), (1, 0), (0, 1)])
+            self._matmul(counts, levels, self._reduction(levels), *flags)
+
+    def _split_sum(self, counts: list[int], levels: int) -> None:
+        """First, middle and last pass in MATMULs of their own, over the same accumulators."""
+        reduction = self._reduction(levels)
+        acc = self._acc(counts, levels, reduction)
+        middle = self.choices.integer(0, 2)
+        if self._matmul(counts, levels, reduction, 1, 0, acc):
+            for _ in range(middle):
+                self._matmul(counts, levels, reduction, 0, 0, acc)
+            self._matmul(counts, levels, reduction, 0, 1, acc)
+
+    def _counts(self) -> tuple[list[int], int]:
+        choices, h = self.choices, self.config.tile_words
+        levels = choices.pick([1, 1, 1, 2, 3, choices.integer(1, 5)])
+        counts = [choices.pick([1, 2, h - 1, h, h + 1, 2 * h, choices.integer(1, 20)])]
+        counts += [choices.pick([1, 1, 1, 2, 2, 3]) for _ in range(LOOP_LEVELS - 1)]
+        while math.prod(counts) > MAX_ROWS:
+            counts[counts.index(max(counts))] //= 2
+        return counts, levels
+
+    def _reduction(self, levels: int) -> int:
+        mask = 0
+        for level in range(levels, LOOP_LEVELS):
+            mask |= self.choices.chance(50) << level
+        return mask
+
+    def _random_strides(self, counts: list[int], step: int, span: int, first: int = 0) -> list[int]:
+        """Strides, multiples of `step`, whose addresses spread over less than `span`."""
+        choices = self.choices
+        found = []
+        dense = step
+        for level, count in enumerate(counts):
+            options = [dense, dense, 0, step, -step, step * choices.integer(-6, 6)]
+            stride = choices.pick(options) if level >= first else 0
+            if abs(stride) * (count - 1) >= span:
+                stride = 0
+            span -= abs(stride) * (count - 1)
+            if level >= first:
+                dense *= count
+            found.append(stride)
+        return found
+
+    def _jumps(self, name: str, counts: list[int], steps: list[int], first: int = 0):
+        """Fields of the jumps that give strides `steps`; {} where one does not fit."""
+        jumps, back = {}, 0
+        for level, (count, stride) in enumerate(zip(counts, steps)):
+            if level >= first:
+                jumps[f"{name}{level}"] = stride - back
+            back += (count - 1) * stride
+        opcode = Opcode.SETUP if name in ("result_jump", "parameter_jump") else Opcode.MATMUL
+        layout = LAYOUTS[opcode]
+        fits = all(layout[n].low <= v <= layout[n].high for n, v in jumps.items())
+        return jumps if fits else {}
+
+    def _setup(self, counts: list[int], levels: int) -> Instruction:
+        choices, config = self.choices, self.config
+        kind = ResultType(choices.pick([0, 0, 0, 1, 2]))
+        step = result_align_words(kind, config)
+        results = self._random_strides(counts, step, config.scratchpad_words // 2)
+        parameters = self._random_strides(counts, 1, config.parameter_entries // 4, levels)
+        width = 8 if kind is ResultType.INT8 else 16
+        low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
+        if choices.chance(30):
+            low, high = sorted(choices.integer(low, high) for _ in range(2))
+        table = kind is ResultType.INT8 and choices.chance(35)
+        fields = {
+            "result_type": kind,
+            "pre": choices.pick([0, 0, 1, 7, choices.integer(0, 7)]),
+            "zero_point": choices.pick([0, -128, 127, choices.integer(-32768, 32767)]),
+            "low": low,
+            "high": high,
+            "table_enable": int(table),
+            "table": choices.integer(0, config.tables - 1),
+            **self._jumps("result_jump", counts, results),
+            **self._jumps("parameter_jump", counts, parameters, max(levels, 1)),
+        }
+        return Instruction(Opcode.SETUP, (), (), fields)
+
+    def _acc(self, counts: list[int], levels: int, reduction: int) -> dict[str, int]:
+        """Jumps and address of the accumulators: mostly one row for each row of a sum."""
+        rows = self.config.accumulator_rows
+        if self.choices.chance(85):
+            steps, dense = [], 1
+            for level, count in enumerate(counts):
+                keeps = level >= levels and (reduction >> level & 1 or self.choices.chance(30))
+                steps.append(0 if keeps or dense * count > rows else dense)
+                dense *= 1 if steps[-1] == 0 else count
+        else:
+            steps = self._random_strides(counts, 1, rows)
+        return self._placed("acc", counts, self._jumps("acc_jump", counts, steps), 1, 1, rows)
+
+    def _placed(
+        self, name: str, counts: list[int], jumps: dict[str, int], step: int, size: int, limit: int
+    ) -> dict[str, int]:
+        """`jumps`, with a random address from which the nest stays in 0..limit-1; {} if none."""
+        affine = Affine(0, tuple(counts), strides(counts, _vector(jumps)))
+        low, high = affine.bounds()
+        first, room = -low, limit - size - high
+        first = -(-first // step) * step
+        if room < first:
+            return {}
+        at = first + step * self.choices.integer(0, (room - first) // step)
+        return {**jumps, f"{name}_address": at}
+
+    def _matmul(
+        self, counts: list[int], levels: int, reduction: int, first: int, last: int, acc=None
+    ) -> bool:
+        config = self.config
+        line, words = config.line_bytes // 4, config.scratchpad_words
+        assert self.setup is not None
+        kind = ResultType(self.setup["result_type"])
+        acc = acc or self._acc(counts, levels, reduction)
+        steps = self._random_strides(counts, line, words // 2)
+        act = self._placed("act", counts, self._jumps("act_jump", counts, steps), line, line, words)
+        h = config.tile_words
+        unit = self.choices.pick([h, h, 1])
+        steps = self._random_strides(counts, unit, config.weight_words // 2, levels)
+        jumps = self._jumps("weight_jump", counts, steps, max(levels, 1))
+        weight = self._placed("weight", counts, jumps, 1, h, config.weight_words)
+        align = result_align_words(kind, config)
+        jumps = {n: v for n, v in self.setup.fields.items() if n.startswith("result_jump")}
+        row = config.cols * kind.bytes // 4
+        result = self._placed("result", counts, jumps, align, row, words) if last else {"": 0}
+        jumps = {
+            n: v for n, v in self.setup.fields.items()
+            if n.startswith("parameter_jump") and int(n[-1]) >= levels
+        }  # fmt: skip
+        pairs = config.parameter_entries // 2
+        parameter = self._placed("parameter", counts, jumps, 1, config.cols // 2, pairs)
+        if not (acc and act and weight and result and parameter):
+            return False
+        fields = {f"count{i}": c for i, c in enumerate(counts)}
+        fields.update(tile_levels=levels, reduction=reduction, first=first, last=last)
+        fields.update(acc, **act, **weight)
+        fields.update({n: v for n, v in {**result, **parameter}.items() if n.endswith("address")})
+        return self.add(Instruction(Opcode.MATMUL, (), (), fields))
+
+
+def _vector(jumps: dict[str, int]) -> list[int]:
+    """Six jumps in order of their levels, from fields whose names end in the level."""
+    found = [0] * LOOP_LEVELS
+    for name, value in jumps.items():
+        found[int(name[-1])] = value
+    return found

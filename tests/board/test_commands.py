@@ -34,10 +34,13 @@ def weft(*arguments: str, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
+NO_TOOLS = ("--toolchain", "none")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
-    text = weft("build", "tiny", "--board", "zcu104", "-o", str(folder), "--toolchain", "none", "--json")
+    text = weft("build", "tiny", "--board", "zcu104", "-o", str(folder), *NO_TOOLS, "--json")
     return folder, load_checked(text)
 
 
@@ -102,7 +105,7 @@ def test_the_offline_zip_installs_without_internet(built, tmp_path):
         check=True,
     )
     assert done.stdout.startswith(str(site))
-    weft("build", "tiny-wide", "--board", "pynq-z2", "-o", str(tmp_path / "o"), "--toolchain", "none")
+    weft("build", "tiny-wide", "--board", "pynq-z2", "-o", str(tmp_path / "o"), *NO_TOOLS)
     other = next((tmp_path / "o" / "virtual").glob("*.bit"))
     assert "config" in weft(*arguments[:4], str(other), "-o", str(target), code=5)
 

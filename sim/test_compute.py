@@ -111,7 +111,7 @@ def test_compute(bench, seed, tmp_path, name, gap):
         expected=naive(machine, flat),
         rows=np.array([job[0] for job in jobs if job[1] == 6]),
         periods=np.array([periods(config, job[0], 6) for job in jobs if job[1] == 6]),
-        latency=ComputeUnit(config).LATENCY,
+        latency=ComputeUnit(config).RETIRE_LATENCY,
     )
     module = "compute_" + name.replace("-", "_")
     outcome = bench(Compute(config), "bench_compute", name=module, case=str(case), gap=gap,

@@ -22,13 +22,14 @@ from .isa import (
     SEMAPHORE_MAX,
     SEMAPHORES,
     WAITS,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
     ErrorCode,
     Field,
     Opcode,
     ResultType,
     Space,
 )
-from .numerics import WEIGHT_MAX, WEIGHT_MIN
 from .registers import COUNTERS, REGISTER_BYTES, REGISTERS, Access
 
 __all__ = ["PAGES", "isa_page", "main", "registers_page"]

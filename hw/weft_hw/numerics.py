@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .isa import WEIGHT_MAX, WEIGHT_MIN
+
 __all__ = [
     "ACC_MAX",
     "ACC_MIN",
@@ -30,9 +32,6 @@ __all__ = [
 
 #: Accumulators are int32 and wrap.
 ACC_MIN, ACC_MAX = -(2**31), 2**31 - 1
-#: Weights are symmetric: a packed cell gives a wrong product for -128. Constants are refused where
-#: they break it, and programs whose loads of weights could.
-WEIGHT_MIN, WEIGHT_MAX = -127, 127
 #: The accumulator enters the multiplier saturated to this many bits (a DSP48E1 port, UG479).
 SAT_BITS = 25
 #: Requantisation multipliers are unsigned.

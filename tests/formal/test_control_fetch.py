@@ -140,6 +140,9 @@ class RoomHarness(Harness):
     def state(self, m):
         dut, owed, level = self.dut, self.owed, self.buffer.level
         names = self.names
+        # The counters know of a request a cycle after it is taken; until the next, they do.
+        late = Signal(8)
+        m.d.comb += late.eq(Mux(names["accepted"], dut.fetch_beats, 0))
         request, last, held = Cat(dut.fetch_offset, dut.fetch_beats), Signal(37), Signal()
         quiet = Signal()
         m.d.sync += [
@@ -152,10 +155,16 @@ class RoomHarness(Harness):
             Assert(dut.idle == (~dut.fetch_valid & (owed == 0))),
             Assert(~held | (dut.fetch_valid & (last == request))),
             Assert(~quiet | ~dut.fetch_valid),  # none begins in a stop
-            Assert(names["expected"] == owed),
-            Assert(names["credit"] + owed + level == CAPACITY),
+            Assert(names["expected"] + late == owed),
+            Assert(names["credit"] + owed + level == CAPACITY + late),
+            Assert(~names["accepted"] | ~names["prepared"]),
+            Assert(~names["compared"] | names["prepared"]),
+            Assert(~dut.fetch_valid | names["compared"]),
+            Assert(~(names["compared"] & names["room"]) | (names["credit"] >= BURST_BEATS)),
             Assert(~dut.fetch_valid | (names["credit"] >= BURST_BEATS)),
             Assert(~dut.fetch_valid | (dut.fetch_beats <= BURST_BEATS)),
+            Assert(~(dut.fetch_valid | names["accepted"]) | (dut.fetch_beats != 0)),
+            Assert(~names["prepared"] | (names["size"] != 0)),
             Assert(names["size"] <= BURST_BEATS // self.beats),
         ]
         if self._cover:

@@ -148,7 +148,7 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
         weft.accelerate(model, calibration=[inputs[0] * float("nan")], **options)
     with pytest.raises(UsageError, match="unknown preset 'z3'"):
         weft.accelerate(model, calibration=inputs, preset="z3")
-    with pytest.raises(UsageError, match="backend must be one of rtl, emulator, torch-int"):
+    with pytest.raises(UsageError, match="backend must be one of rtl, emulator, pynq, torch-int"):
         weft.accelerate(model, calibration=inputs, preset="tiny", backend="fpga")
     with weft.accelerate(model, calibration=inputs, **options) as fast:
         with pytest.raises(UsageError, match="the input of layer 'left' holds NaN or infinity"):

@@ -255,7 +255,7 @@ def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
     assert "text 1 is empty" in sentence(weft, "compare", "minilm", "--text", " ", code=2)
     line = sentence(weft, "compare", "minilm", "--text", "a", "--backends", "tpu", code=2)
     assert line.startswith(
-        "backends are rtl, emulator, torch-int, torch-cpu, torch-cuda, not 'tpu'"
+        "backends are pynq, rtl, emulator, torch-int, torch-cpu, torch-cuda, not 'tpu'"
     )
     search = ("search", str(file), "--query")
     assert "is no .npy file; write one with weft embed" in sentence(weft, *search, "a", code=2)

@@ -46,8 +46,9 @@ class ComputeUnit(wiring.Component):
     Latency
     -------
     ``LATENCY`` cycles from a row's issue to its (requantised) result in the scratchpad; it depends
-    on `target`, the form of the cells (``target.TARGETS``). An instruction retires a cycle before
-    its last row's result is there: its posts take 2 to reach a wait.
+    on `target`, the form of the cells (``target.TARGETS``). An instruction retires
+    ``RETIRE_LATENCY`` cycles after the issue of its last row, one before the result is there: its
+    posts take 2 to reach a wait.
     """
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
@@ -56,6 +57,7 @@ class ComputeUnit(wiring.Component):
         self.array = Array(config, target)
         self.PSUM = Scratchpad.LATENCY + self.array.LATENCY
         self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
+        self.RETIRE_LATENCY = self.LATENCY - 1
         address, mask = chip_address_bits(config), config.axi_ports
         bits = 8 * config.dma_bytes
         ports = {

@@ -22,6 +22,8 @@ __all__ = [
     "Space",
     "Unit",
     "WAITS",
+    "WEIGHT_MAX",
+    "WEIGHT_MIN",
 ]
 
 #: (major << 8) | minor; a program of another major version is refused.
@@ -33,6 +35,9 @@ SEMAPHORES = 16
 SEMAPHORE_MAX = 63
 #: Semaphores that an instruction waits on, and posts to, at most.
 WAITS, POSTS = 3, 2
+#: Weights are symmetric: a packed cell gives a wrong product for -128. Constants are refused where
+#: they break it, and programs whose loads of weights could.
+WEIGHT_MIN, WEIGHT_MAX = -127, 127
 
 
 class Opcode(enum.IntEnum):

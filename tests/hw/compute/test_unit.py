@@ -61,4 +61,4 @@ def test_no_bubble_between_instructions():
     _, rows, retired = run(machine, program)
     cycles = [row["cycle"] for row in rows]
     assert set(np.diff(cycles)) == {1}
-    assert retired[-1] - cycles[-1] == ComputeUnit(cfg).LATENCY - 1
+    assert retired[-1] - cycles[-1] == ComputeUnit(cfg).RETIRE_LATENCY

@@ -34,7 +34,7 @@ class LanePair(wiring.Component):
     entry_en : In(1), entry : In(ArrayLayout(EntryLayout, 2))
         New parameters, one cycle before the `psum` of the first row that uses them.
     mode : In(ModeLayout)
-        Constant while rows are in flight.
+        Constant while rows are in flight, and in the cycle before.
     result : Out(ArrayLayout(16, 2))
         Requantised: the value. Raw: the low half ``RAW_LATENCY`` cycles after `psum`, the high
         half in the next cycle.
@@ -70,12 +70,16 @@ class LanePair(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # A copy of the constants for each pair, which tools keep apart: one register for all lanes
+        # has some thousand loads, and was the longest path.
+        mode = Signal(ModeLayout, reset_less=True, attrs={"keep": "true"})
+        m.d.sync += mode.eq(self.mode)
         m.submodules.accumulator = accumulator = Accumulator(self.config, self.target)
         m.submodules.table = table = TableMemory(self.config)
         m.d.comb += [
             accumulator.control.eq(self.control),
             accumulator.psum.eq(self.psum),
-            table.en.eq(self.mode.table_enable),
+            table.en.eq(mode.table_enable),
             table.write_en.eq(self.table_write_en),
             table.write_address.eq(self.table_write_address),
             table.write_data.eq(self.table_write_data),
@@ -109,12 +113,12 @@ class LanePair(wiring.Component):
                 lane.acc.eq(accumulator.sum[j]),
                 lane.multiplier.eq(used[:MULTIPLIER_BITS]),
                 lane.shift.eq(used[MULTIPLIER_BITS:]),
-                lane.setup.eq(self.mode.setup),
+                lane.setup.eq(mode.setup),
                 table.address[j].eq(
-                    Cat(lane.result[:8], self.mode.table)[: len(table.address[j])]
+                    Cat(lane.result[:8], mode.table)[: len(table.address[j])]
                 ),
                 self.result[j].eq(
-                    Mux(self.mode.raw, raw, Mux(self.mode.table_enable, looked_up, value))
+                    Mux(mode.raw, raw, Mux(mode.table_enable, looked_up, value))
                 ),
             ]
         return m

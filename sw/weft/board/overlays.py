@@ -15,7 +15,7 @@ from pathlib import Path
 from weft_hw.config import AcceleratorConfig
 
 from .. import overlays
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import Manifest, verified
 from ..errors import UsageError, WeftError
 
 __all__ = ["Found", "choose", "content_name", "find", "folders", "program_name", "stage"]
@@ -125,14 +125,7 @@ def stage(bitstream: Path, folder: Path) -> Path:
     Mismatch
         A file is not what the manifest says.
     """
-    for suffix in (".json", ".bit", ".hwh"):
-        path = bitstream.with_suffix(suffix)
-        if not path.is_file():
-            raise UsageError(
-                f"{path} is missing", "keep .bit, .hwh and .json of an overlay in one folder"
-            )
-    manifest = Manifest.load(bitstream.with_suffix(".json"))
-    manifest.verify(bitstream.parent)
+    manifest = verified(bitstream)
     name = content_name(Found(bitstream, manifest))
     folder.mkdir(parents=True, exist_ok=True)
     files = {}

@@ -21,7 +21,7 @@ from weft_hw.target import check_target
 
 from ..errors import Mismatch, UsageError
 
-__all__ = ["KINDS", "SCHEMA", "Manifest", "sha256"]
+__all__ = ["KINDS", "SCHEMA", "Manifest", "sha256", "verified"]
 
 SCHEMA = "weft.manifest/1"
 #: "vivado" and "open": a bitstream for the device. "virtual": one that only a virtual board takes.
@@ -165,3 +165,24 @@ class Manifest:
                 f"run vivado -mode batch -source build.tcl in {folder}, then weft bitstreams add",
             )
         return folder / f"{self.name}.bit"
+
+
+def verified(bitstream: Path) -> Manifest:
+    """The manifest beside a .bit, whose files are all there and as it says.
+
+    Raises
+    ------
+    UsageError
+        A file is missing.
+    Mismatch
+        A file is not what the manifest says.
+    """
+    for suffix in (".bit", ".hwh", ".json"):
+        path = bitstream.with_suffix(suffix)
+        if not path.is_file():
+            raise UsageError(
+                f"{path} is missing", "keep .bit, .hwh and .json of an overlay in one folder"
+            )
+    manifest = Manifest.load(bitstream.with_suffix(".json"))
+    manifest.verify(bitstream.parent)
+    return manifest

@@ -11,7 +11,15 @@ from typing import Any
 from ..errors import Mismatch, UsageError, WeftError
 from .manifest import Manifest, sha256
 
-__all__ = ["SIDE_FILES", "VivadoFailed", "find_manifest", "finish", "read_reports", "run_vivado"]
+__all__ = [
+    "SIDE_FILES",
+    "VivadoFailed",
+    "find_manifest",
+    "finish",
+    "read_reports",
+    "run_script",
+    "run_vivado",
+]
 
 
 #: JSON files of a bundle that are no manifests.
@@ -24,18 +32,18 @@ class VivadoFailed(WeftError):
     code = "vivado-failed"
 
 
-def run_vivado(folder: Path, program: str) -> dict[str, Any]:
-    """Run ``build.tcl`` of the bundle in `folder`; what :func:`read_reports` finds then.
+def run_script(program: str, script: str, folder: Path, *options: str) -> Path:
+    """Run a script in its folder; returns the log of what Vivado said.
 
     Raises
     ------
     VivadoFailed
-        A step of the script failed, timing included.
+        It ended with an error.
     """
     log = folder / "vivado.log"
     with log.open("w") as output:
         done = subprocess.run(
-            [program, "-mode", "batch", "-notrace", "-source", "build.tcl"],
+            [program, "-mode", "batch", "-notrace", *options, "-source", script],
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -44,6 +52,18 @@ def run_vivado(folder: Path, program: str) -> dict[str, Any]:
     if done.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
+    return log
+
+
+def run_vivado(folder: Path, program: str) -> dict[str, Any]:
+    """Run ``build.tcl`` of the bundle in `folder`; what :func:`read_reports` finds then.
+
+    Raises
+    ------
+    VivadoFailed
+        A step of the script failed, timing included.
+    """
+    run_script(program, "build.tcl", folder)
     return read_reports(folder / "reports")
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, hp_numbers, pynq_board
 
-from ..bundle.manifest import Manifest
-from ..errors import DeviceError, Mismatch, ToolMissing, UsageError
+from ..bundle.manifest import Manifest, verified
+from ..errors import DeviceError, Mismatch, ToolMissing
 from . import zynq7
 
 __all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]
@@ -108,7 +108,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     DeviceError
         The board refuses the bitstream, or cannot give the clock.
     """
-    manifest = _check_files(bitstream)
+    manifest = verified(bitstream)
     board = pynq_board(manifest.board)
     remote = bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
     if remote and device.arch != board.architecture:
@@ -142,18 +142,6 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
         clock = _set_clock(pynq.ps.Clocks, manifest)
         ip = getattr(overlay, name)
     return LoadedOverlay(overlay, ip, device, manifest, clock, remote)
-
-
-def _check_files(bitstream: Path) -> Manifest:
-    for suffix in (".bit", ".hwh", ".json"):
-        path = bitstream.with_suffix(suffix)
-        if not path.is_file():
-            raise UsageError(
-                f"{path} is missing", "keep .bit, .hwh and .json of an overlay in one folder"
-            )
-    manifest = Manifest.load(bitstream.with_suffix(".json"))
-    manifest.verify(bitstream.parent)
-    return manifest
 
 
 def _find(overlay: Any, manifest: Manifest) -> str:

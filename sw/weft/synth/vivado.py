@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from weft.bundle.vivado import VivadoFailed
+from weft.bundle.vivado import run_script
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth.flows import WHOLE, Job, Route
 from weft.synth.run import written
@@ -136,19 +135,7 @@ def route(job: Job) -> list[Route]:
 def _run(folder: Path, reports: tuple[str, ...]) -> None:
     for name in reports:
         (folder / name).unlink(missing_ok=True)
-    log = folder / "vivado.log"
-    with log.open("w") as output:
-        done = subprocess.run(
-            ["vivado", "-mode", "batch", "-notrace", "-nojournal", "-log", "session.log",
-             "-source", "route.tcl"],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
+    log = run_script("vivado", "route.tcl", folder, "-nojournal", "-log", "session.log")
     for name in reports:
         if not (folder / name).exists():
             raise DeviceError(f"Vivado wrote no {name}", f"see {log}")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .backend.base import Array
-from .errors import UsageError
-from .program import Program
+from weft.backend.base import Array
+from weft.errors import UsageError
+from weft.program import Program
 
 __all__ = ["read_inputs", "write_outputs"]
 

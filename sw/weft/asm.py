@@ -17,9 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from weft.errors import UsageError
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, Instruction, Opcode, ResultType, Space
-
-from .errors import UsageError
 
 __all__ = ["assemble", "disassemble", "format_instruction", "parse_instruction"]
 

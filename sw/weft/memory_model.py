@@ -10,9 +10,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
-
-from .errors import UsageError
 
 __all__ = ["MemoryModel", "for_config", "roofline_cycles"]
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .errors import ToolMissing
+from weft.errors import ToolMissing
 
 __all__ = ["environment", "missing", "require", "verilator_root", "verilator_version"]
 

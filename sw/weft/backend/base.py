@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import ToolMissing, UsageError
 from weft_hw.config import AcceleratorConfig
 
-from ..errors import ToolMissing, UsageError
-
 if TYPE_CHECKING:
-    from ..program import Program
+    from weft.program import Program
 
 __all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
 

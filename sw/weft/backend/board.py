@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.driver.device import Device
+from weft.driver.pynq_transport import MemoryExhausted, Placement, PynqTransport
+from weft.driver.relocate import Section, relocate, sections
+from weft.errors import DeviceError, UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
-from ..driver.device import Device
-from ..driver.pynq_transport import MemoryExhausted, Placement, PynqTransport
-from ..driver.relocate import Section, relocate, sections
-from ..errors import DeviceError, UsageError
 from .base import Array, Backend, Capabilities
 
 if TYPE_CHECKING:
-    from ..program import Program, TensorSpec
+    from weft.program import Program, TensorSpec
 
 __all__ = ["BoardBackend"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..board.identity import is_virtual, require_board
-from ..board.lock import BoardLock
-from ..bundle.manifest import Manifest, sha256
-from ..driver.firmware import refresh
-from ..driver.pynq_overlay import PORT, LoadedOverlay, connect, load_overlay
-from ..driver.pynq_transport import PynqTransport
-from ..errors import WeftError
+from weft.board.identity import is_virtual, require_board
+from weft.board.lock import BoardLock
+from weft.bundle.manifest import Manifest, sha256
+from weft.driver.firmware import refresh
+from weft.driver.pynq_overlay import PORT, LoadedOverlay, connect, load_overlay
+from weft.driver.pynq_transport import PynqTransport
+from weft.errors import WeftError
+
 from .board import BoardBackend
 
 __all__ = ["PynqBackend"]

@@ -19,15 +19,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from weft.bundle.manifest import Manifest
+from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
 
-from ..bundle.manifest import Manifest
-from ..errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
 from .base import Array, Backend, Capabilities
 
 if TYPE_CHECKING:
-    from ..program import Program
+    from weft.program import Program
 
 __all__ = ["PynqProcess", "open_pynq"]
 
@@ -90,7 +90,7 @@ class PynqProcess(Backend):
         manifest = Manifest.load(path.with_suffix(".json"))
         super().__init__(manifest.config)
         if python is None:
-            from ..board.environment import interpreter
+            from weft.board.environment import interpreter
 
             here = not host and importlib.util.find_spec("pynq") is not None
             python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
@@ -189,7 +189,7 @@ def open_pynq(
     DeviceError, ToolMissing
         The board cannot be reached from here.
     """
-    from ..board.resolve import resolve_overlay
+    from weft.board.resolve import resolve_overlay
 
     host = host or os.environ.get("WEFT_BOARD", "")
     named = os.environ.get("WEFT_OVERLAY")
@@ -209,7 +209,8 @@ def _serve(arguments: list[str]) -> None:
     """The other end: answer until the input ends."""
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # pynq prints
-    from ..program import Program
+    from weft.program import Program
+
     from .pynq import PynqBackend
 
     backend: PynqBackend | None = None

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from weft import toolchain
+from weft.driver.device import Device
+from weft.driver.transport import Transport
+from weft.errors import DeviceError, UsageError
+from weft.memory_model import MemoryModel, for_config
+from weft.rtl import build
+from weft.rtl.library import ProtocolError, Simulation, Stalls
 from weft_hw.config import AcceleratorConfig
 
-from .. import toolchain
-from ..driver.device import Device
-from ..driver.transport import Transport
-from ..errors import DeviceError, UsageError
-from ..memory_model import MemoryModel, for_config
-from ..rtl import build
-from ..rtl.library import ProtocolError, Simulation, Stalls
 from .base import Array, Backend, BackendUnavailable, Capabilities
 
 if TYPE_CHECKING:
-    from ..program import Program
+    from weft.program import Program
 
 __all__ = ["GUARD_BYTE", "GUARD_BYTES", "MAX_ARENA_BYTES", "RtlBackend", "RtlTransport"]
 

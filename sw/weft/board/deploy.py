@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.pynq import PynqBackend
-from ..driver.firmware import FIRMWARE, put_file
-from ..program import Program
+from weft.backend.pynq import PynqBackend
+from weft.driver.firmware import FIRMWARE, put_file
+from weft.program import Program
+
 from .overlays import program_name, stage
 from .selftest import Report, compare, selftest
 

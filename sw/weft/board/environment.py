@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..errors import ToolMissing
+from weft.errors import ToolMissing
 
 __all__ = ["delegate", "interpreter"]
 

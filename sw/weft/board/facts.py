@@ -14,9 +14,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from weft.errors import DeviceError, ToolMissing, UsageError
 from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard, pynq_board
 
-from ..errors import DeviceError, ToolMissing, UsageError
 from .environment import interpreter
 from .identity import by_pynq_name, cma_bytes, is_virtual, require_board
 
@@ -121,8 +121,8 @@ def _any_python() -> str:
 
 
 def _ask(host: str, port: int) -> BoardFacts:
-    from ..driver.firmware import read_file
-    from ..driver.pynq_overlay import connect
+    from weft.driver.firmware import read_file
+    from weft.driver.pynq_overlay import connect
 
     device = connect(host, port)
     text = (read_file(device, "/proc/meminfo") or b"").decode(errors="replace")

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from weft.errors import Mismatch, Unsupported
 from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard, pynq_board
-
-from ..errors import Mismatch, Unsupported
 
 __all__ = ["COUNTS_FILE", "by_pynq_name", "cma_bytes", "is_virtual", "require_board", "require_cma"]
 

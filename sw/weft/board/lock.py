@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from ..errors import DeviceError
+from weft.errors import DeviceError
 
 __all__ = ["BoardLock"]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.pynq_boards import BoardError, PynqBoard, pynq_board
-
-from ..errors import UsageError
 
 __all__ = ["changed", "find_board"]
 

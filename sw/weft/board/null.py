@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from weft.backend.board import BoardBackend
+from weft.bench import random_constants
+from weft.driver.pynq_transport import PynqTransport
+from weft.gemm import GemmProblem, compile_gemm
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
-
-from ..backend.board import BoardBackend
-from ..bench import random_constants
-from ..driver.pynq_transport import PynqTransport
-from ..gemm import GemmProblem, compile_gemm
 
 __all__ = [
     "NullBuffer",

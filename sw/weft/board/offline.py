@@ -10,9 +10,8 @@ from pathlib import Path
 
 import weft
 import weft_hw
-
-from ..bundle.manifest import Manifest
-from ..program import Program
+from weft.bundle.manifest import Manifest
+from weft.program import Program
 
 __all__ = ["offline_zip", "wheel"]
 

@@ -12,16 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, WeftError
+from weft.errors import UsageError, WeftError
 
 __all__ = ["main"]
 
 
 def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     """The self-test, then the program against the emulator."""
-    from ..backend.pynq import PynqBackend
-    from ..bundle.manifest import Manifest
-    from ..program import Program
+    from weft.backend.pynq import PynqBackend
+    from weft.bundle.manifest import Manifest
+    from weft.program import Program
+
     from .deploy import as_results, check
 
     loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
@@ -31,9 +32,9 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
     """The program on arrays from .npy files."""
-    from ..arrays import read_inputs, write_outputs
-    from ..backend.pynq import PynqBackend
-    from ..program import Program
+    from weft.arrays import read_inputs, write_outputs
+    from weft.backend.pynq import PynqBackend
+    from weft.program import Program
 
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)

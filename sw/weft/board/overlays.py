@@ -12,11 +12,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from weft import overlays
+from weft.bundle.manifest import Manifest, verified
+from weft.errors import UsageError, WeftError
 from weft_hw.config import AcceleratorConfig
-
-from .. import overlays
-from ..bundle.manifest import Manifest, verified
-from ..errors import UsageError, WeftError
 
 __all__ = ["Found", "choose", "content_name", "find", "folders", "program_name", "stage"]
 

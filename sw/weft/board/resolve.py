@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 
-from ..errors import UsageError
 from .facts import check_host, remote_facts, which_board
 from .overlays import choose, find
 

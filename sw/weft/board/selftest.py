@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.emulator import EmulatorBackend
-from ..backend.pynq import PynqBackend
-from ..bench import random_constants
-from ..errors import DeviceError
-from ..gemm import GemmProblem, compile_gemm
-from ..program import Program
+from weft.backend.emulator import EmulatorBackend
+from weft.backend.pynq import PynqBackend
+from weft.bench import random_constants
+from weft.errors import DeviceError
+from weft.gemm import GemmProblem, compile_gemm
+from weft.program import Program
 
 __all__ = ["Report", "compare", "selftest"]
 

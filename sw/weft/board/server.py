@@ -20,10 +20,10 @@ from typing import Any
 
 import grpc
 
+from weft.driver.pynq_overlay import PORT
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
-from ..driver.pynq_overlay import PORT
 from .identity import COUNTS_FILE
 from .memory import OutOfMemory
 from .system import FPGA_MANAGER, BusError, VirtualBoard

@@ -13,7 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import DeviceError, ToolMissing, UsageError
+from weft.errors import DeviceError, ToolMissing, UsageError
+
 from .facts import check_host
 
 __all__ = ["Ssh", "answering"]

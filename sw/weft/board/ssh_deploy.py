@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
+from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
+
 from .facts import BoardFacts
 from .offline import wheel
 from .overlays import program_name, stage

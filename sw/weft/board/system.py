@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from weft.bundle import virtual
+from weft.bundle.hwh import GPIO_OFFSET
+from weft.errors import DeviceError
+from weft.memory_model import for_config
+from weft.rtl.library import DECERR, Simulation
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
-from ..bundle import virtual
-from ..bundle.hwh import GPIO_OFFSET
-from ..errors import DeviceError
-from ..memory_model import for_config
-from ..rtl.library import DECERR, Simulation
 from .memory import BufferPool
 
 __all__ = ["FPGA_MANAGER", "BusError", "VirtualBoard"]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import weft
+from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.tools import require
 
-from ..errors import Mismatch, ToolMissing, UsageError
-from ..tools import require
 from . import tcl, virtual
 from .fit import check_fit
 from .hwh import hwh
@@ -119,8 +119,8 @@ def _choose(
             "build.tcl where it is",
         )
     if toolchain in ("auto", "open"):
-        from ..errors import Unsupported
-        from ..openflow import check_overlay, find_tools
+        from weft.errors import Unsupported
+        from weft.openflow import check_overlay, find_tools
 
         try:
             check_overlay(overlay.config, overlay.board, overlay.target)
@@ -146,7 +146,7 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
 
 def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
-    from ..openflow import make_bitstream, route
+    from weft.openflow import make_bitstream, route
 
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
     found = route(

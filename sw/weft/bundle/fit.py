@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from weft.errors import Unsupported
 from weft_hw.boards import RESOURCES
 from weft_hw.config import PRESETS
 
-from ..errors import Unsupported
 from .overlay import Overlay
 
 __all__ = ["check_fit"]
@@ -36,9 +36,9 @@ def check_fit(overlay: Overlay) -> None:
             f"{there >> 10} KiB ({wanted / there - 1:+.0%})",
             "choose a smaller preset or a larger board",
         )
-    from ..synth.counts import CellCounts
-    from ..synth.fit import misfits
-    from ..synth.record import recorded
+    from weft.synth.counts import CellCounts
+    from weft.synth.fit import misfits
+    from weft.synth.record import recorded
 
     for name, kept in recorded().items():
         if name in PRESETS and PRESETS[name].hash == config.hash:

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weft.errors import Mismatch, UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
 from weft_hw.pynq_boards import BoardError, pynq_board
 from weft_hw.target import check_target
-
-from ..errors import Mismatch, UsageError
 
 __all__ = ["KINDS", "SCHEMA", "Manifest", "sha256", "verified"]
 

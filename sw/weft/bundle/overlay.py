@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.errors import Unsupported, UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import BoardError, Clock, PynqBoard
 from weft_hw.target import check_target
-
-from ..errors import Unsupported, UsageError
 
 __all__ = ["GPIO", "INSTANCE", "INTERRUPT_CONTROLLER", "PS", "Overlay"]
 

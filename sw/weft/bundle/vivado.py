@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ..errors import Mismatch, UsageError, WeftError
+from weft.errors import Mismatch, UsageError, WeftError
+
 from .manifest import Manifest, sha256
 
 __all__ = [

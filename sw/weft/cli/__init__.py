@@ -3,6 +3,6 @@
 ``weft --help``, ``presets``, ``isa`` and ``doctor`` import neither torch nor Amaranth.
 """
 
-from weft.cli.app import app, main
+from .app import app, main
 
 __all__ = ["app", "main"]

@@ -9,7 +9,9 @@ from typing import Any
 import typer
 
 from weft import __version__
-from weft.cli import (
+from weft.errors import UsageError, WeftError
+
+from . import (
     asm,
     bench,
     bitstreams,
@@ -30,8 +32,7 @@ from weft.cli import (
     synth,
     verilog,
 )
-from weft.cli.output import show_error
-from weft.errors import UsageError, WeftError
+from .output import show_error
 
 __all__ = ["app", "main"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from weft.cli.output import find_preset, print_json
+from .output import find_preset, print_json
 
 __all__ = ["command"]
 
@@ -19,9 +19,10 @@ def command(
 ) -> None:
     """Assemble text into instructions."""
     from weft.asm import assemble
-    from weft.cli.files import read_text, write_bytes
     from weft.errors import Unsupported
     from weft_hw.isa import InstructionError, Opcode, ResultType, check, encode_program
+
+    from .files import read_text, write_bytes
 
     config = find_preset(preset) if preset else None
     program = list(assemble(read_text(source)))

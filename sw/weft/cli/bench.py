@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from weft.cli.output import find_preset, print_json, print_table, progress
 from weft.errors import UsageError
+
+from .output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.bench import GemmResult

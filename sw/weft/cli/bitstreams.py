@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from weft.cli.output import print_json, print_table
+from .output import print_json, print_table
 
 if TYPE_CHECKING:
     from weft.bundle.manifest import Manifest

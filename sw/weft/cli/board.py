@@ -8,7 +8,7 @@ from typing import Optional
 
 import typer
 
-from weft.cli.output import find_preset, machine, print_json, print_table, progress
+from .output import find_preset, machine, print_json, print_table, progress
 
 __all__ = ["app"]
 
@@ -106,7 +106,8 @@ def bundle(
 ) -> None:
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
     from weft.board.offline import offline_zip
-    from weft.cli.files import write_bytes
+
+    from .files import write_bytes
 
     data = offline_zip(program, overlay)
     write_bytes(output, data)
@@ -121,7 +122,7 @@ def selftest(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
-    from weft.cli.session import open_board, show_results
+    from .session import open_board, show_results
 
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):

@@ -7,7 +7,7 @@ from typing import Optional
 
 import typer
 
-from weft.cli.output import find_preset, print_json, progress
+from .output import find_preset, print_json, progress
 
 __all__ = ["command"]
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
-from weft.cli.files import read_bytes, write_bytes
-from weft.cli.minilm import HOST, OVERLAY, PORT, known_model
-from weft.cli.output import find_preset, machine, print_json, print_table, progress
 from weft.errors import UsageError
+
+from .files import read_bytes, write_bytes
+from .minilm import HOST, OVERLAY, PORT, known_model
+from .output import find_preset, machine, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.sentence.compare import BackendResult

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
-from weft.cli.output import find_preset, print_json, print_table, progress
+from .output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.demo import LayerResult

@@ -96,8 +96,9 @@ def _over_pynq(
     from weft.board.identity import require_board
     from weft.board.resolve import resolve_overlay
     from weft.bundle.manifest import Manifest
-    from weft.cli.session import show_results
     from weft_hw.pynq_boards import pynq_board
+
+    from .session import show_results
 
     found = resolve_overlay(loaded.config, overlay, host, port, board)
     manifest = Manifest.load(found.with_suffix(".json"))
@@ -151,7 +152,8 @@ def _over_ssh(
     from weft.board.ssh import Ssh
     from weft.board.ssh_deploy import deploy_over_ssh, probe
     from weft.bundle.manifest import Manifest
-    from weft.cli.session import show_results
+
+    from .session import show_results
 
     connection = Ssh(host, user, ssh_port)
     found = probe(connection)

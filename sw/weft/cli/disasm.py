@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from weft.cli.output import print_json
+from .output import print_json
 
 __all__ = ["command"]
 
@@ -17,10 +17,11 @@ def command(
 ) -> None:
     """Print the instructions of a program as text."""
     from weft.asm import disassemble
-    from weft.cli.files import read_bytes
     from weft.errors import ProgramFileError
     from weft.program import MAGIC, Program
     from weft_hw.isa import InstructionError, decode_program
+
+    from .files import read_bytes
 
     raw = read_bytes(source)
     config = None

@@ -8,9 +8,9 @@ from typing import Optional
 
 import typer
 
-from weft.cli.files import read_bytes, write_bytes
-from weft.cli.minilm import HOST, OVERLAY, PORT, opened
-from weft.cli.output import find_preset, print_json, progress
+from .files import read_bytes, write_bytes
+from .minilm import HOST, OVERLAY, PORT, opened
+from .output import find_preset, print_json, progress
 
 __all__ = ["command"]
 

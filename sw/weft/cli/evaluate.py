@@ -7,9 +7,10 @@ from typing import Optional
 
 import typer
 
-from weft.cli.minilm import HOST, OVERLAY, PORT, known_model, show_choices
-from weft.cli.output import find_preset, print_json, print_table, progress
 from weft.errors import UsageError
+
+from .minilm import HOST, OVERLAY, PORT, known_model, show_choices
+from .output import find_preset, print_json, print_table, progress
 
 __all__ = ["command"]
 

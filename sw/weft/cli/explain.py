@@ -7,8 +7,8 @@ from typing import Optional
 
 import typer
 
-from weft.cli.minilm import known_model, opened, show_choices
-from weft.cli.output import find_preset, print_json
+from .minilm import known_model, opened, show_choices
+from .output import find_preset, print_json
 
 __all__ = ["command"]
 

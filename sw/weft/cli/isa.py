@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from weft.cli.output import print_json
+from .output import print_json
 
 __all__ = ["command"]
 

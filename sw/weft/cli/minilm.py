@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from weft.cli.output import find_preset, print_table, progress
 from weft.errors import UsageError
+
+from .output import find_preset, print_table, progress
 
 if TYPE_CHECKING:
     from weft.choose import Choice

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from weft.cli.output import print_json, print_table
+from .output import print_json, print_table
 
 __all__ = ["command"]
 

@@ -7,7 +7,7 @@ from typing import Optional
 
 import typer
 
-from weft.cli.output import print_json
+from .output import print_json
 
 __all__ = ["command"]
 
@@ -30,8 +30,9 @@ def command(
 ) -> None:
     """Run a program on arrays from .npy files, and write its outputs."""
     from weft.arrays import read_inputs, write_outputs
-    from weft.cli.run_files import open_backend
     from weft.program import Program
+
+    from .run_files import open_backend
 
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)

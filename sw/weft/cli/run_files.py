@@ -34,6 +34,7 @@ def open_backend(
     if name != "pynq":
         raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(BACKENDS)}")
     from weft.board.resolve import resolve_overlay
-    from weft.cli.session import open_board
+
+    from .session import open_board
 
     return open_board(resolve_overlay(program.config, overlay, host, port), host, port)

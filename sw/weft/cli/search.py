@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
-from weft.cli.files import read_bytes
-from weft.cli.minilm import HOST, OVERLAY, PORT, opened
-from weft.cli.output import find_preset, print_json, print_table
 from weft.errors import UsageError
+
+from .files import read_bytes
+from .minilm import HOST, OVERLAY, PORT, opened
+from .output import find_preset, print_json, print_table
 
 if TYPE_CHECKING:
     import numpy as np

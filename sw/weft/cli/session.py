@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from weft.board.environment import delegate
 from weft.bundle.manifest import Manifest
-from weft.cli.output import print_json, print_table
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
+
+from .output import print_json, print_table
 
 if TYPE_CHECKING:
     from weft.backend.pynq import PynqBackend

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from weft.cli.files import make_folder
-from weft.cli.output import find_preset, print_json, print_table, progress
+from .files import make_folder
+from .output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.synth import Report

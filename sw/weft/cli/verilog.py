@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from weft.cli.output import find_preset, print_json
+from .output import find_preset, print_json
 
 __all__ = ["command"]
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from weft.asm import format_instruction
+from weft.errors import DeviceError, Mismatch, UsageError
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode
 
-from ..asm import format_instruction
-from ..errors import DeviceError, Mismatch, UsageError
 from .transport import Transport
 
 if TYPE_CHECKING:
-    from ..program import Program
+    from weft.program import Program
 
 __all__ = ["Device"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import DeviceError
+from weft.errors import DeviceError
 
 __all__ = ["FIRMWARE", "put_file", "read_file", "refresh"]
 

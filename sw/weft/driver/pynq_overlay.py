@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from weft.bundle.manifest import Manifest, verified
+from weft.errors import DeviceError, Mismatch, ToolMissing
 from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, hp_numbers, pynq_board
 
-from ..bundle.manifest import Manifest, verified
-from ..errors import DeviceError, Mismatch, ToolMissing
 from . import zynq7
 
 __all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import DeviceError
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
-from ..errors import DeviceError
 from .transport import Transport
 
 __all__ = ["MemoryExhausted", "Placement", "PynqTransport"]

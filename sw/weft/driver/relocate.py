@@ -10,10 +10,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from weft.errors import Unsupported
+from weft.program import Program, TensorSpec
 from weft_hw.isa import Instruction, Opcode
-
-from ..errors import Unsupported
-from ..program import Program, TensorSpec
 
 __all__ = ["Section", "relocate", "sections"]
 

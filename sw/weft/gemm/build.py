@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space, result_align_words
 
-from ..errors import Unsupported
 from .cut import Cut, Pass
 from .plan import Load, Plan, Step, Store, Tiling, round_up
 from .problem import GemmProblem

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from weft.memory_model import MemoryModel
 from weft_hw.isa import Instruction, Opcode, ResultType
 
-from ..memory_model import MemoryModel
 from .plan import Load, Plan, Step, Store
 from .predict import simulate_units
 from .problem import GemmConstants, GemmProblem

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from weft.errors import UsageError
+from weft.memory_model import MemoryModel
+from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from ..errors import UsageError
-from ..memory_model import MemoryModel
-from ..program import Program, TensorSpec
 from .emit import emit
 from .pack import pack_parameters, pack_weights
 from .plan import REGION_ALIGN, round_up

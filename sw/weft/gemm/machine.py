@@ -10,11 +10,11 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from weft.errors import UsageError
+from weft.memory_model import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import SEMAPHORES, Instruction, Opcode, ResultType
 
-from ..errors import UsageError
-from ..memory_model import MemoryModel
 from .timing import Timing, transfer_cycles
 
 __all__ = ["COMPUTE", "LOAD", "STORE", "Machine"]

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.errors import UsageError
+from weft.memory_model import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES, Instruction, Opcode, Unit
 
-from ..errors import UsageError
-from ..memory_model import MemoryModel
 from .machine import COMPUTE, LOAD, STORE, Machine
 from .timing import TIMING, Timing
 

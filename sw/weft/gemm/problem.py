@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
 from weft_hw.numerics import (
@@ -20,8 +21,6 @@ from weft_hw.numerics import (
     WEIGHT_MAX,
     WEIGHT_MIN,
 )
-
-from ..errors import UsageError
 
 __all__ = ["GemmConstants", "GemmProblem"]
 

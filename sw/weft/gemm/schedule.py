@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from weft.errors import Unsupported
+from weft.memory_model import MemoryModel, for_config, roofline_cycles
+from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
-from ..errors import Unsupported
-from ..memory_model import MemoryModel, for_config, roofline_cycles
-from ..program import MAX_ARENA_BYTES
 from .build import build_plan
 from .candidates import candidates, rough_cycles
 from .emit import emit

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+from weft.memory_model import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode
-
-from ..memory_model import MemoryModel
 
 __all__ = ["TIMING", "Timing", "port_cycles", "transfer_cycles"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..bundle import container
-from ..errors import DeviceError
+from weft.bundle import container
+from weft.errors import DeviceError
+
 from .nextpnr import FASM
 from .tools import Tools, run_tool
 

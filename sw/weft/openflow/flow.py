@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from weft.errors import Unsupported
+from weft.synth.counts import CellCounts
+from weft.tools import require
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard
 
-from ..errors import Unsupported
-from ..synth.counts import CellCounts
-from ..tools import require
 from .nextpnr import Timing, place_and_route
 from .tools import Tools
 from .yosys import synthesise_shell

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weft.errors import DeviceError
 from weft_hw.shell.zynq7 import SHELL_NAME
 
-from ..errors import DeviceError
 from .tools import Tools, run_tool
 from .yosys import NETLIST
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from weft.errors import Unsupported
+from weft.synth.flows import WHOLE, Job, Route
 from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard
 
-from ..errors import Unsupported
-from ..synth.flows import WHOLE, Job, Route
 from .flow import check_overlay
 from .flow import route as route_open
 from .tools import find_tools

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DeviceError, ToolMissing
+from weft.errors import DeviceError, ToolMissing
 
 __all__ = ["CHIPDB", "DATABASE", "Tools", "find_tools", "run_tool"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from weft.errors import DeviceError
+from weft.synth.counts import CellCounts
 from weft_hw.shell.zynq7 import SHELL_NAME
 from weft_hw.verilog import TOP_NAME
 
-from ..errors import DeviceError
-from ..synth.counts import CellCounts
 from .tools import Tools, run_tool
 
 __all__ = ["NETLIST", "synthesise_shell"]

@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
+from weft.errors import Mismatch, ProgramFileError, UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, InstructionError, decode
 
-from ..errors import Mismatch, ProgramFileError, UsageError
 from .program import Program, by_name
 from .tensor import TensorSpec, is_int
 

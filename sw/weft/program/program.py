@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import Mismatch, UsageError
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, encode_program
 
-from ..errors import Mismatch, UsageError
 from .tensor import MAX_ARENA_BYTES, TensorSpec, is_int, row_bytes_of
 
 __all__ = ["PROGRAM_ALIGN", "Program", "by_name"]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import UsageError
 from weft_hw.config import GRANULE_BYTES
-
-from ..errors import UsageError
 
 __all__ = ["MAX_ARENA_BYTES", "TensorSpec", "is_int", "row_bytes_of"]
 

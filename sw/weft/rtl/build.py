@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import weft_hw
+from weft import toolchain
+from weft.errors import WeftError
 from weft_hw.config import AcceleratorConfig
-
-from .. import toolchain
-from ..errors import WeftError
 
 __all__ = ["BuildFailed", "cache_dir", "library", "library_from_verilog", "verilog"]
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from weft.errors import DeviceError
+from weft.memory_model import MemoryModel
 from weft_hw.config import AcceleratorConfig
-
-from ..errors import DeviceError
-from ..memory_model import MemoryModel
 
 __all__ = ["ProtocolError", "Simulation", "Stalls", "Stats", "memory_base"]
 

@@ -14,9 +14,10 @@ from weft.backend.pynq_process import PynqProcess, open_pynq
 from weft.compare import require_equal
 from weft.engine import GemmRun
 from weft.errors import DeviceError, ToolMissing, UsageError
-from weft.sentence import timing
-from weft.sentence.model import SentenceModel
 from weft_hw.config import AcceleratorConfig
+
+from . import timing
+from .model import SentenceModel
 
 __all__ = ["BACKENDS", "BackendResult", "compare"]
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from weft.backend.base import Backend
 from weft.choose import Choice
 from weft.data import Retrieval, calibration_sentences
-from weft.sentence.model import SentenceModel
 from weft_hw.config import AcceleratorConfig
+
+from .model import SentenceModel
 
 __all__ = ["Evaluation", "agreement", "evaluate"]
 

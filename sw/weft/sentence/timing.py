@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import minilm
-from weft.sentence.model import SentenceModel, pool
+
+from .model import SentenceModel, pool
 
 __all__ = ["CUDA_VARIANTS", "TorchTime", "driver_version", "measure", "stored", "today"]
 

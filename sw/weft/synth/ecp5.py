@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import DeviceError, UsageError
-from weft.synth.flows import CORE, WHOLE, Job, Route
-from weft.synth.modules import block_text
-from weft.synth.netlist import start_yosys
-from weft.synth.run import written
-from weft.synth.wasm import NEXTPNR_ECP5, translated
 from weft.tools import require
+
+from .flows import CORE, WHOLE, Job, Route
+from .modules import block_text
+from .netlist import start_yosys
+from .run import written
+from .wasm import NEXTPNR_ECP5, translated
 
 __all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
 

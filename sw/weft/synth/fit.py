@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from weft.synth.counts import CellCounts
 from weft_hw.boards import BOARDS, RESOURCES, Board
 from weft_hw.config import PRESETS
+
+from .counts import CellCounts
 
 __all__ = ["misfits", "where"]
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import DeviceError
-from weft.synth.modules import Unit
-from weft.synth.wasm import YOSYS, translated
+
+from .modules import Unit
+from .wasm import YOSYS, translated
 
 __all__ = ["mapped", "start_yosys"]
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import weft_hw
-from weft.synth.counts import CellCounts
-from weft.synth.flows import CORE, WHOLE, Job, flow
-from weft.synth.run import Report, synthesise
 from weft_hw.boards import BOARDS, RESOURCES
 from weft_hw.config import preset
+
+from .counts import CellCounts
+from .flows import CORE, WHOLE, Job, flow
+from .run import Report, synthesise
 
 __all__ = ["FMAX", "GROWTH", "PAGE", "RECORD", "growth", "page", "record", "recorded"]
 
@@ -168,7 +169,7 @@ def _main(arguments: list[str]) -> None:
     kept = recorded(path)
     for name in [a for a in arguments if a != "--fmax"]:
         if fmax:
-            from weft.synth.ecp5 import MAIN_BLOCKS
+            from .ecp5 import MAIN_BLOCKS
 
             kept[name] = _fmax(name, (*MAIN_BLOCKS, WHOLE))
         else:

@@ -11,13 +11,14 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import weft_hw
-from weft.synth.counts import CellCounts, count_cells, hierarchy
-from weft.synth.depth import Path, deepest
-from weft.synth.modules import units
-from weft.synth.netlist import mapped
 from weft.tools import require
 from weft_hw.boards import BOARDS
 from weft_hw.config import AcceleratorConfig
+
+from .counts import CellCounts, count_cells, hierarchy
+from .depth import Path, deepest
+from .modules import units
+from .netlist import mapped
 
 __all__ = ["Report", "chip_of", "synthesise", "written"]
 

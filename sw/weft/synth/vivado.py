@@ -14,9 +14,10 @@ from typing import Any
 
 from weft.bundle.vivado import run_script
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
-from weft.synth.flows import WHOLE, Job, Route
-from weft.synth.run import written
 from weft.tools import require
+
+from .flows import WHOLE, Job, Route
+from .run import written
 
 __all__ = ["check", "read_timing", "read_utilization", "route", "script"]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from weft.backend.base import Array, Backend, Capabilities
+from weft.errors import UsageError
+from weft.program import MAX_ARENA_BYTES, Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Unit
 
-from ...errors import UsageError
-from ...program import MAX_ARENA_BYTES, Program
-from ..base import Array, Backend, Capabilities
 from .machine import execute
 from .state import State
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...tools import require
+from weft.tools import require
 
 __all__ = ["render"]
 

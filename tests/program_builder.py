@@ -6,7 +6,7 @@ import math
 
 from choices import Choices
 from weft.errors import ProgramRefused
-from weft.nest import Affine, strides
+from weft.program.nest import Affine, strides
 from weft.verify.accesses import Touched, analyse
 from weft.verify.accumulators import check_accumulators
 from weft.verify.defined import check_defined

@@ -38,7 +38,7 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
 builtins.__import__ = importer
 import weft.backend.pynq, weft.driver.device, weft.driver.pynq_overlay, weft.program
 import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
-import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.board.null, weft.arrays
+import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.board.null, weft.program.npy
 """
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weft.asm import assemble, disassemble
 from weft.errors import UsageError
+from weft.program.asm import assemble, disassemble
 from weft_hw.isa import LAYOUTS, POSTS, SEMAPHORES, WAITS, Instruction, Opcode, decode, encode
 
 HEADER = {f.name for f in LAYOUTS[Opcode.END]}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from weft.asm import disassemble
 from weft.bench import random_constants
 from weft.gemm import GemmProblem, compile_gemm
+from weft.program.asm import disassemble
 from weft_hw.config import preset
 
 README = Path(__file__).resolve().parents[2] / "sw" / "README.md"

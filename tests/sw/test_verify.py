@@ -310,7 +310,7 @@ def test_speed_of_a_long_program():
 
 
 def test_strides_of_a_nest():
-    from weft.nest import Affine, strides
+    from weft.program.nest import Affine, strides
 
     rng = np.random.default_rng(0)
     for _ in range(20):

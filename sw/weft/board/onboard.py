@@ -32,9 +32,9 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
     """The program on arrays from .npy files."""
-    from weft.arrays import read_inputs, write_outputs
     from weft.backend.pynq import PynqBackend
     from weft.program import Program
+    from weft.program.npy import read_inputs, write_outputs
 
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)

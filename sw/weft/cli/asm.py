@@ -18,8 +18,8 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Assemble text into instructions."""
-    from weft.asm import assemble
     from weft.errors import Unsupported
+    from weft.program.asm import assemble
     from weft_hw.isa import InstructionError, Opcode, ResultType, check, encode_program
 
     from .files import read_text, write_bytes

@@ -16,9 +16,9 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Print the instructions of a program as text."""
-    from weft.asm import disassemble
     from weft.errors import ProgramFileError
     from weft.program import MAGIC, Program
+    from weft.program.asm import disassemble
     from weft_hw.isa import InstructionError, decode_program
 
     from .files import read_bytes

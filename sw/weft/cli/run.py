@@ -29,8 +29,8 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Run a program on arrays from .npy files, and write its outputs."""
-    from weft.arrays import read_inputs, write_outputs
     from weft.program import Program
+    from weft.program.npy import read_inputs, write_outputs
 
     from .run_files import open_backend
 

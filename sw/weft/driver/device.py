@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weft.asm import format_instruction
 from weft.errors import DeviceError, Mismatch, UsageError
+from weft.program.asm import format_instruction
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft.errors import ProgramRefused
-from weft.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
+from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import ProgramRefused
-from weft.nest import MatmulNest
+from weft.program.nest import MatmulNest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode
 

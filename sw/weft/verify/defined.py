@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import ProgramRefused
-from weft.nest import MatmulNest
+from weft.program.nest import MatmulNest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import LOOP_LEVELS, Instruction, Space, space_words
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.queues import UNITS
 from weft.errors import ProgramRefused
+from weft.program.queues import UNITS
 from weft_hw.isa import Instruction, Unit
 
 from .accesses import Memory, Touched

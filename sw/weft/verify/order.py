@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from weft.backend.queues import UNITS, Deadlock, QueueMachine, SemaphoreOverflow
 from weft.errors import ProgramRefused
+from weft.program.queues import UNITS, Deadlock, QueueMachine, SemaphoreOverflow
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import SEMAPHORE_MAX, SEMAPHORES, Instruction, Opcode
 

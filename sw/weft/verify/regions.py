@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.nest import Affine
+from weft.program.nest import Affine
 
 __all__ = ["Region", "overlap"]
 

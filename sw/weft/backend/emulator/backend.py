@@ -27,7 +27,7 @@ class EmulatorBackend(Backend):
     by_loops : bool
         One element at a time; for small programs.
     choose : callable, optional
-        Which of the ready units goes next, see :class:`weft.backend.queues.QueueMachine`; the
+        Which of the ready units goes next, see :class:`weft.program.queues.QueueMachine`; the
         result of a program that the verifier accepts does not depend on it.
     progress : callable, optional
         Called with (instructions done, instructions of the program).

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Unsupported
-from weft.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
+from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
 from weft_hw import numerics
 from weft_hw.isa import ErrorCode, Instruction, Opcode, ResultType, Space
 

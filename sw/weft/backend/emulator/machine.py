@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.queues import Deadlock, QueueMachine, SemaphoreOverflow
 from weft.errors import DeviceError
+from weft.program.queues import Deadlock, QueueMachine, SemaphoreOverflow
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
     ERROR_TEXT,
@@ -55,7 +55,7 @@ def execute(
     Parameters
     ----------
     by_loops : run one element at a time instead of vectorised.
-    choose : which of the ready units goes next; see :class:`weft.backend.queues.QueueMachine`.
+    choose : which of the ready units goes next; see :class:`weft.program.queues.QueueMachine`.
     progress : called with (instructions done, instructions of the program).
 
     Returns

@@ -12,7 +12,8 @@ import numpy as np
 
 from weft.backend.base import Array
 from weft.errors import UsageError
-from weft.program import Program
+
+from . import Program
 
 __all__ = ["read_inputs", "write_outputs"]
 

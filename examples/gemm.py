@@ -9,8 +9,8 @@ import numpy as np
 
 from weft.backend.torch_int import TorchInt
 from weft.bench import open_backend
+from weft.dram import for_config
 from weft.gemm import GemmConstants, GemmProblem, compile_gemm
-from weft.memory_model import for_config
 from weft.verify import verify
 from weft_hw.config import preset
 from weft_hw.numerics import multiplier_for

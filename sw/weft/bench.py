@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.compare import require_equal
+from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import UsageError
 from weft.gemm import GemmConstants, GemmProblem, compile_gemm
 from weft.gemm.plan import layout_of
 from weft.gemm.schedule import check_arena
-from weft.memory_model import MemoryModel, for_config, roofline_cycles
 from weft.program import Program
 from weft.tools import require
 from weft.verify import verify

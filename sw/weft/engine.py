@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.bench import open_backend
+from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import Unsupported, UsageError
 from weft.gemm import GemmConstants, GemmProblem, Schedule, compile_gemm, schedule_gemm
-from weft.memory_model import MemoryModel, for_config, roofline_cycles
 from weft.program import Program
 from weft.quantise import QuantisedLinear
 from weft.verify import verify

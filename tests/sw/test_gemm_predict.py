@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from weft.dram import for_config
 from weft.errors import UsageError
 from weft.gemm import GemmProblem, Schedule, schedule_gemm
 from weft.gemm.predict import predict
-from weft.memory_model import for_config
 from weft_hw.config import preset
 from weft_hw.isa import Instruction, Opcode
 

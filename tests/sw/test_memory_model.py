@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
+from weft.dram import for_config, roofline_cycles
 from weft.errors import UsageError
-from weft.memory_model import for_config, roofline_cycles
 from weft_hw.config import PRESETS, preset
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from sw import rtl_stub as stub
 from weft import toolchain
+from weft.dram import for_config
 from weft.errors import DeviceError
-from weft.memory_model import for_config
 from weft.rtl import build
 from weft.rtl.library import DECERR, SLVERR, ProtocolError, Simulation, Stalls, memory_base
 from weft_hw.config import preset

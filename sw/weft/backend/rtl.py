@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import toolchain
+from weft.dram import MemoryModel, for_config
 from weft.driver.device import Device
 from weft.driver.transport import Transport
 from weft.errors import DeviceError, UsageError
-from weft.memory_model import MemoryModel, for_config
 from weft.rtl import build
 from weft.rtl.library import ProtocolError, Simulation, Stalls
 from weft_hw.config import AcceleratorConfig

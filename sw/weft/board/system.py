@@ -12,8 +12,8 @@ import numpy as np
 
 from weft.bundle import virtual
 from weft.bundle.hwh import GPIO_OFFSET
+from weft.dram import for_config
 from weft.errors import DeviceError
-from weft.memory_model import for_config
 from weft.rtl.library import DECERR, Simulation
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard

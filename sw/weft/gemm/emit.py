@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft.memory_model import MemoryModel
+from weft.dram import MemoryModel
 from weft_hw.isa import Instruction, Opcode, ResultType
 
 from .plan import Load, Plan, Step, Store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from weft.dram import MemoryModel
 from weft.errors import UsageError
-from weft.memory_model import MemoryModel
 from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES

@@ -10,8 +10,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from weft.dram import MemoryModel
 from weft.errors import UsageError
-from weft.memory_model import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import SEMAPHORES, Instruction, Opcode, ResultType
 

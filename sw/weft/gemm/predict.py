@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.dram import MemoryModel
 from weft.errors import UsageError
-from weft.memory_model import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES, Instruction, Opcode, Unit
 

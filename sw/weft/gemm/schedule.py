@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import Unsupported
-from weft.memory_model import MemoryModel, for_config, roofline_cycles
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction

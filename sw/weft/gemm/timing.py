@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from weft.memory_model import MemoryModel
+from weft.dram import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode
 

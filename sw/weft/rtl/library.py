@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from weft.dram import MemoryModel
 from weft.errors import DeviceError
-from weft.memory_model import MemoryModel
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["ProtocolError", "Simulation", "Stalls", "Stats", "memory_base"]

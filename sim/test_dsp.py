@@ -10,10 +10,10 @@ import pytest
 from program_strategies import seeded
 from test_attainment import QUICK, TARGETS
 from weft.backend.emulator import execute
-from weft.backend.rtl import RtlBackend
+from weft.backend.rtl import build
+from weft.backend.rtl.backend import RtlBackend
+from weft.backend.rtl.library import Stalls
 from weft.bench import GemmBench, random_runs
-from weft.rtl import build
-from weft.rtl.library import Stalls
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig, preset
 from weft_hw.verilog import emit

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weft.backend.rtl import GUARD_BYTE, GUARD_BYTES, RtlBackend
+from weft.backend.rtl.backend import GUARD_BYTE, GUARD_BYTES, RtlBackend
 from weft.errors import DeviceError
 from weft.gemm import GemmConstants, GemmProblem, compile_gemm
 from weft_hw.config import PRESETS

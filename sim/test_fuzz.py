@@ -18,8 +18,8 @@ import pytest
 
 from program_strategies import seeded
 from weft.backend.emulator import execute
-from weft.backend.rtl import RtlBackend
-from weft.rtl.library import Stalls
+from weft.backend.rtl.backend import RtlBackend
+from weft.backend.rtl.library import Stalls
 from weft.verify import verify
 from weft_hw.config import preset
 

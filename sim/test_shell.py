@@ -8,8 +8,8 @@ import pytest
 
 from shell_bench import shell_verilog
 from test_dsp import products, run_programs
-from weft.backend.rtl import RtlBackend
-from weft.rtl import build
+from weft.backend.rtl import build
+from weft.backend.rtl.backend import RtlBackend
 from weft_hw.config import preset
 from weft_hw.control.axilite import OKAY, SLVERR
 from weft_hw.registers import IDENTIFIER, REGISTER_BYTES, REGISTERS

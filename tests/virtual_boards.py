@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from weft.backend.rtl import build
 from weft.board.environment import interpreter
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.errors import ToolMissing
-from weft.rtl import build
 from weft_hw.config import PRESETS, AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
 

@@ -275,7 +275,7 @@ def open_backend(
         from weft.backend.emulator import EmulatorBackend
 
         return EmulatorBackend(config)
-    from weft.backend.rtl import RtlBackend
+    from weft.backend.rtl.backend import RtlBackend
 
     return RtlBackend(config, model, progress=progress)
 

@@ -8,11 +8,11 @@ import pytest
 from weft import toolchain
 from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.rtl import GUARD_BYTES, RtlBackend
+from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
+from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
 from weft.dram import for_config
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft.gemm import GemmConstants, GemmProblem, compile_gemm
-from weft.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
 from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
 from weft_hw.registers import COUNTERS

@@ -9,9 +9,9 @@ import pytest
 
 from sw import rtl_stub as stub
 from weft import toolchain
+from weft.backend.rtl import build
+from weft.backend.rtl.library import memory_base
 from weft.errors import ToolMissing
-from weft.rtl import build
-from weft.rtl.library import memory_base
 from weft_hw.config import preset
 
 needs_tools = pytest.mark.skipif(bool(toolchain.missing()), reason="; ".join(toolchain.missing()))

@@ -9,10 +9,17 @@ import pytest
 
 from sw import rtl_stub as stub
 from weft import toolchain
+from weft.backend.rtl import build
+from weft.backend.rtl.library import (
+    DECERR,
+    SLVERR,
+    ProtocolError,
+    Simulation,
+    Stalls,
+    memory_base,
+)
 from weft.dram import for_config
 from weft.errors import DeviceError
-from weft.rtl import build
-from weft.rtl.library import DECERR, SLVERR, ProtocolError, Simulation, Stalls, memory_base
 from weft_hw.config import preset
 
 pytestmark = [

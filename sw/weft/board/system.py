@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from weft.backend.rtl.library import DECERR, Simulation
 from weft.bundle import virtual
 from weft.bundle.hwh import GPIO_OFFSET
 from weft.dram import for_config
 from weft.errors import DeviceError
-from weft.rtl.library import DECERR, Simulation
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard
 from weft_hw.registers import REGISTERS, STATUS_RUNNING

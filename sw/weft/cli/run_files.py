@@ -28,7 +28,7 @@ def open_backend(
 
         return EmulatorBackend(program.config)
     if name == "rtl":
-        from weft.backend.rtl import RtlBackend
+        from weft.backend.rtl.backend import RtlBackend
 
         return RtlBackend(program.config)
     if name != "pynq":

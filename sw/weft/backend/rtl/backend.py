@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import toolchain
+from weft.backend.base import Array, Backend, BackendUnavailable, Capabilities
 from weft.dram import MemoryModel, for_config
 from weft.driver.device import Device
 from weft.driver.transport import Transport
 from weft.errors import DeviceError, UsageError
-from weft.rtl import build
-from weft.rtl.library import ProtocolError, Simulation, Stalls
 from weft_hw.config import AcceleratorConfig
 
-from .base import Array, Backend, BackendUnavailable, Capabilities
+from . import build
+from .library import ProtocolError, Simulation, Stalls
 
 if TYPE_CHECKING:
     from weft.program import Program

@@ -85,7 +85,7 @@ class Simulation:
     Parameters
     ----------
     path : Path
-        From :func:`weft.rtl.build.library`.
+        From :func:`weft.backend.rtl.build.library`.
     memory_bytes : int
         Size of the DRAM; `memory` is it, uint8 [memory_bytes].
     base : int, optional

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from weft.backend.pynq.environment import interpreter
 from weft.backend.rtl import build
-from weft.board.environment import interpreter
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.errors import ToolMissing

@@ -168,7 +168,7 @@ def accelerate(
     backend : "emulator", "rtl", "pynq" or "torch-int"
         "pynq" is the board that ``$WEFT_BOARD`` and ``$WEFT_OVERLAY`` name.
     device : Backend, optional
-        An open backend, for example :class:`weft.backend.pynq_process.PynqProcess`, which is used
+        An open backend, for example :class:`weft.backend.pynq.process.PynqProcess`, which is used
         instead and closed by ``restore()``.
     per_row : bool
         A scale for each row of activations, found at run time; results are int32.

@@ -135,7 +135,7 @@ class Engine:
 
             self._torch = TorchInt()
         elif device is None and backend == "pynq":
-            from weft.backend.pynq_process import open_pynq
+            from weft.backend.pynq.process import open_pynq
 
             self._device = open_pynq(config)
         elif device is None:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq import PynqBackend
+from weft.backend.pynq.backend import PynqBackend
 from weft.bench import random_constants
 from weft.gemm import GemmProblem, compile_gemm
 from weft.program import Program

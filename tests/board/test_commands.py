@@ -96,7 +96,7 @@ def test_the_offline_zip_installs_without_internet(built, tmp_path):
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--target"]
     subprocess.run([*pip, str(site), str(wheel)], check=True, capture_output=True)
-    code = "import weft, weft.backend.pynq; print(weft.__file__)"
+    code = "import weft, weft.backend.pynq.backend; print(weft.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(site)},

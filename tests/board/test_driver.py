@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from virtual_boards import environment
-from weft.backend.board import BoardBackend
 from weft.backend.emulator import EmulatorBackend
+from weft.backend.pynq.relocate import relocate, sections
+from weft.backend.pynq.resident import BoardBackend
+from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
 from weft.bench import random_constants
 from weft.board.null import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
-from weft.driver.pynq_transport import MemoryExhausted, PynqTransport
-from weft.driver.relocate import relocate, sections
 from weft.errors import DeviceError, Unsupported
 from weft.gemm import GemmProblem, compile_gemm
 from weft_hw import registers as reg
@@ -36,7 +36,7 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
             raise ImportError(f"{(globals or {}).get('__name__')} imports {name}")
     return real(name, globals, locals, fromlist, level)
 builtins.__import__ = importer
-import weft.backend.pynq, weft.driver.device, weft.driver.pynq_overlay, weft.program
+import weft.backend.pynq.backend, weft.driver.device, weft.backend.pynq.load, weft.program
 import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
 import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.board.null, weft.program.npy
 """

@@ -52,7 +52,7 @@ from pathlib import Path
 from pynq.pl_server.embedded_device import bit2bin
 from pynq.remote.remote_device_pb2 import WriteFileRequest
 from weft.board.overlays import program_name, stage
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 staged = stage(Path(sys.argv[2]), Path(sys.argv[3]) / "staged")
 artefact = Path(sys.argv[4])
 files = {
@@ -241,7 +241,7 @@ def test_hostile_messages_do_not_end_the_server(zcu104):
         zcu104,
         """
 import grpc
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 from pynq.remote import buffer_pb2 as b, mmio_pb2 as m, remote_device_pb2 as d
 device = connect(sys.argv[1])
 files, mmio, buffer = (device._stub[n] for n in ("device", "mmio", "buffer"))

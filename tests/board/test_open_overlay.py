@@ -16,9 +16,9 @@ LOAD = """
 import sys; sys.path.insert(0, "tests/board")
 from board_script import open_board, product, same
 from pynq import MMIO
-from weft.backend.pynq import PynqBackend
-from weft.driver.pynq_overlay import connect
-from weft.driver.zynq7 import AFI, SLCR
+from weft.backend.pynq.backend import PynqBackend
+from weft.backend.pynq.load import connect
+from weft.backend.pynq.zynq7 import AFI, SLCR
 device = connect(sys.argv[1])
 word = lambda base, offset: MMIO(base, 4096, device=device).read(offset) & 0xFFFFFFFF
 def put(base, offset, value):
@@ -56,7 +56,7 @@ def test_the_driver_sets_up_what_no_boot_loader_did(served, tmp_path):
 
 FIND = """
 import sys
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 device = connect(sys.argv[1])
 import pynq
 overlay = pynq.Overlay(sys.argv[3], download=False, device=device)

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from weft.board.facts import BoardFacts, check_host, which_board
-from weft.board.identity import cma_bytes, require_board, require_cma
+from weft.backend.pynq.facts import BoardFacts, check_host, which_board
+from weft.backend.pynq.identity import cma_bytes, require_board, require_cma
 from weft.board.overlays import choose, find, folders, stage
 from weft.bundle import Manifest, Overlay
 from weft.bundle.build import write_virtual

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from virtual_boards import HEAD, host, serve
-from weft.backend.pynq_process import PynqProcess, open_pynq
+from weft.backend.pynq.process import PynqProcess, open_pynq
 from weft.errors import DeviceError
 from weft.sentence.compare import compare
 from weft.sentence.model import SentenceModel
@@ -25,7 +25,7 @@ CONFIG = preset("pynq-z2")
 
 def counts(board) -> dict[str, int]:
     code = """
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 print(connect(sys.argv[1]).read_file("/weft/counts").decode())
 """
     done = board.run(HEAD + code)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from virtual_boards import CORES, ROOT, environment, host, passes, serve
-from weft.driver.pynq_overlay import one_at_a_time
+from weft.backend.pynq.load import one_at_a_time
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
@@ -60,7 +60,7 @@ def test_plain_overlay_binds_the_driver_by_its_entry_point(zcu104):
 import os
 os.environ["PYNQ_REMOTE_DEVICES"] = sys.argv[1]
 from pynq import Overlay
-from weft.driver.pynq_overlay import one_at_a_time
+from weft.backend.pynq.load import one_at_a_time
 with one_at_a_time():
     overlay = Overlay(sys.argv[2])
 assert type(overlay.weft_0).__name__ == "WeftAccelerator", type(overlay.weft_0)
@@ -136,7 +136,7 @@ def test_too_little_memory_is_one_sentence_and_a_smaller_program_runs(small_memo
     passes(
         small_memory,
         """
-from weft.driver.pynq_transport import MemoryExhausted
+from weft.backend.pynq.transport import MemoryExhausted
 backend = open_board()
 try:
     backend.load(product(backend.config, 200, 400, 200))
@@ -214,7 +214,7 @@ def test_a_bitstream_of_other_bytes_is_refused_by_the_board(zcu104):
     passes(
         zcu104,
         """
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 device = connect(sys.argv[1])
 def load(name):
     try:
@@ -240,7 +240,7 @@ def test_hostile_requests_do_not_end_the_server(zcu104):
     passes(
         zcu104,
         """
-from weft.driver.pynq_overlay import connect
+from weft.backend.pynq.load import connect
 import grpc
 device = connect(sys.argv[1])
 from pynq.remote import buffer_pb2 as b, mmio_pb2 as m

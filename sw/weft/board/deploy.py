@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from weft.backend.pynq import PynqBackend
-from weft.driver.firmware import FIRMWARE, put_file
+from weft.backend.pynq.backend import PynqBackend
+from weft.backend.pynq.firmware import FIRMWARE, put_file
 from weft.program import Program
 
 from .overlays import program_name, stage

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from weft.backend.board import BoardBackend
+from weft.backend.pynq.resident import BoardBackend
+from weft.backend.pynq.transport import PynqTransport
 from weft.bench import random_constants
-from weft.driver.pynq_transport import PynqTransport
 from weft.gemm import GemmProblem, compile_gemm
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig

@@ -34,7 +34,7 @@ The command `weft` needs the packages typer and rich; weft.board.onboard and the
 and pynq, which the image has.
 """
 _ENTRY_POINTS = """[pynq.lib]
-weft = weft.driver.pynq_ip
+weft = weft.backend.pynq.ip
 
 [pynq.notebooks]
 weft = weft.notebooks

@@ -19,7 +19,7 @@ __all__ = ["main"]
 
 def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     """The self-test, then the program against the emulator."""
-    from weft.backend.pynq import PynqBackend
+    from weft.backend.pynq.backend import PynqBackend
     from weft.bundle.manifest import Manifest
     from weft.program import Program
 
@@ -32,7 +32,7 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
     """The program on arrays from .npy files."""
-    from weft.backend.pynq import PynqBackend
+    from weft.backend.pynq.backend import PynqBackend
     from weft.program import Program
     from weft.program.npy import read_inputs, write_outputs
 

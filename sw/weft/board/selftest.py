@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq import PynqBackend
+from weft.backend.pynq.backend import PynqBackend
 from weft.bench import random_constants
 from weft.errors import DeviceError
 from weft.gemm import GemmProblem, compile_gemm

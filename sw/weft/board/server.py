@@ -20,11 +20,11 @@ from typing import Any
 
 import grpc
 
-from weft.driver.pynq_overlay import PORT
+from weft.backend.pynq.identity import COUNTS_FILE
+from weft.backend.pynq.load import PORT
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
-from .identity import COUNTS_FILE
 from .memory import OutOfMemory
 from .system import FPGA_MANAGER, BusError, VirtualBoard
 

@@ -13,9 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from weft.backend.pynq.facts import check_host
 from weft.errors import DeviceError, ToolMissing, UsageError
-
-from .facts import check_host
 
 __all__ = ["Ssh", "answering"]
 

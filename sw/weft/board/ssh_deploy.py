@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from weft.backend.pynq.facts import BoardFacts
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
 
-from .facts import BoardFacts
 from .offline import wheel
 from .overlays import program_name, stage
 from .ssh import Ssh

@@ -70,8 +70,8 @@ def serve(
 
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
     """
+    from weft.backend.pynq.environment import interpreter
     from weft.backend.rtl import build
-    from weft.board.environment import interpreter
     from weft.board.lookup import find_board
     from weft.errors import UsageError
     from weft_hw.config import PRESETS

@@ -51,7 +51,7 @@ def command(
     known_model(model)
     config = find_preset(preset)
     names = [name.strip() for name in backends.split(",")]
-    from weft.backend.pynq_process import open_pynq
+    from weft.backend.pynq.process import open_pynq
     from weft.dram import for_config
     from weft.sentence.compare import compare
     from weft.sentence.model import SentenceModel, read_texts

@@ -42,7 +42,7 @@ def command(
 ) -> None:
     """Upload overlay and program, run the board's self-test, then the program against the
     emulator."""
-    from weft.board.facts import check_host
+    from weft.backend.pynq.facts import check_host
     from weft.board.lookup import find_board
     from weft.program import Program
 
@@ -69,7 +69,7 @@ def command(
 
 def _memory(program: Path, loaded: Program, board: PynqBoard, there: int, quiet: bool) -> None:
     """Say, before anything is sent, what the program needs of the board's memory."""
-    from weft.board.identity import require_cma
+    from weft.backend.pynq.identity import require_cma
 
     needed = loaded.arena_bytes
     if not quiet:
@@ -91,10 +91,10 @@ def _over_pynq(
     json: bool,
 ) -> None:
     """On the board that this runs on, or over PYNQ.remote."""
-    from weft.board.environment import delegate
-    from weft.board.facts import BoardFacts, remote_facts, which_board
-    from weft.board.identity import require_board
-    from weft.board.resolve import resolve_overlay
+    from weft.backend.pynq.environment import delegate
+    from weft.backend.pynq.facts import BoardFacts, remote_facts, which_board
+    from weft.backend.pynq.identity import require_board
+    from weft.backend.pynq.resolve import resolve_overlay
     from weft.bundle.manifest import Manifest
     from weft_hw.pynq_boards import pynq_board
 
@@ -125,7 +125,7 @@ def _over_pynq(
         backend, reports = done.backend, done.reports
         more_fields = {"stored": done.stored, "uploaded_bytes": done.uploaded_bytes}
     else:
-        from weft.backend.pynq import PynqBackend
+        from weft.backend.pynq.backend import PynqBackend
 
         backend = PynqBackend(found)
         reports = check(backend, loaded, program.name)
@@ -146,8 +146,8 @@ def _over_ssh(
     board: str | None,
     json: bool,
 ) -> None:
-    from weft.board.facts import which_board
-    from weft.board.identity import require_board
+    from weft.backend.pynq.facts import which_board
+    from weft.backend.pynq.identity import require_board
     from weft.board.overlays import choose
     from weft.board.ssh import Ssh
     from weft.board.ssh_deploy import deploy_over_ssh, probe

@@ -37,7 +37,7 @@ def command(
     known_model(model)
     config = find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
-    from weft.backend.pynq_process import open_pynq
+    from weft.backend.pynq.process import open_pynq
     from weft.data import retrieval
     from weft.sentence.evaluate import evaluate
     from weft.sentence.model import SCHEMES, SentenceModel

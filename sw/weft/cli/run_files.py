@@ -33,7 +33,7 @@ def open_backend(
         return RtlBackend(program.config)
     if name != "pynq":
         raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(BACKENDS)}")
-    from weft.board.resolve import resolve_overlay
+    from weft.backend.pynq.resolve import resolve_overlay
 
     from .session import open_board
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from weft.board.environment import delegate
+from weft.backend.pynq.environment import delegate
 from weft.bundle.manifest import Manifest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
@@ -14,7 +14,7 @@ from weft_hw.pynq_boards import pynq_board
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
-    from weft.backend.pynq import PynqBackend
+    from weft.backend.pynq.backend import PynqBackend
 
 __all__ = ["open_board", "show_results"]
 
@@ -23,13 +23,13 @@ def open_board(overlay: Path, host: str, port: int) -> PynqBackend | int:
     """The board, or the exit code of the Python that did the work in its place."""
     manifest = Manifest.load(overlay.with_suffix(".json"))
     if host:
-        from weft.board.facts import check_host
+        from weft.backend.pynq.facts import check_host
 
         check_host(host)
         code = delegate(pynq_board(manifest.board).pynq, "--overlay", str(overlay))
         if code is not None:
             return code
-    from weft.backend.pynq import PynqBackend
+    from weft.backend.pynq.backend import PynqBackend
 
     return PynqBackend(overlay, host, port)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.backend.base import Backend
-from weft.backend.pynq_process import PynqProcess, open_pynq
+from weft.backend.pynq.process import PynqProcess, open_pynq
 from weft.compare import require_equal
 from weft.engine import GemmRun
 from weft.errors import DeviceError, ToolMissing, UsageError

@@ -120,7 +120,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     import pynq
 
     pynq.Device.active_device = device  # some of pynq's code looks only there
-    from . import pynq_ip  # noqa: F401  (binds the driver)
+    from . import ip as pynq_ip  # noqa: F401  (binds the driver)
 
     with one_at_a_time(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

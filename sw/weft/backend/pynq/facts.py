@@ -1,6 +1,6 @@
 """What a board in the network is, asked before anything is sent to it.
 
-``python -m weft.board.facts HOST PORT``, in an environment with pynq, prints it as JSON.
+``python -m weft.backend.pynq.facts HOST PORT``, in an environment with pynq, prints it as JSON.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def _any_python() -> str:
 
 
 def _ask(host: str, port: int) -> BoardFacts:
-    from weft.driver.firmware import read_file
-    from weft.driver.pynq_overlay import connect
+    from .firmware import read_file
+    from .load import connect
 
     device = connect(host, port)
     text = (read_file(device, "/proc/meminfo") or b"").decode(errors="replace")

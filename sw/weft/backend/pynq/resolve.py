@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from weft.board.overlays import choose, find
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 
 from .facts import check_host, remote_facts, which_board
-from .overlays import choose, find
 
 __all__ = ["resolve_overlay"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.board.identity import is_virtual, require_board
-from weft.board.lock import BoardLock
 from weft.bundle.manifest import Manifest, sha256
-from weft.driver.firmware import refresh
-from weft.driver.pynq_overlay import PORT, LoadedOverlay, connect, load_overlay
-from weft.driver.pynq_transport import PynqTransport
 from weft.errors import WeftError
 
-from .board import BoardBackend
+from .firmware import refresh
+from .identity import is_virtual, require_board
+from .load import PORT, LoadedOverlay, connect, load_overlay
+from .lock import BoardLock
+from .resident import BoardBackend
+from .transport import PynqTransport
 
 __all__ = ["PynqBackend"]
 

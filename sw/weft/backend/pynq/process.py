@@ -19,12 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from weft.backend.base import Array, Backend, Capabilities
 from weft.bundle.manifest import Manifest
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
-
-from .base import Array, Backend, Capabilities
 
 if TYPE_CHECKING:
     from weft.program import Program
@@ -73,7 +72,7 @@ def _unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
 
 
 class PynqProcess(Backend):
-    """As :class:`weft.backend.pynq.PynqBackend`, whose parameters it takes.
+    """As :class:`weft.backend.pynq.backend.PynqBackend`, whose parameters it takes.
 
     Raises
     ------
@@ -90,7 +89,7 @@ class PynqProcess(Backend):
         manifest = Manifest.load(path.with_suffix(".json"))
         super().__init__(manifest.config)
         if python is None:
-            from weft.board.environment import interpreter
+            from .environment import interpreter
 
             here = not host and importlib.util.find_spec("pynq") is not None
             python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
@@ -189,7 +188,7 @@ def open_pynq(
     DeviceError, ToolMissing
         The board cannot be reached from here.
     """
-    from weft.board.resolve import resolve_overlay
+    from .resolve import resolve_overlay
 
     host = host or os.environ.get("WEFT_BOARD", "")
     named = os.environ.get("WEFT_OVERLAY")
@@ -211,7 +210,7 @@ def _serve(arguments: list[str]) -> None:
     sys.stdout = sys.stderr  # pynq prints
     from weft.program import Program
 
-    from .pynq import PynqBackend
+    from .backend import PynqBackend
 
     backend: PynqBackend | None = None
     programs: dict[int, Program] = {}

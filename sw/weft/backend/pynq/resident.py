@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.backend.base import Array, Backend, Capabilities
 from weft.driver.device import Device
-from weft.driver.pynq_transport import MemoryExhausted, Placement, PynqTransport
-from weft.driver.relocate import Section, relocate, sections
 from weft.errors import DeviceError, UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
-from .base import Array, Backend, Capabilities
+from .relocate import Section, relocate, sections
+from .transport import MemoryExhausted, Placement, PynqTransport
 
 if TYPE_CHECKING:
     from weft.program import Program, TensorSpec

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.driver.transport import Transport
 from weft.errors import DeviceError
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
-
-from .transport import Transport
 
 __all__ = ["MemoryExhausted", "Placement", "PynqTransport"]
 

@@ -1,0 +1,1 @@
+"""A PYNQ board: local, remote over PYNQ.remote, or virtual."""

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from weft.backend.rtl.backend import GUARD_BYTE, GUARD_BYTES, RtlBackend
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError
-from weft.gemm import GemmConstants, GemmProblem, compile_gemm
 from weft_hw.config import PRESETS
 from weft_hw.isa import (
     INSTRUCTION_BYTES,

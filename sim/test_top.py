@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from weft.backend.emulator import EmulatorBackend
-from weft.gemm import GemmConstants, GemmProblem, compile_gemm
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft_hw.config import preset
 from weft_hw.top import Top
 

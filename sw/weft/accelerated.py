@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from weft.backend.base import Backend
-from weft.calibrate import Observation, observe
-from weft.choose import Choice, FloatLinear, Scheme, quantise_group
+from weft.compiler.frontend.observe import Observation, observe
+from weft.compiler.quantise.choose import Choice, FloatLinear, Scheme, quantise_group
+from weft.compiler.quantise.linear import QuantisedLinear
 from weft.engine import Engine
 from weft.errors import UsageError
-from weft.quantise import QuantisedLinear
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.config import preset as preset_of
 

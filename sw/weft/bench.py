@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.compare import require_equal
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
+from weft.compiler.schedule.plan import layout_of
+from weft.compiler.schedule.search import check_arena
 from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import UsageError
-from weft.gemm import GemmConstants, GemmProblem, compile_gemm
-from weft.gemm.plan import layout_of
-from weft.gemm.schedule import check_arena
 from weft.program import Program
 from weft.tools import require
 from weft.verify import verify
@@ -161,7 +162,7 @@ class GemmBench:
             model.with_latency_factor(latency_factor) if latency_factor != 1 else model
         )
         self._device = open_backend(config, backend, self.memory_model, progress)
-        from weft.backend.torch_int import TorchInt
+        from weft.compiler.graph.reference import TorchInt
 
         self._reference = TorchInt()
 

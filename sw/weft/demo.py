@@ -10,9 +10,9 @@ from typing import Any
 from weft import minilm
 from weft.bench import GemmBench, GemmResult
 from weft.compare import require_equal
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.quantise.linear import quantise_linear, signal_to_noise_db
 from weft.engine import constants_of
-from weft.gemm import GemmProblem
-from weft.quantise import quantise_linear, signal_to_noise_db
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
 

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.bench import open_backend
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
+from weft.compiler.quantise.linear import QuantisedLinear
+from weft.compiler.schedule.search import Schedule, schedule_gemm
 from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import Unsupported, UsageError
-from weft.gemm import GemmConstants, GemmProblem, Schedule, compile_gemm, schedule_gemm
 from weft.program import Program
-from weft.quantise import QuantisedLinear
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
@@ -131,7 +133,7 @@ class Engine:
         self._torch = None
         self._device = device
         if device is None and backend == "torch-int":
-            from weft.backend.torch_int import TorchInt
+            from weft.compiler.graph.reference import TorchInt
 
             self._torch = TorchInt()
         elif device is None and backend == "pynq":

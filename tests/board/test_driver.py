@@ -18,8 +18,9 @@ from weft.backend.pynq.resident import BoardBackend
 from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
 from weft.bench import random_constants
 from weft.board.null import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError, Unsupported
-from weft.gemm import GemmProblem, compile_gemm
 from weft_hw import registers as reg
 from weft_hw.config import preset
 

@@ -19,7 +19,8 @@ from weft.board.system import FPGA_MANAGER, BusError, VirtualBoard
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
-from weft.gemm import GemmProblem, compile_gemm
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft_hw.pynq_boards import pynq_board
 
 sim = pytest.mark.sim

@@ -20,8 +20,9 @@ from weft.board.ssh import Ssh, answering
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError, UsageError
-from weft.gemm import GemmProblem, compile_gemm
 from weft_hw.pynq_boards import pynq_board
 
 

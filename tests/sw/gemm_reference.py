@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.gemm import GemmConstants, GemmProblem
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft_hw.isa import ResultType
 from weft_hw.numerics import SAT_BITS
 

@@ -9,9 +9,7 @@ torch = pytest.importorskip("torch")
 
 import weft  # noqa: E402
 from weft import engine as engine_module  # noqa: E402
-from weft.engine import Engine, bucket  # noqa: E402
-from weft.errors import ToolMissing, Unsupported, UsageError  # noqa: E402
-from weft.quantise import (  # noqa: E402
+from weft.compiler.quantise.linear import (  # noqa: E402
     affine_range,
     integer_linear,
     migration_factors,
@@ -19,6 +17,8 @@ from weft.quantise import (  # noqa: E402
     quantise_to,
     signal_to_noise_db,
 )
+from weft.engine import Engine, bucket  # noqa: E402
+from weft.errors import ToolMissing, Unsupported, UsageError  # noqa: E402
 from weft_hw.config import preset  # noqa: E402
 
 TINY = preset("tiny")
@@ -155,7 +155,7 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
             fast(inputs[0] / 0)
         with pytest.raises(UsageError, match=r"layer 'left' needs \[..., 24\], not \[2, 5\]"):
             fast(torch.zeros(2, 5))
-    monkeypatch.setattr("weft.gemm.schedule.MAX_ARENA_BYTES", 100)
+    monkeypatch.setattr("weft.compiler.schedule.search.MAX_ARENA_BYTES", 100)
     engine_module._schedule.cache_clear()
     with pytest.raises(Unsupported, match="layer 'left': gemm .* needs an arena of .*keep-float"):
         weft.accelerate(model, calibration=inputs, preset="tiny")

@@ -143,7 +143,8 @@ def test_asm_and_disasm_round_trip(weft, weft_json, tmp_path):
 
 def test_disasm_of_a_program_file(weft_json, tmp_path):
     from weft.bench import random_constants
-    from weft.gemm import GemmProblem, compile_gemm
+    from weft.compiler.graph.matmul import GemmProblem
+    from weft.compiler.lower.program import compile_gemm
     from weft_hw.config import preset
 
     problem = GemmProblem(5, 9, 7)
@@ -178,7 +179,7 @@ def test_bench_table_and_latency_factor(weft):
 
 def test_bench_names_the_first_difference(weft, monkeypatch):
     pytest.importorskip("torch")
-    from weft.backend.torch_int import TorchInt
+    from weft.compiler.graph.reference import TorchInt
 
     right = TorchInt.gemm
 

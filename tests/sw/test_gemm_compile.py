@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from weft.backend.emulator import EmulatorBackend
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
+from weft.compiler.schedule.search import schedule_gemm
 from weft.errors import Unsupported, UsageError
-from weft.gemm import GemmConstants, GemmProblem, compile_gemm, schedule_gemm
 from weft.verify import verify
 from weft_hw.config import PRESETS, AcceleratorConfig, preset
 from weft_hw.isa import ResultType

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weft.gemm import GemmProblem
-from weft.gemm.pack import pack_parameters, pack_weights
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.lower.constants import pack_parameters, pack_weights
 from weft_hw.config import PRESETS, preset
 
 from .gemm_reference import random_constants

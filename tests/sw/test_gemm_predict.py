@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from weft.compiler.cost.predict import predict
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.schedule.search import Schedule, schedule_gemm
 from weft.dram import for_config
 from weft.errors import UsageError
-from weft.gemm import GemmProblem, Schedule, schedule_gemm
-from weft.gemm.predict import predict
 from weft_hw.config import preset
 from weft_hw.isa import Instruction, Opcode
 

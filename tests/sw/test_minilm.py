@@ -9,8 +9,8 @@ from schema_check import load_checked
 from weft import bench, minilm
 from weft.backend.emulator import EmulatorBackend
 from weft.cli import main
+from weft.compiler.quantise.linear import quantise_linear
 from weft.errors import Mismatch, ToolMissing, UsageError
-from weft.quantise import quantise_linear
 from weft.tools import PACKAGES
 
 MINILM = [p for p in PACKAGES if p.extra in ("minilm", "torch")]

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from weft.compiler.quantise.linear import (
+    AffineRange,
+    affine_range,
+    quantise_linear,
+    signal_to_noise_db,
+)
 from weft.errors import Unsupported, UsageError
-from weft.quantise import AffineRange, affine_range, quantise_linear, signal_to_noise_db
 from weft_hw import numerics
 
 

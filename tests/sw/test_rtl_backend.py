@@ -10,9 +10,10 @@ from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
 from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft.dram import for_config
 from weft.errors import DeviceError, Mismatch, UsageError
-from weft.gemm import GemmConstants, GemmProblem, compile_gemm
 from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
 from weft_hw.registers import COUNTERS

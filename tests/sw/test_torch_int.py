@@ -12,8 +12,8 @@ from weft.errors import ToolMissing, UsageError
 
 torch = pytest.importorskip("torch")
 
-from weft.backend import torch_int  # noqa: E402
-from weft.backend.torch_int import TorchInt  # noqa: E402
+from weft.compiler.graph import reference as torch_int  # noqa: E402
+from weft.compiler.graph.reference import TorchInt  # noqa: E402
 
 
 def naive(a, w, bias, *, result, multiplier, shift, pre, zero_point, low, high, table):

@@ -14,7 +14,8 @@ import numpy as np
 from weft.backend.pynq.resident import BoardBackend
 from weft.backend.pynq.transport import PynqTransport
 from weft.bench import random_constants
-from weft.gemm import GemmProblem, compile_gemm
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.lower.program import compile_gemm
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION

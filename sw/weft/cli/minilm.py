@@ -14,7 +14,7 @@ from weft.errors import UsageError
 from .output import find_preset, print_table, progress
 
 if TYPE_CHECKING:
-    from weft.choose import Choice
+    from weft.compiler.quantise.choose import Choice
     from weft.sentence.model import SentenceModel
 
 __all__ = ["HOST", "OVERLAY", "PORT", "known_model", "opened", "show_choices"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.backend.base import Backend
-from weft.choose import Choice
+from weft.compiler.quantise.choose import Choice
 from weft.data import Retrieval, calibration_sentences
 from weft_hw.config import AcceleratorConfig
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
-
-from .problem import GemmProblem
 
 __all__ = ["Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "round_up"]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from weft.compiler.cost.predict import simulate_units
+from weft.compiler.cost.timing import TIMING, Timing
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.dram import MemoryModel
 from weft_hw.isa import Instruction, Opcode, ResultType
 
 from .plan import Load, Plan, Step, Store
-from .predict import simulate_units
-from .problem import GemmConstants, GemmProblem
-from .timing import TIMING, Timing
 
 __all__ = ["COMPUTE_TO_LOAD", "COMPUTE_TO_STORE", "LOAD_TO_COMPUTE", "STORE_TO_COMPUTE", "emit"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from weft.compiler.cost.timing import Timing, port_cycles
+from weft.compiler.graph.matmul import GemmProblem
 from weft.dram import MemoryModel
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES, result_align_words
 
 from .plan import Tiling, round_up
-from .problem import GemmProblem
-from .timing import Timing, port_cycles
 
 __all__ = ["candidates", "rough_cycles"]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
+from weft.compiler.cost.timing import TIMING, Timing
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.schedule.emit import emit
+from weft.compiler.schedule.plan import REGION_ALIGN, round_up
+from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
 from weft.dram import MemoryModel
 from weft.errors import UsageError
 from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .emit import emit
-from .pack import pack_parameters, pack_weights
-from .plan import REGION_ALIGN, round_up
-from .problem import GemmConstants, GemmProblem
-from .schedule import Schedule, check_arena, schedule_gemm
-from .timing import TIMING, Timing
+from .constants import pack_parameters, pack_weights
 
 __all__ = ["compile_gemm"]
 

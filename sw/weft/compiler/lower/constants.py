@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.compiler.graph.matmul import GemmConstants
 from weft_hw.config import AcceleratorConfig
-
-from .problem import GemmConstants
 
 __all__ = ["pack_parameters", "pack_weights"]
 

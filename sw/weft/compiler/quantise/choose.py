@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.calibrate import Observation
+from weft.compiler.frontend.observe import Observation
 from weft.errors import UsageError
-from weft.quantise import (
+
+from .linear import (
     QuantisedLinear,
     affine_range,
     integer_linear,

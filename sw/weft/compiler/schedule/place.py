@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.compiler.graph.matmul import GemmProblem
 from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space, result_align_words
 
 from .cut import Cut, Pass
 from .plan import Load, Plan, Step, Store, Tiling, round_up
-from .problem import GemmProblem
 
 __all__ = ["build_plan"]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from weft.compiler.cost.predict import Prediction, predict
+from weft.compiler.cost.timing import TIMING, Timing
+from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import Unsupported
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
-from .build import build_plan
-from .candidates import candidates, rough_cycles
 from .emit import emit
+from .matmul import candidates, rough_cycles
+from .place import build_plan
 from .plan import Plan, layout_of
-from .predict import Prediction, predict
-from .problem import GemmConstants, GemmProblem
-from .timing import TIMING, Timing
 
 __all__ = ["Schedule", "check_arena", "schedule_gemm"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
 from .plan import Tiling, layout_of, round_up
-from .problem import GemmProblem
 
 __all__ = ["Cut", "Pass", "even_parts"]
 

@@ -1,0 +1,1 @@
+"""Torch models to programs: front end, integer graph, quantisation, schedule, cost, lowering."""

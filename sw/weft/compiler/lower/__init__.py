@@ -1,0 +1,1 @@
+"""From a schedule and its constants to a program."""

@@ -1,0 +1,1 @@
+"""From floats and ranges to integers."""

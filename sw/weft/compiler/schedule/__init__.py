@@ -1,0 +1,1 @@
+"""Tiles, addresses and order of work."""

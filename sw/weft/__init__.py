@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "accelerate"]
 
 if TYPE_CHECKING:
-    from weft.accelerated import accelerate
+    from weft.runtime.accelerate import accelerate
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +21,6 @@ def __getattr__(name: str) -> Any:
     from weft.tools import require
 
     require("torch", what="weft.accelerate")
-    from weft.accelerated import accelerate
+    from weft.runtime.accelerate import accelerate
 
     return accelerate

@@ -8,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import weft  # noqa: E402
-from weft import engine as engine_module  # noqa: E402
 from weft.compiler.quantise.linear import (  # noqa: E402
     affine_range,
     integer_linear,
@@ -17,8 +16,9 @@ from weft.compiler.quantise.linear import (  # noqa: E402
     quantise_to,
     signal_to_noise_db,
 )
-from weft.engine import Engine, bucket  # noqa: E402
 from weft.errors import ToolMissing, Unsupported, UsageError  # noqa: E402
+from weft.runtime import products as engine_module  # noqa: E402
+from weft.runtime.products import Engine, bucket  # noqa: E402
 from weft_hw.config import preset  # noqa: E402
 
 TINY = preset("tiny")

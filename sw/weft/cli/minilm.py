@@ -49,7 +49,7 @@ def opened(
     board : overlay, host and port of the backend "pynq".
     """
     from weft.backend.pynq.process import open_pynq
-    from weft.engine import BACKENDS
+    from weft.runtime.products import BACKENDS
     from weft.sentence.model import SentenceModel
 
     config = find_preset(preset)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from weft.backend.base import Backend
 from weft.backend.pynq.process import PynqProcess, open_pynq
 from weft.compare import require_equal
-from weft.engine import GemmRun
 from weft.errors import DeviceError, ToolMissing, UsageError
+from weft.runtime.products import GemmRun
 from weft_hw.config import AcceleratorConfig
 
 from . import timing

@@ -147,7 +147,7 @@ class SentenceModel:
         -------
         Accelerated
         """
-        from weft.accelerated import accelerate
+        from weft.runtime.accelerate import accelerate
 
         if scheme not in SCHEMES:
             raise UsageError(f"scheme must be one of {', '.join(SCHEMES)}, not {scheme!r}")

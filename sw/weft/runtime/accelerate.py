@@ -16,10 +16,11 @@ from weft.backend.base import Backend
 from weft.compiler.frontend.observe import Observation, observe
 from weft.compiler.quantise.choose import Choice, FloatLinear, Scheme, quantise_group
 from weft.compiler.quantise.linear import QuantisedLinear
-from weft.engine import Engine
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.config import preset as preset_of
+
+from .products import Engine
 
 __all__ = ["Accelerated", "AcceleratedLinear", "accelerate"]
 
@@ -50,7 +51,7 @@ class _Input:
 
 
 class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A linear layer whose product runs on an :class:`~weft.engine.Engine`.
+    """A linear layer whose product runs on an :class:`~weft.runtime.products.Engine`.
 
     The host quantises the input and turns the results back into float; there is no gradient.
 

@@ -1,0 +1,1 @@
+"""Runs quantised layers and models on a backend."""

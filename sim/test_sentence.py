@@ -25,7 +25,7 @@ SECONDS = 30
 
 
 def test_sentence_of_twelve_tokens():
-    from weft.sentence.model import SentenceModel
+    from weft.models.sentence import SentenceModel
 
     model = SentenceModel()
     assert model.tokens([SENTENCE]) == [12]

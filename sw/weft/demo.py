@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft import minilm
 from weft.bench import GemmBench, GemmResult
 from weft.compare import require_equal
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.quantise.linear import quantise_linear, signal_to_noise_db
+from weft.models import minilm
 from weft.runtime.products import constants_of
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType

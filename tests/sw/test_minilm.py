@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from schema_check import load_checked
-from weft import bench, minilm
+from weft import bench
 from weft.backend.emulator import EmulatorBackend
 from weft.cli import main
 from weft.compiler.quantise.linear import quantise_linear
 from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.models import minilm
 from weft.tools import PACKAGES
 
 MINILM = [p for p in PACKAGES if p.extra in ("minilm", "torch")]

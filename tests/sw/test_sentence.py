@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from schema_check import load_checked
-from weft import data, minilm
 from weft.cli import main
 from weft.errors import Mismatch, UsageError
+from weft.models import minilm
+from weft.models import texts as data
 from weft.tools import PACKAGES
 from weft_hw.config import preset
 
@@ -28,7 +29,7 @@ def short(monkeypatch):
     """A short calibration, and one thread: the tests share their processors with others."""
     torch = pytest.importorskip("torch")
     few = data.calibration_sentences()[:3]
-    monkeypatch.setattr("weft.sentence.model.calibration_sentences", lambda: few)
+    monkeypatch.setattr("weft.models.sentence.calibration_sentences", lambda: few)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -37,7 +38,7 @@ def short(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    from weft.sentence.model import SentenceModel
+    from weft.models.sentence import SentenceModel
 
     return SentenceModel()
 
@@ -45,7 +46,7 @@ def model():
 @pytest.fixture
 def weft(capsys, monkeypatch, model):
     """Run a command on the loaded model with a short calibration: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("weft.sentence.model.SentenceModel", lambda weights=None: model)
+    monkeypatch.setattr("weft.models.sentence.SentenceModel", lambda weights=None: model)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as caught:
@@ -80,7 +81,7 @@ def test_the_texts_are_what_they_are_said_to_be():
 def test_accuracy(model, monkeypatch, scheme, mean, least):
     """Sixty texts that the calibration has not seen."""
     full = data.calibration_sentences
-    monkeypatch.setattr("weft.sentence.model.calibration_sentences", full)
+    monkeypatch.setattr("weft.models.sentence.calibration_sentences", full)
     texts = data.retrieval()
     chosen = [*texts.passages[::8], *texts.queries[::7]]
     assert len(chosen) >= 60

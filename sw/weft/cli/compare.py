@@ -53,8 +53,8 @@ def command(
     names = [name.strip() for name in backends.split(",")]
     from weft.backend.pynq.process import open_pynq
     from weft.dram import for_config
+    from weft.models.sentence import SentenceModel, read_texts
     from weft.sentence.compare import compare
-    from weft.sentence.model import SentenceModel, read_texts
 
     texts = list(text)
     if file is not None:

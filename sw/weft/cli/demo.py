@@ -24,7 +24,8 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Run the linear layers of MiniLM's first encoder layer; every element equals torch-int."""
-    from weft import demo, minilm
+    from weft import demo
+    from weft.models import minilm
     from weft.toolchain import require as require_simulator
 
     config = find_preset(preset)

@@ -38,7 +38,7 @@ def command(
     """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2."""
     import numpy as np
 
-    from weft.sentence.model import read_texts
+    from weft.models.sentence import read_texts
 
     config = find_preset(preset)
     texts = read_texts(read_bytes(file), str(file))

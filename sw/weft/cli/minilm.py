@@ -15,7 +15,7 @@ from .output import find_preset, print_table, progress
 
 if TYPE_CHECKING:
     from weft.compiler.quantise.choose import Choice
-    from weft.sentence.model import SentenceModel
+    from weft.models.sentence import SentenceModel
 
 __all__ = ["HOST", "OVERLAY", "PORT", "known_model", "opened", "show_choices"]
 
@@ -49,8 +49,8 @@ def opened(
     board : overlay, host and port of the backend "pynq".
     """
     from weft.backend.pynq.process import open_pynq
+    from weft.models.sentence import SentenceModel
     from weft.runtime.products import BACKENDS
-    from weft.sentence.model import SentenceModel
 
     config = find_preset(preset)
     if backend != FLOAT and backend not in BACKENDS:

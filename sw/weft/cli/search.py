@@ -42,7 +42,7 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Find the vectors nearest to a query, by cosine."""
-    from weft.sentence.model import read_texts
+    from weft.models.sentence import read_texts
 
     config = find_preset(preset)
     stored = _vectors(vectors)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.compiler.quantise.choose import Choice
-from weft.data import Retrieval, calibration_sentences
+from weft.models.sentence import SentenceModel
+from weft.models.texts import Retrieval, calibration_sentences
 from weft_hw.config import AcceleratorConfig
-
-from .model import SentenceModel
 
 __all__ = ["Evaluation", "agreement", "evaluate"]
 

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft import minilm
-
-from .model import SentenceModel, pool
+from weft.models import minilm
+from weft.models.sentence import SentenceModel, pool
 
 __all__ = ["CUDA_VARIANTS", "TorchTime", "driver_version", "measure", "stored", "today"]
 
@@ -132,6 +131,6 @@ def today() -> str:
 
 def stored() -> list[dict[str, Any]]:
     """Results of earlier GPU runs, with device, driver and date, as the package carries them."""
-    text = files("weft.data").joinpath("gpu.json").read_text(encoding="utf-8")
+    text = files("weft.models.texts").joinpath("gpu.json").read_text(encoding="utf-8")
     found: list[dict[str, Any]] = json.loads(text)
     return found

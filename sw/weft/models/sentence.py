@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft import minilm
 from weft.backend.base import Backend
-from weft.data import calibration_sentences
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
+
+from . import minilm
+from .texts import calibration_sentences
 
 __all__ = ["BATCH", "RESULTS", "SCHEMES", "SentenceModel", "read_texts"]
 
@@ -50,12 +51,12 @@ class SentenceModel:
     Parameters
     ----------
     folder : Path, optional
-        As :func:`weft.minilm.find_weights` takes it.
+        As :func:`weft.models.minilm.find_weights` takes it.
 
     Raises
     ------
     ToolMissing, UsageError, Mismatch
-        As :func:`weft.minilm.load`.
+        As :func:`weft.models.minilm.load`.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 
-from weft.bench import open_backend
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.graph.reference import TorchInt
 from weft.compiler.lower.program import compile_gemm
 from weft.dram import for_config
+from weft.measure.bench import open_backend
 from weft.verify import verify
 from weft_hw.config import preset
 from weft_hw.numerics import multiplier_for

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.bench import GemmBench, GemmResult, random_runs
+from weft.measure.bench import GemmBench, GemmResult, random_runs
 from weft_hw.config import preset
 
 __all__ = ["PAGES", "SHAPES", "Row", "documented", "measure", "write"]

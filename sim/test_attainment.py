@@ -11,7 +11,7 @@ import dataclasses
 import pytest
 
 from measured import Row, documented
-from weft.bench import GemmBench, random_runs
+from weft.measure.bench import GemmBench, random_runs
 from weft_hw.config import preset
 
 pytestmark = pytest.mark.sim

@@ -13,7 +13,7 @@ from weft.backend.emulator import execute
 from weft.backend.rtl import build
 from weft.backend.rtl.backend import RtlBackend
 from weft.backend.rtl.library import Stalls
-from weft.bench import GemmBench, random_runs
+from weft.measure.bench import GemmBench, random_runs
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig, preset
 from weft_hw.verilog import emit

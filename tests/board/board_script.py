@@ -9,9 +9,9 @@ import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.backend import PynqBackend
-from weft.bench import random_constants
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
+from weft.measure.bench import random_constants
 from weft.program import Program
 
 __all__ = ["EmulatorBackend", "PynqBackend", "counts", "open_board", "product", "same"]

@@ -16,9 +16,9 @@ import pytest
 from schema_check import load_checked
 from virtual_boards import ROOT, host, python_with_pynq
 from weft.backend.emulator import EmulatorBackend
-from weft.bench import random_constants
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
+from weft.measure.bench import random_constants
 from weft_hw.config import preset
 
 

@@ -16,11 +16,11 @@ from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.relocate import relocate, sections
 from weft.backend.pynq.resident import BoardBackend
 from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
-from weft.bench import random_constants
-from weft.board.null import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError, Unsupported
+from weft.measure.bench import random_constants
+from weft.measure.overhead import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
 from weft_hw import registers as reg
 from weft_hw.config import preset
 
@@ -39,7 +39,7 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
 builtins.__import__ = importer
 import weft.backend.pynq.backend, weft.driver.device, weft.backend.pynq.load, weft.program
 import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
-import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.board.null, weft.program.npy
+import weft.board.onboard, weft.board.deploy, weft.board.selftest, weft.measure.overhead, weft.program.npy
 """
 
 

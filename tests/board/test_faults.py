@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from virtual_boards import CORES, client, host, passes, serve
-from weft.bench import random_constants
 from weft.board import system
 from weft.board.memory import PAGE
 from weft.board.system import FPGA_MANAGER, BusError, VirtualBoard
@@ -21,6 +20,7 @@ from weft.bundle.build import write_virtual
 from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
+from weft.measure.bench import random_constants
 from weft_hw.pynq_boards import pynq_board
 
 sim = pytest.mark.sim

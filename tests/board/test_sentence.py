@@ -11,8 +11,8 @@ import pytest
 from virtual_boards import HEAD, host, serve
 from weft.backend.pynq.process import PynqProcess, open_pynq
 from weft.errors import DeviceError
+from weft.measure.compare import compare
 from weft.models.sentence import SentenceModel
-from weft.sentence.compare import compare
 from weft_hw.config import preset
 from weft_hw.registers import COUNTERS
 

@@ -15,7 +15,6 @@ import pytest
 
 from schema_check import load_checked
 from virtual_boards import CORES, ROOT
-from weft.bench import random_constants
 from weft.board.ssh import Ssh, answering
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
@@ -23,6 +22,7 @@ from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError, UsageError
+from weft.measure.bench import random_constants
 from weft_hw.pynq_boards import pynq_board
 
 

@@ -142,9 +142,9 @@ def test_asm_and_disasm_round_trip(weft, weft_json, tmp_path):
 
 
 def test_disasm_of_a_program_file(weft_json, tmp_path):
-    from weft.bench import random_constants
     from weft.compiler.graph.matmul import GemmProblem
     from weft.compiler.lower.program import compile_gemm
+    from weft.measure.bench import random_constants
     from weft_hw.config import preset
 
     problem = GemmProblem(5, 9, 7)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from weft.compare import describe_difference, require_equal
 from weft.errors import Mismatch
+from weft.measure.equality import describe_difference, require_equal
 from weft_hw.config import PRESETS
 
 CONFIG = PRESETS["tiny"]

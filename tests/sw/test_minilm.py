@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from schema_check import load_checked
-from weft import bench
 from weft.backend.emulator import EmulatorBackend
 from weft.cli import main
 from weft.compiler.quantise.linear import quantise_linear
 from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.measure import bench
 from weft.models import minilm
 from weft.tools import PACKAGES
 

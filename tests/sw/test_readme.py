@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from weft.bench import random_constants
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
+from weft.measure.bench import random_constants
 from weft.program.asm import disassemble
 from weft_hw.config import preset
 

@@ -164,7 +164,7 @@ def test_evaluate(weft, monkeypatch):
 def test_compare(weft, monkeypatch, tmp_path):
     kept = {"backend": "torch-cuda", "label": "measured", "variant": "float16 eager"}
     kept |= {"device": "a card", "driver": "1.2", "date": "2026-01-02", "accelerator_ms": 1.5}
-    monkeypatch.setattr("weft.sentence.timing.stored", lambda: [kept])
+    monkeypatch.setattr("weft.measure.host.stored", lambda: [kept])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("weft.toolchain.missing", lambda: ["g++ is not installed"])
     arguments = ("compare", "minilm", "--text", SENTENCE)
@@ -186,7 +186,7 @@ def test_compare(weft, monkeypatch, tmp_path):
 
 
 def test_the_cuda_path_runs_on_the_cpu(model):
-    from weft.sentence.compare import BackendResult, compare
+    from weft.measure.compare import BackendResult, compare
 
     results = compare(model, [SENTENCE, "Tea?"], Z2, ["torch-cuda"], host="here", cuda="cpu")
     assert [r.variant for r in results] == [
@@ -203,8 +203,8 @@ def test_the_cuda_path_runs_on_the_cpu(model):
 
 
 def test_stored_figures_name_their_device():
-    from weft.sentence.compare import BackendResult
-    from weft.sentence.timing import stored
+    from weft.measure.compare import BackendResult
+    from weft.measure.host import stored
 
     for one in stored():
         r = BackendResult(**one)
@@ -213,7 +213,7 @@ def test_stored_figures_name_their_device():
 
 def test_a_difference_between_backends_is_named(model, monkeypatch):
     from weft.backend.emulator import EmulatorBackend
-    from weft.sentence.compare import compare
+    from weft.measure.compare import compare
 
     right = EmulatorBackend.run
 

@@ -11,7 +11,7 @@ from weft.errors import UsageError
 from .output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from weft.bench import GemmResult
+    from weft.measure.bench import GemmResult
 
 __all__ = ["app"]
 
@@ -37,7 +37,7 @@ def gemm(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Matrix products [M, K] x [K, N] with random operands."""
-    from weft.bench import GemmBench, parse_shapes, random_runs
+    from weft.measure.bench import GemmBench, parse_shapes, random_runs
 
     config = find_preset(preset)
     if result not in ("int8", "int16", "int32"):

@@ -142,7 +142,7 @@ def overhead(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Measure what the driver itself costs per inference, with a device that is done at once."""
-    from weft.board.null import overhead as measure
+    from weft.measure.overhead import overhead as measure
 
     config = find_preset(preset)
     result = measure(config, runs)

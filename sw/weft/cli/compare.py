@@ -15,7 +15,7 @@ from .minilm import HOST, OVERLAY, PORT, known_model
 from .output import find_preset, machine, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from weft.sentence.compare import BackendResult
+    from weft.measure.compare import BackendResult
 
 __all__ = ["command"]
 
@@ -53,8 +53,8 @@ def command(
     names = [name.strip() for name in backends.split(",")]
     from weft.backend.pynq.process import open_pynq
     from weft.dram import for_config
+    from weft.measure.compare import compare
     from weft.models.sentence import SentenceModel, read_texts
-    from weft.sentence.compare import compare
 
     texts = list(text)
     if file is not None:

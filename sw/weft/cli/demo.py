@@ -10,7 +10,7 @@ import typer
 from .output import find_preset, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from weft.demo import LayerResult
+    from weft.measure.demo import LayerResult
 
 __all__ = ["command"]
 
@@ -24,7 +24,7 @@ def command(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Run the linear layers of MiniLM's first encoder layer; every element equals torch-int."""
-    from weft import demo
+    from weft.measure import demo
     from weft.models import minilm
     from weft.toolchain import require as require_simulator
 

@@ -38,9 +38,9 @@ def command(
     config = find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
     from weft.backend.pynq.process import open_pynq
+    from weft.measure.evaluate import evaluate
     from weft.models.sentence import SCHEMES, SentenceModel
     from weft.models.texts import retrieval
-    from weft.sentence.evaluate import evaluate
 
     for name in names:
         if name not in SCHEMES:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.backend.base import Backend
-from weft.bench import open_backend
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.compiler.quantise.linear import QuantisedLinear
 from weft.compiler.schedule.search import Schedule, schedule_gemm
 from weft.dram import MemoryModel, for_config, roofline_cycles
 from weft.errors import Unsupported, UsageError
+from weft.measure.bench import open_backend
 from weft.program import Program
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Backend
 from weft.backend.pynq.process import PynqProcess, open_pynq
-from weft.compare import require_equal
 from weft.errors import DeviceError, ToolMissing, UsageError
 from weft.models.sentence import SentenceModel
 from weft.runtime.products import GemmRun
 from weft_hw.config import AcceleratorConfig
 
-from . import timing
+from . import host as timing
+from .equality import require_equal
 
 __all__ = ["BACKENDS", "BackendResult", "compare"]
 

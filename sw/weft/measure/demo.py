@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.bench import GemmBench, GemmResult
-from weft.compare import require_equal
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.quantise.linear import quantise_linear, signal_to_noise_db
 from weft.models import minilm
 from weft.runtime.products import constants_of
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
+
+from .bench import GemmBench, GemmResult
+from .equality import require_equal
 
 __all__ = ["STEPS", "LayerResult", "run"]
 

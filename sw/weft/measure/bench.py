@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.backend.base import Backend
-from weft.compare import require_equal
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.compiler.schedule.plan import layout_of
@@ -24,6 +23,8 @@ from weft.verify import verify
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
 from weft_hw.numerics import WEIGHT_MAX, WEIGHT_MIN, multiplier_for
+
+from .equality import require_equal
 
 __all__ = [
     "BACKENDS",

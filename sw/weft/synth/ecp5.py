@@ -24,9 +24,9 @@ from weft.tools import require
 
 from .flows import CORE, WHOLE, Job, Route
 from .modules import block_text
-from .netlist import start_yosys
 from .run import written
 from .wasm import NEXTPNR_ECP5, translated
+from .yosys import start_yosys
 
 __all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
 

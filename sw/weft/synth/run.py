@@ -18,7 +18,7 @@ from weft_hw.config import AcceleratorConfig
 from .counts import CellCounts, count_cells, hierarchy
 from .depth import Path, deepest
 from .modules import units
-from .netlist import mapped
+from .yosys import mapped
 
 __all__ = ["Report", "chip_of", "synthesise", "written"]
 

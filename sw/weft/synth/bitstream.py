@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.bundle import container
 from weft.errors import DeviceError
 
+from . import container
 from .nextpnr import FASM
-from .tools import Tools, run_tool
+from .open_tools import Tools, run_tool
 
 __all__ = ["make_bitstream"]
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from weft.errors import DeviceError
-from weft.synth.counts import CellCounts
 from weft_hw.shell.zynq7 import SHELL_NAME
 from weft_hw.verilog import TOP_NAME
 
-from .tools import Tools, run_tool
+from .counts import CellCounts
+from .open_tools import Tools, run_tool
 
 __all__ = ["NETLIST", "synthesise_shell"]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weft.errors import Unsupported
-from weft.synth.counts import CellCounts
 from weft.tools import require
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PynqBoard
 
+from .counts import CellCounts
 from .nextpnr import Timing, place_and_route
-from .tools import Tools
-from .yosys import synthesise_shell
+from .open_tools import Tools
+from .zynq7_yosys import synthesise_shell
 
 __all__ = ["Route", "check_overlay", "route"]
 

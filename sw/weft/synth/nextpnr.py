@@ -10,8 +10,8 @@ from typing import Any
 from weft.errors import DeviceError
 from weft_hw.shell.zynq7 import SHELL_NAME
 
-from .tools import Tools, run_tool
-from .yosys import NETLIST
+from .open_tools import Tools, run_tool
+from .zynq7_yosys import NETLIST
 
 __all__ = ["CONSTRAINTS", "FASM", "Timing", "place_and_route", "read_report"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from weft.errors import Unsupported
-from weft.synth.flows import WHOLE, Job, Route
 from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard
 
-from .flow import check_overlay
-from .flow import route as route_open
-from .tools import find_tools
+from .flows import WHOLE, Job, Route
+from .open_tools import find_tools
+from .zynq7 import check_overlay
+from .zynq7 import route as route_open
 
 __all__ = ["check", "route"]
 

@@ -16,7 +16,7 @@ from jschon import JSON, JSONSchema, create_catalog
 from virtual_boards import ROOT, python_with_pynq
 from weft import toolchain
 from weft.bundle import Manifest, Overlay, build, virtual
-from weft.bundle.vivado import VivadoFailed, finish
+from weft.bundle.reports import VivadoFailed, finish
 from weft.bundle.wrapper import interfaces, ports
 from weft.errors import Mismatch, Unsupported, UsageError
 from weft_hw.config import PRESETS, preset

@@ -52,7 +52,7 @@ import time
 from pathlib import Path
 from pynq.pl_server.embedded_device import bit2bin
 from pynq.remote.remote_device_pb2 import WriteFileRequest
-from weft.board.overlays import program_name, stage
+from weft.bundle.store import program_name, stage
 from weft.backend.pynq.load import connect
 staged = stage(Path(sys.argv[2]), Path(sys.argv[3]) / "staged")
 artefact = Path(sys.argv[4])

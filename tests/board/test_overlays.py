@@ -9,9 +9,9 @@ import pytest
 
 from weft.backend.pynq.facts import BoardFacts, check_host, which_board
 from weft.backend.pynq.identity import cma_bytes, require_board, require_cma
-from weft.board.overlays import choose, find, folders, stage
 from weft.bundle import Manifest, Overlay
 from weft.bundle.build import write_virtual
+from weft.bundle.store import choose, find, folders, stage
 from weft.errors import Mismatch, Unsupported, UsageError
 from weft_hw.config import preset
 from weft_hw.pynq_boards import pynq_board

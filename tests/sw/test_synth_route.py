@@ -12,7 +12,7 @@ import pytest
 
 from schema_check import load_checked
 from sw import vivado_stub
-from weft.bundle.vivado import VivadoFailed
+from weft.bundle.reports import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth import ecp5, vivado

@@ -15,9 +15,9 @@ import numpy as np
 
 from weft.backend.pynq.backend import PynqBackend
 from weft.backend.pynq.firmware import FIRMWARE, put_file
+from weft.bundle.store import program_name, stage
 from weft.program import Program
 
-from .overlays import program_name, stage
 from .selftest import Report, compare, selftest
 
 __all__ = ["Deployed", "as_results", "check", "deploy_remote"]

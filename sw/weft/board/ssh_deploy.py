@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from weft.backend.pynq.facts import BoardFacts
+from weft.bundle.store import program_name, stage
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
 
 from .offline import wheel
-from .overlays import program_name, stage
 from .ssh import Ssh
 
 __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]

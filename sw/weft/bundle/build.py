@@ -20,7 +20,7 @@ from .fit import check_fit
 from .hwh import hwh
 from .manifest import Manifest, sha256
 from .overlay import Overlay
-from .vivado import run_vivado
+from .reports import run_vivado
 from .wrapper import wrapper
 
 __all__ = ["TOOLCHAINS", "Bundle", "build", "write_virtual"]

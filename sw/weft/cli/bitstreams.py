@@ -33,7 +33,7 @@ def _folder(given: Path | None) -> Path:
 def _load(given: Path | None) -> list[tuple[Path, Manifest]]:
     """Manifests of the folder: its JSON files that are neither schemas nor beside Verilog."""
     from weft.bundle.manifest import Manifest
-    from weft.bundle.vivado import SIDE_FILES
+    from weft.bundle.reports import SIDE_FILES
     from weft.errors import UsageError
 
     if given is not None and not given.is_dir():
@@ -82,7 +82,7 @@ def add(
 
     pynq.Overlay("NAME.bit") finds it there from any directory.
     """
-    from weft.bundle.vivado import finish
+    from weft.bundle.reports import finish
     from weft.errors import UsageError
 
     if not bundle.is_dir():

@@ -148,10 +148,10 @@ def _over_ssh(
 ) -> None:
     from weft.backend.pynq.facts import which_board
     from weft.backend.pynq.identity import require_board
-    from weft.board.overlays import choose
     from weft.board.ssh import Ssh
     from weft.board.ssh_deploy import deploy_over_ssh, probe
     from weft.bundle.manifest import Manifest
+    from weft.bundle.store import choose
 
     from .session import show_results
 

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from weft.bundle.vivado import run_script
+from weft.bundle.reports import run_script
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.tools import require
 

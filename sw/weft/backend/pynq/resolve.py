@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.board.overlays import choose, find
+from weft.bundle.store import choose, find
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from weft import overlays
-from weft.bundle.manifest import Manifest, verified
 from weft.errors import UsageError, WeftError
 from weft_hw.config import AcceleratorConfig
+
+from .manifest import Manifest, verified
 
 __all__ = ["Found", "choose", "content_name", "find", "folders", "program_name", "stage"]
 

@@ -81,7 +81,7 @@ device._stub["device"].writefile(half(*second))
         zcu104,
         cut
         + """
-from weft.board.deploy import deploy_remote
+from weft.deploy.remote import deploy_remote
 from weft.program import Program
 for path, data in files.items():
     end = time.monotonic() + 10

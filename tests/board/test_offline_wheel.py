@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from weft.board.offline import wheel
+from weft.deploy.offline import wheel
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -15,12 +15,12 @@ import pytest
 
 from schema_check import load_checked
 from virtual_boards import CORES, ROOT
-from weft.board.ssh import Ssh, answering
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
+from weft.deploy.ssh import Ssh, answering
 from weft.errors import DeviceError, UsageError
 from weft.measure.bench import random_constants
 from weft_hw.pynq_boards import pynq_board
@@ -111,7 +111,7 @@ def test_deploy_checks_the_board_uploads_once_and_runs_there(
     # What ran came out of the archive, not out of an installed weft.
     archive = next((there / "weft").glob("weft_*.zip"))
     done = subprocess.run(
-        [zcu104.python, "-c", "import weft.board.onboard as o; print(o.__file__)"],
+        [zcu104.python, "-c", "import weft.deploy.onboard as o; print(o.__file__)"],
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(archive)},

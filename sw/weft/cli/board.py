@@ -72,9 +72,10 @@ def serve(
     """
     from weft.backend.pynq.environment import interpreter
     from weft.backend.rtl import build
-    from weft.board.lookup import find_board
     from weft.errors import UsageError
     from weft_hw.config import PRESETS
+
+    from .lookup import find_board
 
     found = find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
@@ -105,7 +106,7 @@ def bundle(
     output: Path = typer.Option(..., "-o", "--output", help="The zip to write."),
 ) -> None:
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
-    from weft.board.offline import offline_zip
+    from weft.deploy.offline import offline_zip
 
     from .files import write_bytes
 
@@ -127,8 +128,8 @@ def selftest(
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):
         raise typer.Exit(opened)
-    from weft.board.deploy import as_results
-    from weft.board.selftest import selftest as check
+    from weft.deploy.remote import as_results
+    from weft.deploy.selftest import selftest as check
 
     with opened:
         results = as_results(opened, [check(opened)])

@@ -38,9 +38,10 @@ def command(
 ) -> None:
     """Write Verilog, Vivado Tcl, constraints, .hwh and manifest, and make the bitstream where
     Vivado, or for an xc7z020 the open tools, are installed."""
-    from weft.board.lookup import changed, find_board
     from weft.bundle import Overlay, build
     from weft.errors import UsageError
+
+    from .lookup import changed, find_board
 
     config = changed(find_preset(preset), changes or [])
     if output.exists() and not output.is_dir():

@@ -43,8 +43,9 @@ def command(
     """Upload overlay and program, run the board's self-test, then the program against the
     emulator."""
     from weft.backend.pynq.facts import check_host
-    from weft.board.lookup import find_board
     from weft.program import Program
+
+    from .lookup import find_board
 
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
@@ -58,7 +59,7 @@ def command(
         return
     check_host(host)
     if transport == "auto":
-        from weft.board.ssh import answering
+        from weft.deploy.ssh import answering
 
         transport = answering(host, port, ssh_port or 22)
     if transport == "remote":
@@ -118,7 +119,7 @@ def _over_pynq(
         require_board(board, here.pynq_name, "--board is")
     require_board(manifest.board, here.pynq_name)
     _memory(program, loaded, here, facts.cma_bytes(here), json)
-    from weft.board.deploy import as_results, check, deploy_remote
+    from weft.deploy.remote import as_results, check, deploy_remote
 
     if host:
         done = deploy_remote(program, loaded, found, host, port)
@@ -148,10 +149,10 @@ def _over_ssh(
 ) -> None:
     from weft.backend.pynq.facts import which_board
     from weft.backend.pynq.identity import require_board
-    from weft.board.ssh import Ssh
-    from weft.board.ssh_deploy import deploy_over_ssh, probe
     from weft.bundle.manifest import Manifest
     from weft.bundle.store import choose
+    from weft.deploy.over_ssh import deploy_over_ssh, probe
+    from weft.deploy.ssh import Ssh
 
     from .session import show_results
 

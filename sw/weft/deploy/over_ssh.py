@@ -164,7 +164,7 @@ cd {shlex.quote(folder)} || exit 1
 command=$1
 shift
 export PYTHONPATH={archive}
-exec python3 -m weft.board.onboard "$command" {shlex.quote(bit)} {shlex.quote(program)} "$@"
+exec python3 -m weft.deploy.onboard "$command" {shlex.quote(bit)} {shlex.quote(program)} "$@"
 """
 
 
@@ -197,7 +197,7 @@ def _send(connection: Ssh, there: Probed, files: list[Path]) -> int:
 
 
 def _on_board(connection: Ssh, there: Probed, script: str) -> dict[str, Any]:
-    """Run ``weft.board.onboard`` as root on the board; the JSON object that it prints.
+    """Run ``weft.deploy.onboard`` as root on the board; the JSON object that it prints.
 
     Raises
     ------

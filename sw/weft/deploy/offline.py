@@ -18,8 +18,8 @@ __all__ = ["offline_zip", "wheel"]
 _README = """Copy this folder to the board, then there, as root, in the Python of the PYNQ image:
 
     pip install --no-index --no-deps {wheel}
-    python3 -m weft.board.onboard deploy overlay/{name}.bit {program}
-    python3 -m weft.board.onboard run overlay/{name}.bit {program} --input X.npy
+    python3 -m weft.deploy.onboard deploy overlay/{name}.bit {program}
+    python3 -m weft.deploy.onboard run overlay/{name}.bit {program} --input X.npy
 
 "deploy" checks registers, DMA and one product against the emulator, then the program; both commands
 print one line of JSON. In Jupyter: WEFT_OVERLAY is the path of the .bit, then open product.ipynb.
@@ -30,7 +30,7 @@ As root in the image's Python means, at a terminal:
     . /etc/profile.d/xrt_setup.sh; . /etc/profile.d/pynq_venv.sh
 
 The program {program} needs {arena} contiguous bytes; the image of {board} sets {cma} aside.
-The command `weft` needs the packages typer and rich; weft.board.onboard and the driver need numpy
+The command `weft` needs the packages typer and rich; weft.deploy.onboard and the driver need numpy
 and pynq, which the image has.
 """
 _ENTRY_POINTS = """[pynq.lib]

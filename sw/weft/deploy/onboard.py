@@ -1,4 +1,4 @@
-"""Weft on the board itself: ``python3 -m weft.board.onboard``, with what every PYNQ image has.
+"""Weft on the board itself: ``python3 -m weft.deploy.onboard``, with what every PYNQ image has.
 
 numpy, pynq and the contract only: neither typer nor rich. The last line on standard output is one
 JSON object.
@@ -23,7 +23,7 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     from weft.bundle.manifest import Manifest
     from weft.program import Program
 
-    from .deploy import as_results, check
+    from .remote import as_results, check
 
     loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
     with PynqBackend(overlay) as backend:
@@ -48,7 +48,7 @@ def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[
 
 def main(arguments: list[str] | None = None) -> int:
     """``deploy OVERLAY PROGRAM`` or ``run OVERLAY PROGRAM --input NAME=X.npy``; the exit code."""
-    parser = argparse.ArgumentParser(prog="weft.board.onboard")
+    parser = argparse.ArgumentParser(prog="weft.deploy.onboard")
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("deploy", "run"):
         one = commands.add_parser(name)

@@ -1,0 +1,1 @@
+"""Brings overlays and programs to a real board."""

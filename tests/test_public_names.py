@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Modules that are imported in the environments of pynq only; here their text is read.
-PYNQ_ONLY = ("weft.board.server", "weft.backend.pynq.ip")
+PYNQ_ONLY = ("weft.virtual.server", "weft.backend.pynq.ip")
 PACKAGES = (ROOT / "hw" / "weft_hw", ROOT / "sw" / "weft")
 
 

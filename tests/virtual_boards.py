@@ -69,7 +69,7 @@ def serve(
     manifest = write_virtual(overlay, folder)
     log = folder / f"{host}.log"
     library = f"{config.hash}={build.library(config)}"
-    command = [python, "-m", "weft.board.server", "--board", board, "--address", f"{host}:7967"]
+    command = [python, "-m", "weft.virtual.server", "--board", board, "--address", f"{host}:7967"]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--library", library, *options],

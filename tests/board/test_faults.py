@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from virtual_boards import CORES, client, host, passes, serve
-from weft.board import system
-from weft.board.memory import PAGE
-from weft.board.system import FPGA_MANAGER, BusError, VirtualBoard
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.measure.bench import random_constants
+from weft.virtual import board as system
+from weft.virtual.board import FPGA_MANAGER, BusError, VirtualBoard
+from weft.virtual.memory import PAGE
 from weft_hw.pynq_boards import pynq_board
 
 sim = pytest.mark.sim

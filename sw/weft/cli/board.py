@@ -83,7 +83,7 @@ def serve(
     python = interpreter(found.pynq)
     if not 0 < port < 1 << 16:
         raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
-    command = [python, "-m", "weft.board.server", "--board", board]
+    command = [python, "-m", "weft.virtual.server", "--board", board]
     command += ["--address", f"{address}:{port}"]
     with progress("building the simulator") as advance:
         for config in configs:

@@ -1,4 +1,4 @@
-"""PYNQ.remote for a virtual board: ``python -m weft.board.server``, in an environment with pynq.
+"""PYNQ.remote for a virtual board: ``python -m weft.virtual.server``, in an environment with pynq.
 
 The messages and service classes are those of the installed pynq, 3.1 or 4.0, so client and server
 cannot disagree. What each call does follows AMD's server: whole buffers from their first byte, an
@@ -25,8 +25,8 @@ from weft.backend.pynq.load import PORT
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
+from .board import FPGA_MANAGER, BusError, VirtualBoard
 from .memory import OutOfMemory
-from .system import FPGA_MANAGER, BusError, VirtualBoard
 
 __all__ = ["serve"]
 
@@ -244,7 +244,7 @@ def serve(board: VirtualBoard, address: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until standard input ends or the process is stopped."""
-    parser = argparse.ArgumentParser(prog="weft.board.server")
+    parser = argparse.ArgumentParser(prog="weft.virtual.server")
     parser.add_argument("--board", choices=sorted(PYNQ_BOARDS), required=True)
     parser.add_argument("--address", default=f"127.0.0.1:{PORT}")
     parser.add_argument("--cma", type=int, help="bytes of contiguous memory")

@@ -1,0 +1,1 @@
+"""The simulated board: a PYNQ.remote server with the RTL behind it."""

@@ -39,7 +39,8 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
 builtins.__import__ = importer
 import weft.backend.pynq.backend, weft.driver.device, weft.backend.pynq.load, weft.program
 import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
-import weft.deploy.onboard, weft.deploy.remote, weft.deploy.selftest, weft.measure.overhead, weft.program.npy
+import weft.deploy.onboard, weft.deploy.remote, weft.deploy.selftest, weft.measure.overhead
+import weft.program.npy
 """
 
 

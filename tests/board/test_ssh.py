@@ -35,7 +35,7 @@ def there(tmp_path, monkeypatch) -> Path:
     for folder, names in ((root / "bin", "sudo id python3"), (tmp_path / "here", "ssh scp")):
         for name in names.split():
             path = folder / name
-            text = (ROOT / "tests" / "board" / "stand_in.py").read_text()
+            text = (ROOT / "tests" / "support" / "ssh_stand_in.py").read_text()
             path.write_text(text.replace("/usr/bin/env python3", sys.executable, 1))
             path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'here'}:{os.environ['PATH']}")

@@ -27,11 +27,10 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Module, Mux, Signal,
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant, opened
+from sby import Refuted, prove
 from weft_hw.compute.nest import COUNT_BITS, AddressGenerator, LoopNest
 from weft_hw.isa import LOOP_LEVELS
-
-from .inside import mutant, opened
-from .sby import Refuted, prove
 
 LEVELS = range(LOOP_LEVELS)
 SOLVER = "--unroll z3"

@@ -7,10 +7,9 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant
+from sby import Refuted, prove
 from weft_hw.control.axilite import OKAY, SLVERR, AxiLite
-
-from .inside import mutant
-from .sby import Refuted, prove
 
 #: Memories as registers, and formulas unrolled: several times faster here.
 SOLVER = "--nomem --unroll z3"

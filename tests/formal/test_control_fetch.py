@@ -12,12 +12,11 @@ from amaranth.hdl import Assert, Assume, C, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant, opened
+from sby import Refuted, prove
 from weft_hw.config import BURST_BEATS, PRESETS
 from weft_hw.control.fetch import BUFFER_BURSTS, Fetch
 from weft_hw.isa import INSTRUCTION_BYTES, ErrorCode
-
-from .inside import mutant, opened
-from .sby import Refuted, prove
 
 SOLVER = "--unroll z3"
 CAPACITY = BUFFER_BURSTS * BURST_BEATS

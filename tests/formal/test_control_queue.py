@@ -12,13 +12,12 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import Followed, mutant, opened
+from sby import Refuted, prove
 from weft_hw.control.queue import UnitQueue
 from weft_hw.decode import field
 from weft_hw.interface import INDEX_BITS
 from weft_hw.isa import LAYOUTS, SEMAPHORES, WAITS, Opcode
-
-from .inside import Followed, mutant, opened
-from .sby import Refuted, prove
 
 #: Memories as registers, and formulas unrolled: several times faster here.
 SOLVER = "--nomem --unroll z3"

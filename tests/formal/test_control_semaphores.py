@@ -12,13 +12,12 @@ from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant, opened
+from sby import Refuted, prove
 from weft_hw.control import semaphores
 from weft_hw.control.semaphores import DemandLayout, Semaphores
 from weft_hw.interface import POST_BITS
 from weft_hw.isa import POSTS, SEMAPHORES
-
-from .inside import mutant, opened
-from .sby import Refuted, prove
 
 #: Memories as registers, and formulas unrolled: several times faster here.
 SOLVER = "--nomem --unroll z3"

@@ -10,11 +10,10 @@ from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant
+from sby import Refuted, prove
 from weft_hw.config import PRESETS
 from weft_hw.dma.fetch import Fetch
-
-from .inside import mutant
-from .sby import Refuted, prove
 
 SOLVER = "--unroll z3"
 

@@ -12,10 +12,9 @@ from amaranth.hdl import Assert, C, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import Followed, mutant, opened
+from sby import Refuted, prove
 from weft_hw.dma.flow import Queue, RoundRobin, Skid
-
-from .inside import Followed, mutant, opened
-from .sby import Refuted, prove
 
 SOLVER = "--nomem --unroll z3"
 BITS = 4

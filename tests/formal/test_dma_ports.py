@@ -15,12 +15,11 @@ from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import Followed, mutant, opened
+from sby import Refuted, prove
 from weft_hw.config import BURST_BEATS, PRESETS
 from weft_hw.dma.read_port import ReadPort
 from weft_hw.dma.write_port import WritePort
-
-from .inside import Followed, mutant, opened
-from .sby import Refuted, prove
 
 SOLVER = "--nomem --unroll z3"
 CONFIG = PRESETS["tiny-wide"].replace(read_outstanding=4, write_outstanding=4)

@@ -7,13 +7,12 @@ from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant
+from sby import Refuted, prove
 from weft_hw.config import PRESETS
 from weft_hw.dma.layouts import transfer_layout
 from weft_hw.dma.walker import Walker
 from weft_hw.isa import Space, space_words
-
-from .inside import mutant
-from .sby import Refuted, prove
 
 
 class Harness(wiring.Component):

@@ -7,11 +7,10 @@ from amaranth.hdl import Assert, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import mutant
+from sby import Refuted, prove
 from weft_hw.config import PRESETS
 from weft_hw.memory.scratchpad import ResultWrite, Scratchpad, line_bits
-
-from .inside import mutant
-from .sby import Refuted, prove
 
 CONFIG = PRESETS["tiny"].replace(scratchpad_bank_bytes=1024)
 

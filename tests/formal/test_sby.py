@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from .sby import Refuted, prove
+from sby import Refuted, prove
 
 
 class Counter(wiring.Component):

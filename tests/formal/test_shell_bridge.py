@@ -6,9 +6,8 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from sby import prove
 from weft_hw.shell.bridge import DECERR, Axi3ToLite
-
-from .sby import prove
 
 SOLVER = "--nomem --unroll z3"
 BASE = 0x43C0_0000

@@ -66,7 +66,7 @@ def build(
     ----------
     toolchain : one of TOOLCHAINS
     chipdb, database : Path, optional
-        For the open tools: see ``weft.openflow.find_tools``.
+        For the open tools: see ``weft.synth.open_tools.find_tools``.
 
     Raises
     ------

@@ -131,6 +131,6 @@ def today() -> str:
 
 def stored() -> list[dict[str, Any]]:
     """Results of earlier GPU runs, with device, driver and date, as the package carries them."""
-    text = files("weft.models.texts").joinpath("gpu.json").read_text(encoding="utf-8")
+    text = files("weft.models").joinpath("gpu.json").read_text(encoding="utf-8")
     found: list[dict[str, Any]] = json.loads(text)
     return found

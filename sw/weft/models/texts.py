@@ -18,7 +18,7 @@ class Retrieval:
 
 
 def _lines(name: str) -> list[str]:
-    text = files(__name__).joinpath(name).read_text(encoding="utf-8")
+    text = files("weft.models").joinpath(name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 

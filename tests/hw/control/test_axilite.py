@@ -5,9 +5,8 @@ import random
 import pytest
 from amaranth.hdl import Module
 
+from control_bench import sample_when, simulate
 from weft_hw.control.axilite import AXI_LITE_PORTS, OKAY, SLVERR, AxiLite
-
-from .helpers import sample_when, simulate
 
 
 def with_memory(dut: AxiLite) -> Module:

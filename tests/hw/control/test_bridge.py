@@ -4,10 +4,9 @@ import random
 
 import pytest
 
+from control_bench import sample_when, simulate
 from weft_hw.control.axilite import OKAY, SLVERR
 from weft_hw.shell.bridge import DECERR, Axi3ToLite
-
-from .helpers import sample_when, simulate
 
 BASE = 0x43C0_0000
 FIXED, INCR, WRAP = 0, 1, 2

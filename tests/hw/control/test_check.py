@@ -4,12 +4,11 @@ import random
 
 import pytest
 
+from control_bench import sample_when, simulate, transfer_in
 from instruction_words import legal_word, verdicts, words
 from weft_hw.config import PRESETS
 from weft_hw.control.check import Check
 from weft_hw.isa import ErrorCode, Opcode, decode
-
-from .helpers import sample_when, simulate, transfer_in
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.4])

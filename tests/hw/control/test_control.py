@@ -4,11 +4,10 @@ import random
 
 import pytest
 
+from control_bench import UNITS, random_program, run_program
 from weft_hw.config import PRESETS
 from weft_hw.isa import ErrorCode, Instruction, Opcode, encode, encode_program
 from weft_hw.registers import STATUS_DONE, STATUS_ERROR
-
-from .helpers import UNITS, random_program, run_program
 
 TINY, KV260 = PRESETS["tiny"], PRESETS["kv260"]
 END = Instruction(Opcode.END)

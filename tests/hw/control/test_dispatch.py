@@ -2,11 +2,10 @@
 
 import random
 
+from control_bench import sample_when, simulate, transfer_in
 from weft_hw.control.dispatch import Dispatch
 from weft_hw.control.watchdog import Watchdog
 from weft_hw.isa import ErrorCode, Unit
-
-from .helpers import sample_when, simulate, transfer_in
 
 
 def test_dispatch():

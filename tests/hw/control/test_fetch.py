@@ -4,11 +4,10 @@ import random
 
 import pytest
 
+from control_bench import sample_when, simulate
 from weft_hw.config import BURST_BEATS, PRESETS
 from weft_hw.control.fetch import BUFFER_BURSTS, Fetch
 from weft_hw.isa import ErrorCode
-
-from .helpers import sample_when, simulate
 
 
 class Memory:

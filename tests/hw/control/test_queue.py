@@ -5,10 +5,9 @@ import random
 import pytest
 from amaranth.hdl import Module
 
+from control_bench import sample_when, simulate, transfer_in
 from weft_hw.control.queue import UnitQueue
 from weft_hw.isa import Instruction, Opcode, encode
-
-from .helpers import sample_when, simulate, transfer_in
 
 
 def word(waits=()) -> int:

@@ -4,13 +4,12 @@ import random
 
 import pytest
 
+from control_bench import Bench, simulate
 from weft_hw.config import PRESETS
 from weft_hw.control.axilite import OKAY, SLVERR
 from weft_hw.control.counters import Counters, event_bits
 from weft_hw.control.register_file import RegisterFile, constant_registers
 from weft_hw.registers import COUNTERS, REGISTER_BYTES, REGISTERS, Access
-
-from .helpers import Bench, simulate
 
 TINY = PRESETS["tiny"]
 

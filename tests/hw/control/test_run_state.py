@@ -2,6 +2,7 @@
 
 import pytest
 
+from control_bench import Bench, simulate
 from weft_hw.config import PRESETS
 from weft_hw.control.control import ABORT_CYCLES
 from weft_hw.isa import ErrorCode, Instruction, Opcode, encode_program
@@ -16,8 +17,6 @@ from weft_hw.registers import (
     STATUS_ERROR,
     STATUS_RUNNING,
 )
-
-from .helpers import Bench, simulate
 
 TINY = PRESETS["tiny"]
 LOAD = {"rows": 1, "bytes": 16}

@@ -7,10 +7,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from control_bench import simulate
 from weft_hw.control.semaphores import DemandLayout, Semaphores, demand
 from weft_hw.isa import SEMAPHORE_MAX, Instruction, Opcode, encode
-
-from .helpers import simulate
 
 
 class DemandOf(wiring.Component):

@@ -6,11 +6,10 @@ import random
 
 import pytest
 
+from dma_bench import Bench, Stalls, raw_posts, rows_of, transfer
+from transfers import check_load, check_store, every_config, one, two_configs
 from weft_hw.dma.dma import NO_INSTRUCTION
 from weft_hw.isa import ErrorCode, Opcode, Space, space_words
-
-from .dma_bench import Bench, Stalls, raw_posts, rows_of, transfer
-from .transfers import check_load, check_store, every_config, one, two_configs
 
 #: Transfers of each kind in a random test.
 COUNT = 16

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dma_bench import Bench, Stalls
+from transfers import check_load, check_store, every_config, one, run_one, two_configs
 from weft_hw.isa import Opcode
-
-from .dma_bench import Bench, Stalls
-from .transfers import check_load, check_store, every_config, one, run_one, two_configs
 
 
 @every_config

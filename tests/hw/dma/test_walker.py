@@ -7,6 +7,7 @@ import random
 import pytest
 from amaranth.sim import Simulator
 
+from dma_bench import raw_posts, transfer
 from walks import naive, random_walk
 from weft_hw.config import PRESETS
 from weft_hw.dma.flow import Queue, RoundRobin, Skid
@@ -14,8 +15,6 @@ from weft_hw.dma.layouts import SLOTS
 from weft_hw.dma.ledger import Ledger
 from weft_hw.dma.walker import Walker
 from weft_hw.isa import Opcode, encode
-
-from .dma_bench import raw_posts, transfer
 
 CONFIGS = [PRESETS[n] for n in ("pynq-z2", "kv260", "tiny")]
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)

@@ -12,7 +12,7 @@ from weft.errors import ToolMissing
 
 __all__ = ["delegate", "interpreter"]
 
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(__file__).resolve().parents[4]
 
 
 def interpreter(version: str) -> str:

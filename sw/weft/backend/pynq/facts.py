@@ -90,7 +90,7 @@ def remote_facts(host: str, port: int) -> BoardFacts:
     """
     if importlib.util.find_spec("pynq") is not None:
         return _ask(host, port)
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     path = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [_any_python(), "-m", __name__, host, str(port)],

@@ -14,7 +14,10 @@ __all__ = ["WeftAccelerator"]
 
 
 class WeftAccelerator(DefaultIP):  # type: ignore[misc]
-    """Registers of a Weft accelerator by name; :class:`weft.backend.pynq.backend.PynqBackend` runs it."""
+    """Registers of a Weft accelerator by name.
+
+    :class:`weft.backend.pynq.backend.PynqBackend` runs it.
+    """
 
     bindto = [MODULE_VLNV, PACKAGED_VLNV]
 

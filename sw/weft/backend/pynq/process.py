@@ -93,7 +93,7 @@ class PynqProcess(Backend):
 
             here = not host and importlib.util.find_spec("pynq") is not None
             python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         folders = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [python, "-m", __name__, str(path), host, str(port)],

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sw import rtl_stub as stub
+import rtl_stub as stub
 from weft import toolchain
 from weft.backend.rtl import build
 from weft.backend.rtl.library import (

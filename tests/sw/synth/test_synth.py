@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from schema_check import load_checked
+from small_netlist import SMALL
 from weft import synth
 from weft.cli import main
 from weft.errors import DeviceError
@@ -15,56 +16,6 @@ from weft.synth.depth import deepest
 from weft.synth.modules import units
 from weft_hw.boards import BOARDS, Board
 from weft_hw.config import PRESETS
-
-SMALL = """\
-module \\weft_top.core.a.one (clk, a, b, \\port$7$0 );
-  input clk;
-  wire clk;
-  input [7:0] a;
-  wire [7:0] a;
-  input [7:0] b;
-  wire [7:0] b;
-  output [7:0] \\port$7$0 ;
-  reg [7:0] \\port$7$0 ;
-  always @(posedge clk) \\port$7$0 <= a + b;
-endmodule
-
-module \\weft_top.core.a.two (clk, b, a, \\port$9$0 );
-  input clk;
-  wire clk;
-  input [7:0] a;
-  wire [7:0] a;
-  input [7:0] b;
-  wire [7:0] b;
-  output [7:0] \\port$9$0 ;
-  reg [7:0] \\port$9$0 ;
-  always @(posedge clk) \\port$9$0 <= a + b;
-endmodule
-
-module weft_top(clk, a, b, y);
-  input clk;
-  wire clk;
-  input [7:0] a;
-  wire [7:0] a;
-  input [7:0] b;
-  wire [7:0] b;
-  output [7:0] y;
-  wire [7:0] y;
-  wire [7:0] x;
-  \\weft_top.core.a.one  one (
-    .a(a),
-    .b(b),
-    .clk(clk),
-    .\\port$7$0 (x)
-  );
-  \\weft_top.core.a.two  two (
-    .clk(clk),
-    .a(x & b),
-    .b(b),
-    .\\port$9$0 (y)
-  );
-endmodule
-"""
 
 
 def test_equal_modules_are_one_unit():

@@ -20,7 +20,7 @@ from weft.errors import ToolMissing
 from weft_hw.config import PRESETS, AcceleratorConfig
 from weft_hw.pynq_boards import pynq_board
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 #: The AXI4 core and the AXI3 core that the tests run on: small ones, whose simulators are quick.
 CORES = {
     "zcu104": PRESETS["tiny"],
@@ -95,7 +95,7 @@ def host(last: int) -> str:
     return f"127.{100 + int(worker)}.{os.getpid() % 250 + 1}.{last}"
 
 
-HEAD = "import sys; sys.path.insert(0, 'tests/board'); from board_script import *\n"
+HEAD = "import sys; sys.path.insert(0, 'tests/support'); from board_script import *\n"
 
 
 def passes(served: Served, body: str, *arguments: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dma_bench import rows_of, transfer
 from weft_hw.config import PRESETS
 from weft_hw.isa import Space
-
-from .dma_bench import rows_of, transfer
 
 __all__ = ["check_load", "check_store", "every_config", "one", "run_one", "two_configs"]
 

@@ -14,7 +14,7 @@ from weft.synth.record import growth, recorded
 from weft_hw.config import preset
 
 #: Kept netlists make a second run short.
-OUTPUT = Path(__file__).parents[1] / "build" / "synth"
+OUTPUT = Path(__file__).parents[2] / "build" / "synth"
 #: Blocks whose memories are small in small presets, and blocks that hold queues, or the ring of
 #: posts, in LUT memory.
 SMALL = ("compute.parameters", "compute.lane0")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gemm_reference import random_constants
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.constants import pack_parameters, pack_weights
 from weft_hw.config import PRESETS, preset
-
-from .gemm_reference import random_constants
 
 
 @pytest.mark.parametrize("name", PRESETS)

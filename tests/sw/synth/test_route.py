@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import vivado_stub
 from schema_check import load_checked
-from sw import vivado_stub
+from small_netlist import SMALL
 from weft.bundle.reports import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
@@ -20,8 +21,6 @@ from weft.synth.flows import FLOWS, WHOLE, Job, flow
 from weft.synth.modules import block_text
 from weft_hw.boards import BOARDS
 from weft_hw.config import PRESETS
-
-from .test_synth import SMALL
 
 TINY = PRESETS["tiny"]
 

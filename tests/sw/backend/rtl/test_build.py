@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sw import rtl_stub as stub
+import rtl_stub as stub
 from weft import toolchain
 from weft.backend.rtl import build
 from weft.backend.rtl.library import memory_base

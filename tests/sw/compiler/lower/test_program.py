@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from gemm_reference import random_constants, reference
 from weft.backend.emulator import EmulatorBackend
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.lower.program import compile_gemm
@@ -15,8 +16,6 @@ from weft.errors import Unsupported, UsageError
 from weft.verify import verify
 from weft_hw.config import PRESETS, AcceleratorConfig, preset
 from weft_hw.isa import ResultType
-
-from .gemm_reference import random_constants, reference
 
 #: Ragged, degenerate and exact shapes; each is small enough for the smallest preset.
 SHAPES = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,6 @@ from . import (
     compare,
     demo,
     deploy,
-    disasm,
     doctor,
     embed,
     evaluate,
@@ -28,7 +27,6 @@ from . import (
     isa,
     presets,
     run,
-    search,
     synth,
     verilog,
 )
@@ -53,9 +51,10 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     pass
 
@@ -65,8 +64,8 @@ app.command("presets")(presets.command)
 app.command("verilog")(verilog.command)
 app.command("build")(build.command)
 app.command("isa")(isa.command)
-app.command("asm")(asm.command)
-app.command("disasm")(disasm.command)
+app.command("asm")(asm.assemble)
+app.command("disasm")(asm.disassemble)
 app.add_typer(bench.app, name="bench")
 app.command("synth")(synth.command)
 app.command("run")(run.command)
@@ -77,8 +76,8 @@ app.command("demo")(demo.command)
 app.command("explain")(explain.command)
 app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)
-app.command("embed")(embed.command)
-app.command("search")(search.command)
+app.command("embed")(embed.embed)
+app.command("search")(embed.search)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .output import find_preset, print_json, print_table, progress
+from .options import Backend, Json, Preset, Seed, WholeClock, find_preset
+from .output import number, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.measure.bench import GemmResult
@@ -25,18 +26,18 @@ def _root() -> None:
 
 @app.command("gemm")
 def gemm(
-    preset: str = typer.Option(..., "--preset", help="Name of a preset; see weft presets."),
-    shapes: str = typer.Option(..., "--shapes", help="MxKxN,MxKxN,..."),
-    backend: str = typer.Option("rtl", "--backend", help="rtl or emulator."),
-    clock: int = typer.Option(0, "--clock", help="MHz; the preset's by default."),
-    latency_factor: int = typer.Option(
-        1, "--latency-factor", min=1, help="Multiply the DRAM latencies."
-    ),
-    result: str = typer.Option("int8", "--result", help="int8, int16 or int32."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of activations and constants."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: Preset,
+    shapes: Annotated[str, typer.Option("--shapes", help="MxKxN,MxKxN,...")],
+    backend: Backend = "rtl",
+    clock: WholeClock = 0,
+    latency_factor: Annotated[
+        int, typer.Option("--latency-factor", min=1, help="Multiply the DRAM latencies.")
+    ] = 1,
+    result: Annotated[str, typer.Option("--result", help="int8, int16 or int32.")] = "int8",
+    seed: Seed = 0,
+    json: Json = False,
 ) -> None:
-    """Matrix products [M, K] x [K, N] with random operands."""
+    """Matrix products [M, K] x [K, N] with random operands, on rtl or emulator."""
     from weft.measure.bench import GemmBench, parse_shapes, random_runs
 
     config = find_preset(preset)
@@ -59,7 +60,7 @@ def gemm(
     if json:
         print_json(
             "bench-gemm",
-            [r.as_dict() for r in results],
+            results,
             config=config,
             clock_mhz=bench.clock_mhz,
             memory_model=bench.memory_model.hash,
@@ -71,9 +72,6 @@ def gemm(
 
 
 def _show(title: str, results: list[GemmResult]) -> None:
-    def number(value: float | None, form: str) -> str | None:
-        return None if value is None else format(value, form)
-
     print_table(
         title,
         (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import Json
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Bitstreams: list, check, add.", no_args_is_help=True)
 
-_FOLDER = typer.Option(
-    None,
-    "--folder",
-    help="By default where pynq finds overlays: $WEFT_BITSTREAMS, or ~/.local/share/weft/overlays.",
-)
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        help="By default where pynq finds overlays: $WEFT_BITSTREAMS, or "
+        "~/.local/share/weft/overlays.",
+    ),
+]
 
 
 def _folder(given: Path | None) -> Path:
@@ -47,14 +51,11 @@ def _load(given: Path | None) -> list[tuple[Path, Manifest]]:
 
 
 @app.command("list")
-def list_all(
-    folder: Path = _FOLDER,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
-) -> None:
+def list_all(folder: _Folder = None, json: Json = False) -> None:
     """List the overlays of a folder."""
     found = [manifest for _, manifest in _load(folder)]
     if json:
-        print_json("bitstreams", [m.as_dict() for m in found])
+        print_json("bitstreams", found)
         return
     print_table(
         str(_folder(folder)),
@@ -65,7 +66,7 @@ def list_all(
 
 
 @app.command()
-def verify(folder: Path = _FOLDER) -> None:
+def verify(folder: _Folder = None) -> None:
     """Compare all files with the digests in their manifests."""
     found = _load(folder)
     for path, manifest in found:
@@ -75,8 +76,10 @@ def verify(folder: Path = _FOLDER) -> None:
 
 @app.command()
 def add(
-    bundle: Path = typer.Argument(help="Folder of weft build that holds a bitstream."),
-    folder: Path = _FOLDER,
+    bundle: Annotated[
+        Path, typer.Argument(help="Folder of weft build that holds a bitstream.")
+    ],
+    folder: _Folder = None,
 ) -> None:
     """Take a finished bitstream into the folder, with what the reports say.
 

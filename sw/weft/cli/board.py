@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
-from typing import Optional
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from .output import find_preset, machine, print_json, print_table, progress
+from weft.results import Count
 
-__all__ = ["app"]
+from .opening import open_board
+from .options import (
+    Bitstream,
+    Board,
+    Host,
+    Json,
+    OutputFile,
+    Port,
+    Preset,
+    ProgramFile,
+    find_board,
+    find_preset,
+)
+from .output import machine, print_json, print_table, progress, show_reports, write_bytes
+
+__all__ = ["BoardEntry", "app"]
 
 app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help=True)
 
 
+@dataclass(frozen=True)
+class BoardEntry:
+    """A board."""
+
+    name: str
+    part: str
+    ddr_bytes: Count
+    cma_bytes: Count
+    max_clock_mhz: float
+    pynq: str
+    image: str
+
+
 @app.command("list")
-def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
+def list_boards(json: Json = False) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
     from weft_hw.pynq_boards import PYNQ_BOARDS
 
+    boards = PYNQ_BOARDS.values()
     if json:
-        results = [
-            {
-                "name": b.name,
-                "part": b.part,
-                "ddr_bytes": b.ddr_bytes,
-                "cma_bytes": b.cma_bytes,
-                "max_clock_mhz": b.max_clock_mhz,
-                "pynq": b.pynq,
-                "image": b.image,
-            }
-            for b in PYNQ_BOARDS.values()
+        entries = [
+            BoardEntry(
+                b.name, b.part, b.ddr_bytes, b.cma_bytes, b.max_clock_mhz, b.pynq, b.image
+            )
+            for b in boards
         ]
-        print_json("board-list", results)
+        print_json("board-list", entries)
         return
     print_table(
         "boards",
@@ -48,7 +71,7 @@ def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON 
                 b.pynq,
                 b.image,
             )
-            for b in PYNQ_BOARDS.values()
+            for b in boards
         ],
         left=2,
     )
@@ -56,15 +79,21 @@ def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON 
 
 @app.command()
 def serve(
-    board: str = typer.Option(..., "--board", help="Name of a board; see weft board list."),
-    presets: Optional[list[str]] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--preset", help="Configurations that it can be loaded with; the board's by default."
-    ),
-    address: str = typer.Option("127.0.0.1", "--address", help="Loopback unless you choose more."),
-    port: int = typer.Option(7967, "--port", help="TCP port; pynq's own environment uses 7967."),
-    cma: Optional[int] = typer.Option(  # noqa: UP045
-        None, "--cma", help="MiB of contiguous memory; as the board's image by default."
-    ),
+    board: Board,
+    presets: Annotated[
+        list[str],
+        typer.Option(
+            "--preset", help="Configurations that it can be loaded with; the board's by default."
+        ),
+    ] = [],
+    address: Annotated[
+        str, typer.Option("--address", help="Loopback unless you choose more.")
+    ] = "127.0.0.1",
+    port: Port = 7967,
+    cma: Annotated[
+        int | None,
+        typer.Option("--cma", help="MiB of contiguous memory; as the board's image by default."),
+    ] = None,
 ) -> None:
     """Simulate a board that the real pynq package talks to; ends with Ctrl-C.
 
@@ -72,17 +101,12 @@ def serve(
     """
     from weft.backend.pynq.environment import interpreter
     from weft.backend.rtl import build
-    from weft.errors import UsageError
     from weft_hw.config import PRESETS
-
-    from .lookup import find_board
 
     found = find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [find_preset(name) for name in names]
     python = interpreter(found.pynq)
-    if not 0 < port < 1 << 16:
-        raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
     command = [python, "-m", "weft.virtual.server", "--board", board]
     command += ["--address", f"{address}:{port}"]
     with progress("building the simulator") as advance:
@@ -100,15 +124,9 @@ def serve(
 
 
 @app.command()
-def bundle(
-    program: Path = typer.Argument(help="A .weft file."),
-    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
-    output: Path = typer.Option(..., "-o", "--output", help="The zip to write."),
-) -> None:
+def bundle(program: ProgramFile, overlay: Bitstream, output: OutputFile) -> None:
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
     from weft.deploy.offline import offline_zip
-
-    from .files import write_bytes
 
     data = offline_zip(program, overlay)
     write_bytes(output, data)
@@ -116,15 +134,8 @@ def bundle(
 
 
 @app.command()
-def selftest(
-    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
-    host: str = typer.Option("", "--host", help="The board; this machine if not given."),
-    port: int = typer.Option(7967, "--port", help="Of its PYNQ.remote server."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
-) -> None:
+def selftest(overlay: Bitstream, host: Host = "", port: Port = 7967, json: Json = False) -> None:
     """Check registers, DMA and one product against the emulator."""
-    from .session import open_board, show_results
-
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):
         raise typer.Exit(opened)
@@ -133,14 +144,14 @@ def selftest(
 
     with opened:
         results = as_results(opened, [check(opened)])
-        show_results("board-selftest", opened.config, results, json)
+        show_reports("board-selftest", opened.config, results, json)
 
 
 @app.command()
 def overhead(
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    runs: int = typer.Option(200, "--runs", min=1, help="Inferences that are timed."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: Preset = "pynq-z2",
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Inferences that are timed.")] = 200,
+    json: Json = False,
 ) -> None:
     """Measure what the driver itself costs per inference, with a device that is done at once."""
     from weft.measure.overhead import overhead as measure
@@ -148,12 +159,10 @@ def overhead(
     config = find_preset(preset)
     result = measure(config, runs)
     if json:
-        print_json("board-overhead", [result.as_dict()], config=config)
+        print_json("board-overhead", [result], config=config)
         return
-    here = machine()
     print_table(
-        f"driver with a null device, {config.name}, measured on {here['cpu']}, "
-        f"{here['cores']} cores",
+        f"driver with a null device, {config.name}, measured on {machine()}",
         ("product", "inferences", "median us", "p95 us", "register accesses"),
         [
             (

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.errors import UsageError
+from weft.results import plain
 
-from .files import read_bytes, write_bytes
-from .minilm import HOST, OVERLAY, PORT, known_model
-from .output import find_preset, machine, print_json, print_table, progress
+from .options import (
+    Host,
+    Json,
+    KeepFloat,
+    Model,
+    Overlay,
+    Port,
+    Preset,
+    Scheme,
+    Weights,
+    find_preset,
+    known_model,
+    read_bytes,
+)
+from .output import machine, number, print_json, print_table, progress, write_bytes
 
 if TYPE_CHECKING:
     from weft.measure.compare import BackendResult
@@ -21,31 +34,28 @@ __all__ = ["command"]
 
 
 def command(
-    model: str = typer.Argument(..., help="minilm."),
-    text: list[str] = typer.Option([], "--text", help="A sentence; repeatable."),
-    file: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--file", help="One text per line, UTF-8."
-    ),
-    backends: str = typer.Option(
-        "rtl,emulator,torch-int,torch-cpu,torch-cuda",
-        "--backends",
-        help="Separated by commas; pynq too, with --host.",
-    ),
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
-    keep_float: list[str] = typer.Option(
-        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
-    ),
-    save_gpu: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--save-gpu", help="Write what was measured on a GPU to this JSON file."
-    ),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
-    host: str = HOST,
-    port: int = PORT,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    model: Model,
+    text: Annotated[
+        list[str], typer.Option("--text", help="A sentence; repeatable.")
+    ] = [],
+    file: Annotated[
+        Path | None, typer.Option("--file", help="One text per line, UTF-8.")
+    ] = None,
+    backends: Annotated[
+        str, typer.Option("--backends", help="Separated by commas; pynq too, with --host.")
+    ] = "rtl,emulator,torch-int,torch-cpu,torch-cuda",
+    preset: Preset = "pynq-z2",
+    scheme: Scheme = "static",
+    keep_float: KeepFloat = [],
+    save_gpu: Annotated[
+        Path | None,
+        typer.Option("--save-gpu", help="Write what was measured on a GPU to this JSON file."),
+    ] = None,
+    weights: Weights = None,
+    overlay: Overlay = None,
+    host: Host = "",
+    port: Port = 7967,
+    json: Json = False,
 ) -> None:
     """Run sentences as one batch on each backend and say exactly what ran where."""
     known_model(model)
@@ -68,19 +78,19 @@ def command(
             texts,
             config,
             names,
-            host=f"{here['cpu']}, {here['cores']} cores",
+            host=str(here),
             scheme=scheme,
             keep_float=keep_float,
             board=lambda: open_pynq(config, overlay, host, port),
             say=lambda what: say(0, text=what),
         )
     if save_gpu is not None:
-        measured = [r.as_dict() for r in results if r.device is not None and r.label == "measured"]
+        measured = [plain(r) for r in results if r.device is not None and r.label == "measured"]
         write_bytes(save_gpu, (json_module.dumps(measured, indent=1) + "\n").encode())
     if json:
         print_json(
             "compare",
-            [r.as_dict() for r in results],
+            results,
             config=config,
             clock_mhz=config.clock_mhz,
             memory_model=for_config(config).hash,
@@ -92,7 +102,7 @@ def command(
         f"{config.clock_mhz} MHz; accelerator times are of the linear layers only",
         results,
     )
-    print(f"host: {here['cpu']}, {here['cores']} cores")
+    print(f"host: {here}")
     for r in results:
         if r.reason:
             print(f"{r.backend}: {r.reason}")
@@ -104,9 +114,6 @@ def command(
 
 
 def _show(title: str, results: list[BackendResult]) -> None:
-    def number(value: float | None, form: str) -> str | None:
-        return None if value is None else format(value, form)
-
     print_table(
         title,
         (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import find_preset, print_json, print_table, progress
+from .options import Json, Preset, Weights, find_preset
+from .output import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.measure.demo import LayerResult
@@ -16,12 +16,12 @@ __all__ = ["command"]
 
 
 def command(
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    sentence: str = typer.Option("", "--sentence", help="Another sentence than the built-in one."),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: Preset = "pynq-z2",
+    sentence: Annotated[
+        str, typer.Option("--sentence", help="Another sentence than the built-in one.")
+    ] = "",
+    weights: Weights = None,
+    json: Json = False,
 ) -> None:
     """Run the linear layers of MiniLM's first encoder layer; every element equals torch-int."""
     from weft.measure import demo
@@ -39,7 +39,7 @@ def command(
     if json:
         print_json(
             "demo",
-            [r.as_dict() for r in results],
+            results,
             config=config,
             clock_mhz=bench.clock_mhz,
             memory_model=bench.memory_model.hash,

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Optional
+from typing import Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .minilm import HOST, OVERLAY, PORT, known_model, show_choices
-from .output import find_preset, print_json, print_table, progress
+from .explain import show_choices
+from .options import (
+    Backend,
+    Host,
+    Json,
+    KeepFloat,
+    Model,
+    Overlay,
+    Port,
+    Preset,
+    Weights,
+    find_preset,
+    known_model,
+)
+from .output import print_json, print_table, progress
 
 __all__ = ["command"]
 
 
 def command(
-    model: str = typer.Argument(..., help="minilm."),
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    backend: str = typer.Option("emulator", "--backend", help="emulator, rtl, pynq or torch-int."),
-    schemes: str = typer.Option(
-        "static,per-row,plain", "--schemes", help="Ways to quantise, separated by commas."
-    ),
-    keep_float: list[str] = typer.Option(
-        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
-    ),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
-    host: str = HOST,
-    port: int = PORT,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    model: Model,
+    preset: Preset = "pynq-z2",
+    backend: Backend = "emulator",
+    schemes: Annotated[
+        str, typer.Option("--schemes", help="Ways to quantise, separated by commas.")
+    ] = "static,per-row,plain",
+    keep_float: KeepFloat = [],
+    weights: Weights = None,
+    overlay: Overlay = None,
+    host: Host = "",
+    port: Port = 7967,
+    json: Json = False,
 ) -> None:
     """Compare the quantised model with float on 300 passages and 159 queries of Weft's own."""
     known_model(model)
@@ -59,7 +67,7 @@ def command(
             on_texts=lambda n, text: advance(n, text=text),
         )
     if json:
-        print_json("evaluate", [r.as_dict() for r in results], config=config)
+        print_json("evaluate", results, config=config)
         return
     first = results[0]
     show_choices(f"{first.scheme} on {config.name}", first.layers)

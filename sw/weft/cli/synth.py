@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .files import make_folder
-from .output import find_preset, print_json, print_table, progress
+from weft.results import BESIDE, OMITTED
+from weft.synth.counts import CellCounts
+from weft.synth.depth import Path as Depth
+from weft.synth.flows import Route
+
+from .options import (
+    Board,
+    Changes,
+    Json,
+    OutputFolder,
+    PresetName,
+    Target,
+    find_preset,
+    known_target,
+)
+from .output import make_folder, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.synth import Report
-    from weft.synth.flows import Route
-    from weft_hw.boards import Board
+    from weft_hw import boards
     from weft_hw.config import AcceleratorConfig
 
-__all__ = ["command"]
+__all__ = ["Block", "command"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Mapped cells of a block, the top first."""
+
+    counts: CellCounts = field(metadata=BESIDE)
+    target: str
+    family: str
+    path: Depth | None = field(default=None, metadata=OMITTED)
+    board: str | None = field(default=None, metadata=OMITTED)
+    fits: bool | None = field(default=None, metadata=OMITTED)
+    fit: str | None = field(default=None, metadata=OMITTED)
+    route: Route | None = field(default=None, metadata=OMITTED)
 
 
 def command(
-    preset: str = typer.Argument(help="Name of a preset; see weft presets."),
-    change: list[str] = typer.Option(
-        [], "--set", metavar="K=V", help="A parameter that differs from the preset; repeatable."
-    ),
-    board: str = typer.Option("", help="Board whose totals count; that of the preset by default."),
-    target: str = typer.Option(
-        "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
-    ),
-    pnr: str = typer.Option(
-        "",
-        help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on the "
-        "board's part, where Vivado is on PATH; open, on an xc7z020, with nextpnr.",
-    ),
-    block: list[str] = typer.Option(
-        [],
-        "--block",
-        metavar="NAME",
-        help="With --pnr ecp5: a block by itself between registers, like compute.array, instead of "
-        "the whole; all for each main block; repeatable.",
-    ),
-    output: Path = typer.Option(
-        Path("build/synth"), "-o", "--output", help="Folder for Verilog, logs and kept netlists."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: PresetName,
+    changes: Changes = [],
+    board: Board = "",
+    target: Target = "",
+    pnr: Annotated[
+        str,
+        typer.Option(
+            help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on "
+            "the board's part, where Vivado is on PATH; open, on an xc7z020, with nextpnr."
+        ),
+    ] = "",
+    block: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="With --pnr ecp5: a block by itself between registers, like compute.array, "
+            "instead of the whole; all for each main block; repeatable.",
+        ),
+    ] = [],
+    output: OutputFolder = Path("build/synth"),
+    json: Json = False,
 ) -> None:
     """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
 
@@ -54,11 +79,8 @@ def command(
     from weft.synth import chip_of, misfits, synthesise, where
     from weft.synth.flows import FLOWS, Job, flow
     from weft_hw.boards import BOARDS
-    from weft_hw.target import check_target
 
-    config = find_preset(preset)
-    if change:
-        config = _changed(config, change)
+    config = find_preset(preset, changes)
     if board and board not in BOARDS:
         raise UsageError(f"unknown board {board!r}", f"name one of {', '.join(BOARDS)}")
     if pnr and pnr not in FLOWS:
@@ -69,10 +91,7 @@ def command(
         raise UsageError("--block goes with --pnr ecp5", "add --pnr ecp5, or leave --block out")
     place = BOARDS.get(board or config.name)
     chip = place.target if place else chip_of(config)
-    try:
-        check_target(target or chip)
-    except ValueError as error:
-        raise UsageError(str(error), "name one of them") from None
+    known_target(target or chip)
     make_folder(output)
     blocks = _blocks(block)
     if pnr:
@@ -83,7 +102,7 @@ def command(
     if pnr:
         with progress(f"placing and routing {config.name} (minutes)", len(blocks)) as advance:
             routes = flow(pnr).route(Job(config, output, place, blocks, advance))
-    sentence = where(report.total, place, "" if change else config.name) if place else ""
+    sentence = where(report.total, place, "" if changes else config.name) if place else ""
     if json:
         print_json("synth", _results(report, place, sentence, routes), config=config)
         if place and misfits(report.total, place):
@@ -104,8 +123,8 @@ def _blocks(names: list[str]) -> tuple[str, ...]:
 
 
 def _results(
-    report: Report, place: Board | None, sentence: str, routes: list[Route]
-) -> list[dict[str, Any]]:
+    report: Report, place: boards.Board | None, sentence: str, routes: list[Route]
+) -> list[Block]:
     """A result per block; what was routed is part of its block's."""
     from weft.synth import misfits
 
@@ -113,15 +132,19 @@ def _results(
     routed = {route.module: route for route in routes}
     results = []
     for counts in report.counts:
-        entry = counts.as_dict() | {"target": report.target, "family": report.chip}
-        if counts.name in levels:
-            entry["path"] = levels[counts.name].as_dict()
-        if counts is report.total and place:
-            misfit = misfits(counts, place)
-            entry |= {"board": place.name, "fits": not misfit, "fit": sentence}
-        if counts.name in routed:
-            entry["route"] = routed[counts.name].as_dict()
-        results.append(entry)
+        whole = place if counts is report.total else None
+        results.append(
+            Block(
+                counts,
+                target=report.target,
+                family=report.chip,
+                path=levels.get(counts.name),
+                board=whole.name if whole else None,
+                fits=None if whole is None else not misfits(counts, whole),
+                fit=sentence if whole else None,
+                route=routed.get(counts.name),
+            )
+        )
     return results
 
 
@@ -158,23 +181,3 @@ def _print(
     else:
         for route in routes:
             print(route.sentence)
-
-
-def _changed(config: AcceleratorConfig, changes: list[str]) -> AcceleratorConfig:
-    """`config` with ``K=V`` settings."""
-    from weft.errors import UsageError
-    from weft_hw.config import ConfigError
-
-    settings: dict[str, int | str] = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--set takes K=V, not {change!r}", "for example --set rows=32")
-        try:
-            settings[name] = int(value)
-        except ValueError:
-            settings[name] = value
-    try:
-        return config.replace(**settings)
-    except (ConfigError, TypeError) as error:
-        raise UsageError(str(error), "see weft presets") from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from weft.backend.base import Backend
 from weft.backend.pynq.process import PynqProcess, open_pynq
 from weft.errors import DeviceError, ToolMissing, UsageError
 from weft.models.sentence import SentenceModel
+from weft.results import Count
 from weft.runtime.products import GemmRun
 from weft_hw.config import AcceleratorConfig
 
@@ -29,18 +30,17 @@ BACKENDS = ("pynq", "rtl", "emulator", "torch-int", "torch-cpu", "torch-cuda")
 class BackendResult:
     """One backend on one batch; a field is None where there is no such thing.
 
-    label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the
-    host, GPU or board named), "stored" (measured elsewhere, on `date`) or "absent"
-    (`reason` says why).
-    scope : what accelerator_ms covers. accelerator_ms : cycles / clock, or the model on a GPU.
-    host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
-    end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /
-    cycles over all products. cosine_mean, cosine_min : over the texts, to float32 on the CPU.
-    exact : every result of every product equals torch-int. gemms : products.
+    label : cycles of the RTL or predicted ones, times of `device` or `host`, or none.
+    reason : why a backend is absent. scope : what accelerator_ms covers. accelerator_ms : cycles /
+    clock, or the model on a GPU. host_ms : torch and quantisation on `host`. transfer_ms : between
+    the memories of host and GPU. end_to_end_ms : their sum; null unless all parts belong to one
+    machine. attainment : roofline / cycles over all products. cosine_mean, cosine_min : over the
+    texts, to float32 on the CPU. exact : every result of every product equals torch-int.
+    gemms : products.
     """
 
     backend: str
-    label: str
+    label: Literal["simulated", "estimated", "measured", "stored", "absent"]
     variant: str | None = None
     reason: str | None = None
     scope: str | None = None
@@ -49,25 +49,21 @@ class BackendResult:
     host: str | None = None
     transfer_ms: float | None = None
     end_to_end_ms: float | None = None
-    cycles: int | None = None
-    predicted_cycles: int | None = None
+    cycles: Count | None = None
+    predicted_cycles: Count | None = None
     roofline_cycles: float | None = None
     attainment: float | None = None
-    bytes_read: int | None = None
-    bytes_written: int | None = None
+    bytes_read: Count | None = None
+    bytes_written: Count | None = None
     cosine_mean: float | None = None
     cosine_min: float | None = None
     exact: bool | None = None
-    texts: int | None = None
-    tokens: int | None = None
-    gemms: int | None = None
+    texts: Count | None = None
+    tokens: Count | None = None
+    gemms: Count | None = None
     device: str | None = None
     driver: str | None = None
     date: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def _total(runs: Sequence[GemmRun], name: str) -> int | None:
@@ -118,7 +114,7 @@ class _Comparison:
         except (ToolMissing, DeviceError, UsageError) as error:
             return BackendResult("pynq", "absent", reason=str(error))
         board, clock_mhz = device.board, device.clock_mhz
-        label = "simulated" if device.virtual else "measured"
+        label: Literal["simulated", "measured"] = "simulated" if device.virtual else "measured"
         found = self.integer("pynq", device)
         assert found.cycles is not None
         milliseconds = found.cycles / clock_mhz / 1000
@@ -130,7 +126,10 @@ class _Comparison:
             self.integer("torch-int")
         got: dict[str, NDArray[Any]] = {}
         with self.model.accelerate(
-            *(self.config, backend, self.scheme, self.keep_float),
+            self.config,
+            backend,
+            self.scheme,
+            self.keep_float,
             progress=self.say,
             device=device,
         ) as accelerated:

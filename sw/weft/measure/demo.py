@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.quantise.linear import quantise_linear, signal_to_noise_db
 from weft.models import minilm
+from weft.results import BESIDE
 from weft.runtime.products import constants_of
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
@@ -25,22 +26,13 @@ STEPS = 2 + len(minilm.LAYERS)
 
 @dataclass(frozen=True)
 class LayerResult:
-    """One linear layer: what was measured on the RTL, and how near it is to the float layer."""
+    """One linear layer on the RTL. snr_db : how near it is to the float layer."""
 
     layer: str
     snr_db: float
-    measured: GemmResult
+    measured: GemmResult = field(metadata=BESIDE)
     emulator_exact: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name, those of the measurement beside the layer's own."""
-        own = {
-            "layer": self.layer,
-            "label": "simulated",
-            "snr_db": self.snr_db,
-            "emulator_exact": self.emulator_exact,
-        }
-        return {**own, **self.measured.as_dict()}
+    label: Literal["simulated"] = "simulated"
 
 
 def run(

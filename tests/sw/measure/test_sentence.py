@@ -12,6 +12,7 @@ from weft.cli import main
 from weft.errors import Mismatch, UsageError
 from weft.models import minilm
 from weft.models import texts as data
+from weft.results import plain
 from weft.tools import PACKAGES
 from weft_hw.config import preset
 
@@ -199,7 +200,7 @@ def test_the_cuda_path_runs_on_the_cpu(model):
         assert r.label == "measured" and r.device == "cpu" and r.driver and r.date
         assert r.cosine_min > 0.999 and r.accelerator_ms > 0
     # What is written can be read again.
-    assert BackendResult(**json.loads(json.dumps(results[0].as_dict()))) == results[0]
+    assert BackendResult(**json.loads(json.dumps(plain(results[0])))) == results[0]
 
 
 def test_stored_figures_name_their_device():

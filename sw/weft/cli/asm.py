@@ -10,8 +10,8 @@ import typer
 
 from weft.results import Count
 
-from .options import Json, OutputFile, Preset, find_preset, read_bytes, read_text
-from .output import print_json, write_bytes
+from .options import Json, OutputFile, Preset, find_preset, read_text
+from .output import print_json
 
 __all__ = ["Assembled", "Disassembled", "assemble", "disassemble"]
 
@@ -62,7 +62,7 @@ def assemble(
             if instruction.opcode is Opcode.SETUP:
                 kind = ResultType(instruction["result_type"])
     raw = encode_program(program)
-    write_bytes(output, raw)
+    output.write_bytes(raw)
     if json:
         print_json("asm", [Assembled(output, len(program), len(raw))], config=config)
     else:
@@ -80,7 +80,7 @@ def disassemble(
     from weft.program import MAGIC, Program, asm
     from weft_hw.isa import InstructionError, decode_program
 
-    raw = read_bytes(source)
+    raw = source.read_bytes()
     config = None
     if raw.startswith(MAGIC):
         loaded = Program.from_bytes(raw, source=str(source))

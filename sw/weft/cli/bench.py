@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from weft.errors import UsageError
 
 from .options import Backend, Json, Preset, Seed, WholeClock, find_preset
 from .output import number, print_json, print_table, progress
-
-if TYPE_CHECKING:
-    from weft.measure.bench import GemmResult
 
 __all__ = ["app"]
 
@@ -67,44 +64,23 @@ def gemm(
             seed=seed,
         )
         return
-    memory = f"memory {bench.memory_model.name} ({bench.memory_model.hash})"
-    _show(f"{config.name} ({config.hash}) on {backend}, {memory}, {result} results", results)
-
-
-def _show(title: str, results: list[GemmResult]) -> None:
     print_table(
-        title,
-        (
-            "M x K x N",
-            "cycles",
-            "roofline",
-            "attainment",
-            "predicted",
-            "error",
-            "MAC use hw",
-            "network",
-            "KB read",
-            "KB written",
-            "conflicts",
-            "exact",
-            "sim. cycles/s",
-        ),
-        [
-            (
-                f"{r.m} x {r.k} x {r.n}",
-                number(r.cycles, ","),
-                f"{r.roofline_cycles:,.0f}",
-                number(r.attainment, ".3f"),
-                f"{r.predicted_cycles:,}",
-                number(r.model_error, "+.1%"),
-                number(r.hw_mac_utilisation, ".3f"),
-                number(r.network_mac_utilisation, ".3f"),
-                f"{r.bytes_read / 1000:,.1f}",
-                f"{r.bytes_written / 1000:,.1f}",
-                r.bank_conflicts,
-                "yes" if r.exact else "NO",
-                number(r.simulated_cycles_per_second, ",.0f"),
-            )
-            for r in results
-        ],
+        f"{config.name} ({config.hash}) on {backend}, memory {bench.memory_model.name} "
+        f"({bench.memory_model.hash}), {result} results",
+        results,
+        {
+            "M x K x N": lambda r: f"{r.m} x {r.k} x {r.n}",
+            "cycles": lambda r: number(r.cycles, ","),
+            "roofline": lambda r: f"{r.roofline_cycles:,.0f}",
+            "attainment": lambda r: number(r.attainment, ".3f"),
+            "predicted": lambda r: f"{r.predicted_cycles:,}",
+            "error": lambda r: number(r.model_error, "+.1%"),
+            "MAC use hw": lambda r: number(r.hw_mac_utilisation, ".3f"),
+            "network": lambda r: number(r.network_mac_utilisation, ".3f"),
+            "KB read": lambda r: f"{r.bytes_read / 1000:,.1f}",
+            "KB written": lambda r: f"{r.bytes_written / 1000:,.1f}",
+            "conflicts": lambda r: r.bank_conflicts,
+            "exact": lambda r: "yes" if r.exact else "NO",
+            "sim. cycles/s": lambda r: number(r.simulated_cycles_per_second, ",.0f"),
+        },
     )

@@ -59,8 +59,15 @@ def list_all(folder: _Folder = None, json: Json = False) -> None:
         return
     print_table(
         str(_folder(folder)),
-        ("name", "kind", "board", "target", "config", "MHz"),
-        [(m.name, m.kind, m.board, m.target, m.config.hash, f"{m.clock_mhz:g}") for m in found],
+        found,
+        {
+            "name": lambda m: m.name,
+            "kind": lambda m: m.kind,
+            "board": lambda m: m.board,
+            "target": lambda m: m.target,
+            "config": lambda m: m.config.hash,
+            "MHz": lambda m: f"{m.clock_mhz:g}",
+        },
         left=5,
     )
 
@@ -76,9 +83,7 @@ def verify(folder: _Folder = None) -> None:
 
 @app.command()
 def add(
-    bundle: Annotated[
-        Path, typer.Argument(help="Folder of weft build that holds a bitstream.")
-    ],
+    bundle: Annotated[Path, typer.Argument(help="Folder of weft build that holds a bitstream.")],
     folder: _Folder = None,
 ) -> None:
     """Take a finished bitstream into the folder, with what the reports say.

@@ -10,20 +10,9 @@ import typer
 
 from weft.results import Count
 
+from . import options
 from .opening import open_board
-from .options import (
-    Bitstream,
-    Board,
-    Host,
-    Json,
-    OutputFile,
-    Port,
-    Preset,
-    ProgramFile,
-    find_board,
-    find_preset,
-)
-from .output import machine, print_json, print_table, progress, show_reports, write_bytes
+from .output import machine, print_json, print_table, progress, show_reports
 
 __all__ = ["BoardEntry", "app"]
 
@@ -44,42 +33,37 @@ class BoardEntry:
 
 
 @app.command("list")
-def list_boards(json: Json = False) -> None:
+def list_boards(json: options.Json = False) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
     from weft_hw.pynq_boards import PYNQ_BOARDS
 
     boards = PYNQ_BOARDS.values()
     if json:
         entries = [
-            BoardEntry(
-                b.name, b.part, b.ddr_bytes, b.cma_bytes, b.max_clock_mhz, b.pynq, b.image
-            )
+            BoardEntry(b.name, b.part, b.ddr_bytes, b.cma_bytes, b.max_clock_mhz, b.pynq, b.image)
             for b in boards
         ]
         print_json("board-list", entries)
         return
     print_table(
         "boards",
-        ("board", "part", "DDR MiB", "CMA MiB", "data port", "pynq", "image"),
-        [
-            (
-                b.name,
-                b.part,
-                b.ddr_bytes >> 20,
-                b.cma_bytes >> 20,
-                f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
-                b.pynq,
-                b.image,
-            )
-            for b in boards
-        ],
+        boards,
+        {
+            "board": lambda b: b.name,
+            "part": lambda b: b.part,
+            "DDR MiB": lambda b: b.ddr_bytes >> 20,
+            "CMA MiB": lambda b: b.cma_bytes >> 20,
+            "data port": lambda b: f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
+            "pynq": lambda b: b.pynq,
+            "image": lambda b: b.image,
+        },
         left=2,
     )
 
 
 @app.command()
 def serve(
-    board: Board,
+    board: options.Board,
     presets: Annotated[
         list[str],
         typer.Option(
@@ -89,7 +73,7 @@ def serve(
     address: Annotated[
         str, typer.Option("--address", help="Loopback unless you choose more.")
     ] = "127.0.0.1",
-    port: Port = 7967,
+    port: options.Port = 7967,
     cma: Annotated[
         int | None,
         typer.Option("--cma", help="MiB of contiguous memory; as the board's image by default."),
@@ -103,9 +87,9 @@ def serve(
     from weft.backend.rtl import build
     from weft_hw.config import PRESETS
 
-    found = find_board(board)
+    found = options.find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
-    configs = [find_preset(name) for name in names]
+    configs = [options.find_preset(name) for name in names]
     python = interpreter(found.pynq)
     command = [python, "-m", "weft.virtual.server", "--board", board]
     command += ["--address", f"{address}:{port}"]
@@ -124,17 +108,24 @@ def serve(
 
 
 @app.command()
-def bundle(program: ProgramFile, overlay: Bitstream, output: OutputFile) -> None:
+def bundle(
+    program: options.ProgramFile, overlay: options.Bitstream, output: options.OutputFile
+) -> None:
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
     from weft.deploy.offline import offline_zip
 
     data = offline_zip(program, overlay)
-    write_bytes(output, data)
+    output.write_bytes(data)
     print(f"{output}: {len(data):,} bytes")
 
 
 @app.command()
-def selftest(overlay: Bitstream, host: Host = "", port: Port = 7967, json: Json = False) -> None:
+def selftest(
+    overlay: options.Bitstream,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
+) -> None:
     """Check registers, DMA and one product against the emulator."""
     opened = open_board(overlay, host, port)
     if isinstance(opened, int):
@@ -149,28 +140,26 @@ def selftest(overlay: Bitstream, host: Host = "", port: Port = 7967, json: Json 
 
 @app.command()
 def overhead(
-    preset: Preset = "pynq-z2",
+    preset: options.Preset = "pynq-z2",
     runs: Annotated[int, typer.Option("--runs", min=1, help="Inferences that are timed.")] = 200,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Measure what the driver itself costs per inference, with a device that is done at once."""
     from weft.measure.overhead import overhead as measure
 
-    config = find_preset(preset)
+    config = options.find_preset(preset)
     result = measure(config, runs)
     if json:
         print_json("board-overhead", [result], config=config)
         return
     print_table(
         f"driver with a null device, {config.name}, measured on {machine()}",
-        ("product", "inferences", "median us", "p95 us", "register accesses"),
-        [
-            (
-                result.what,
-                result.runs,
-                f"{result.median_us:.0f}",
-                f"{result.p95_us:.0f}",
-                result.accesses,
-            )
-        ],
+        [result],
+        {
+            "product": lambda r: r.what,
+            "inferences": lambda r: r.runs,
+            "median us": lambda r: f"{r.median_us:.0f}",
+            "p95 us": lambda r: f"{r.p95_us:.0f}",
+            "register accesses": lambda r: r.accesses,
+        },
     )

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from weft.bundle.manifest import Manifest
-
-from .options import (
-    Board,
-    Changes,
-    Clock,
-    Json,
-    OutputFolder,
-    PresetName,
-    Target,
-    find_board,
-    find_preset,
-)
+from . import options
 from .output import print_json, progress
 
-__all__ = ["Built", "command"]
-
-
-@dataclass(frozen=True)
-class Built:
-    """A bundle."""
-
-    folder: Path
-    manifest: Manifest
-    virtual: Path
-    next_step: str
+__all__ = ["command"]
 
 
 def command(
-    preset: PresetName,
-    board: Board,
-    output: OutputFolder,
-    clock: Clock = 0,
-    changes: Changes = [],
-    target: Target = "",
+    preset: options.PresetName,
+    board: options.Board,
+    output: options.OutputFolder,
+    clock: options.Clock = 0,
+    changes: options.Changes = [],
+    target: options.Target = "",
     toolchain: Annotated[
-        str,
-        typer.Option(help="vivado, open, none, or auto: the first of them that is installed."),
+        str, typer.Option(help="vivado, open, none, or auto: the first of them that is installed.")
     ] = "auto",
     chipdb: Annotated[
         Path | None,
@@ -55,7 +31,7 @@ def command(
         Path | None,
         typer.Option(help="For open: Project X-Ray's database; $WEFT_PRJXRAY_DB by default."),
     ] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Write Verilog, Vivado Tcl, constraints, .hwh and manifest, and make the bitstream where
     Vivado, or for an xc7z020 the open tools, are installed.
@@ -64,8 +40,8 @@ def command(
     """
     from weft.bundle import Overlay, build
 
-    config = find_preset(preset, changes)
-    overlay = Overlay(config, find_board(board), clock or config.clock_mhz, target)
+    config = options.find_preset(preset, changes)
+    overlay = Overlay(config, options.find_board(board), clock or config.clock_mhz, target)
     with progress("building") as advance:
         bundle = build(
             overlay,
@@ -76,8 +52,7 @@ def command(
             progress=lambda text: advance(0, text=text),
         )
     if json:
-        built = Built(bundle.folder, bundle.manifest, bundle.virtual, bundle.next_step)
-        print_json("build", [built], config=config)
+        print_json("build", [bundle], config=config)
         return
     print(
         f"{overlay.name}: {config.name} on {board} at {overlay.clock.mhz:g} MHz, "

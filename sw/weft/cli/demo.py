@@ -50,58 +50,29 @@ def command(
 
 
 def _show(title: str, results: list[LayerResult]) -> None:
-    rows = []
-    for r in results:
-        g = r.measured
-        rows.append(
-            (
-                r.layer,
-                f"{g.m} x {g.k} x {g.n}",
-                g.result,
-                f"{g.cycles:,}",
-                f"{g.simulated_ms:.3f}",
-                f"{g.attainment:.3f}",
-                f"{g.bytes_read:,}",
-                f"{g.bytes_written:,}",
-                f"{r.snr_db:.1f}",
-                "yes",
-            )
-        )
-    cycles = sum(r.measured.cycles or 0 for r in results)
-    total_ms = sum(r.measured.simulated_ms or 0 for r in results)
-    roofline = sum(r.measured.roofline_cycles for r in results)
-    read, written = (
-        sum(getattr(r.measured, name) for r in results) for name in ("bytes_read", "bytes_written")
-    )
-    rows.append(
-        (
-            "all",
-            "",
-            "",
-            f"{cycles:,}",
-            f"{total_ms:.3f}",
-            f"{roofline / cycles:.3f}",
-            f"{read:,}",
-            f"{written:,}",
-            "",
-            "",
-        )
-    )
+    measured = [r.measured for r in results]
+    cycles = sum(g.cycles or 0 for g in measured)
     print_table(
         title,
-        (
-            "layer",
-            "M x K x N",
-            "result",
-            "cycles",
-            "simulated ms",
-            "attainment",
-            "DRAM bytes read",
-            "DRAM bytes written",
-            "SNR to float, dB",
-            "rtl = emulator = torch-int",
-        ),
-        rows,
+        results,
+        {
+            "layer": lambda r: r.layer,
+            "M x K x N": lambda r: f"{r.measured.m} x {r.measured.k} x {r.measured.n}",
+            "result": lambda r: r.measured.result,
+            "cycles": lambda r: f"{r.measured.cycles:,}",
+            "simulated ms": lambda r: f"{r.measured.simulated_ms:.3f}",
+            "attainment": lambda r: f"{r.measured.attainment:.3f}",
+            "DRAM bytes read": lambda r: f"{r.measured.bytes_read:,}",
+            "DRAM bytes written": lambda r: f"{r.measured.bytes_written:,}",
+            "SNR to float, dB": lambda r: f"{r.snr_db:.1f}",
+            "rtl = emulator = torch-int": lambda r: "yes",
+        },
         left=3,
+    )
+    print(
+        f"all: {cycles:,} cycles, {sum(g.simulated_ms or 0 for g in measured):.3f} ms, attainment "
+        f"{sum(g.roofline_cycles for g in measured) / cycles:.3f}, "
+        f"{sum(g.bytes_read for g in measured):,} bytes read, "
+        f"{sum(g.bytes_written for g in measured):,} written"
     )
     print("Every element of every layer is equal on the RTL, on the emulator and in torch-int.")

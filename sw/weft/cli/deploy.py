@@ -27,8 +27,7 @@ def command(
     board: Board = "",
     overlay: Overlay = None,
     transport: Annotated[
-        str,
-        typer.Option("--transport", help="remote (PYNQ.remote), ssh, or auto: what answers."),
+        str, typer.Option("--transport", help="remote (PYNQ.remote), ssh, or auto: what answers.")
     ] = "auto",
     user: Annotated[str, typer.Option("--user", help="ssh: who logs in.")] = "xilinx",
     ssh_port: Annotated[

@@ -38,8 +38,13 @@ def command(json: Json = False) -> None:
     else:
         print_table(
             "",
-            ("tool", "needed to", "found", "remedy"),
-            [(t.name, t.purpose, t.found or "missing", t.remedy) for t in tools],
+            tools,
+            {
+                "tool": lambda t: t.name,
+                "needed to": lambda t: t.purpose,
+                "found": lambda t: t.found or "missing",
+                "remedy": lambda t: t.remedy,
+            },
             left=4,
         )
     if any(t.found is None for t in tools):

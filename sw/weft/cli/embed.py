@@ -12,23 +12,9 @@ import typer
 from weft.errors import UsageError
 from weft.results import Count, Positive
 
+from . import options
 from .opening import open_minilm
-from .options import (
-    Backend,
-    Host,
-    Json,
-    KeepFloat,
-    OutputFile,
-    Overlay,
-    Port,
-    Preset,
-    Scheme,
-    TextFile,
-    Weights,
-    find_preset,
-    read_bytes,
-)
-from .output import print_json, print_table, progress, write_bytes
+from .output import print_json, print_table, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,18 +48,18 @@ class Found:
 
 
 def embed(
-    file: TextFile,
-    output: OutputFile,
-    preset: Preset = "pynq-z2",
-    backend: Backend = "emulator",
-    scheme: Scheme = "static",
-    keep_float: KeepFloat = [],
+    file: options.TextFile,
+    output: options.OutputFile,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
+    scheme: options.Scheme = "static",
+    keep_float: options.KeepFloat = [],
     batch: Annotated[int, typer.Option("--batch", min=1, help="Texts per product.")] = 32,
-    weights: Weights = None,
-    overlay: Overlay = None,
-    host: Host = "",
-    port: Port = 7967,
-    json: Json = False,
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2.
 
@@ -83,8 +69,8 @@ def embed(
 
     from weft.models.sentence import read_texts
 
-    config = find_preset(preset)
-    texts = read_texts(read_bytes(file), str(file))
+    config = options.find_preset(preset)
+    texts = read_texts(file.read_bytes(), str(file))
     board = (overlay, host, port)
     with open_minilm(preset, backend, scheme, keep_float, weights, board) as (model, accelerated):
         tokens = sum(model.tokens(texts))
@@ -93,7 +79,7 @@ def embed(
         gemms = len(accelerated.engine.runs) if accelerated else 0
     data = io.BytesIO()
     np.save(data, vectors)
-    write_bytes(output, data.getvalue())
+    output.write_bytes(data.getvalue())
     done = Embedded(
         path=output,
         texts=len(texts),
@@ -118,24 +104,23 @@ def search(
     query: Annotated[str, typer.Option("--query", help="What to look for.")],
     top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 5,
     texts: Annotated[
-        Path | None,
-        typer.Option("--texts", help="The file that was embedded, to show its lines."),
+        Path | None, typer.Option("--texts", help="The file that was embedded, to show its lines.")
     ] = None,
-    preset: Preset = "pynq-z2",
-    backend: Backend = "emulator",
-    scheme: Scheme = "static",
-    weights: Weights = None,
-    overlay: Overlay = None,
-    host: Host = "",
-    port: Port = 7967,
-    json: Json = False,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
+    scheme: options.Scheme = "static",
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Find the vectors nearest to a query, by cosine."""
     from weft.models.sentence import read_texts
 
-    config = find_preset(preset)
+    config = options.find_preset(preset)
     stored = _vectors(vectors)
-    lines = None if texts is None else read_texts(read_bytes(texts), str(texts))
+    lines = None if texts is None else read_texts(texts.read_bytes(), str(texts))
     if lines is not None and len(lines) != len(stored):
         raise UsageError(
             f"{texts} has {len(lines)} lines, {vectors} has {len(stored)} vectors",
@@ -153,16 +138,24 @@ def search(
     if json:
         print_json("search", found, config=config)
         return
-    rows = [(one.text, one.line, f"{one.cosine:.3f}") for one in found]
-    print_table(f'"{query}"', ("text", "line", "cosine"), rows)
+    print_table(
+        f'"{query}"',
+        found,
+        {
+            "text": lambda f: f.text,
+            "line": lambda f: f.line,
+            "cosine": lambda f: f"{f.cosine:.3f}",
+        },
+    )
 
 
 def _vectors(path: Path) -> NDArray[np.float32]:
     """Float32 [texts, 384] of a file that weft embed wrote."""
     import numpy as np
 
+    raw = io.BytesIO(path.read_bytes())
     try:
-        found: Any = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        found: Any = np.load(raw, allow_pickle=False)
     except (ValueError, EOFError, OSError):
         raise UsageError(f"{path} is no .npy file", "write one with weft embed") from None
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 384:

@@ -8,42 +8,30 @@ import typer
 
 from weft.errors import UsageError
 
+from . import options
 from .explain import show_choices
-from .options import (
-    Backend,
-    Host,
-    Json,
-    KeepFloat,
-    Model,
-    Overlay,
-    Port,
-    Preset,
-    Weights,
-    find_preset,
-    known_model,
-)
 from .output import print_json, print_table, progress
 
 __all__ = ["command"]
 
 
 def command(
-    model: Model,
-    preset: Preset = "pynq-z2",
-    backend: Backend = "emulator",
+    model: options.Model,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
     schemes: Annotated[
         str, typer.Option("--schemes", help="Ways to quantise, separated by commas.")
     ] = "static,per-row,plain",
-    keep_float: KeepFloat = [],
-    weights: Weights = None,
-    overlay: Overlay = None,
-    host: Host = "",
-    port: Port = 7967,
-    json: Json = False,
+    keep_float: options.KeepFloat = [],
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Compare the quantised model with float on 300 passages and 159 queries of Weft's own."""
-    known_model(model)
-    config = find_preset(preset)
+    options.known_model(model)
+    config = options.find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
     from weft.backend.pynq.process import open_pynq
     from weft.measure.evaluate import evaluate
@@ -74,31 +62,17 @@ def command(
     print_table(
         f"{first.passages} passages, {first.queries} queries, calibrated on "
         f"{first.calibration_texts} other texts, linear layers on {backend}, against float32",
-        (
-            "scheme",
-            "mean cosine",
-            "minimum",
-            "1 %",
-            "10 %",
-            "median",
-            "top-1 as float",
-            "top-10 as float",
-            "right answers",
-            "right in float",
-        ),
-        [
-            (
-                r.scheme,
-                f"{r.cosine_mean:.4f}",
-                f"{r.cosine_min:.4f}",
-                f"{r.cosine_p1:.4f}",
-                f"{r.cosine_p10:.4f}",
-                f"{r.cosine_median:.4f}",
-                f"{r.top1_agreement:.3f}",
-                f"{r.top10_agreement:.3f}",
-                f"{r.answers_top1:.3f}",
-                f"{r.float_answers_top1:.3f}",
-            )
-            for r in results
-        ],
+        results,
+        {
+            "scheme": lambda r: r.scheme,
+            "mean cosine": lambda r: f"{r.cosine_mean:.4f}",
+            "minimum": lambda r: f"{r.cosine_min:.4f}",
+            "1 %": lambda r: f"{r.cosine_p1:.4f}",
+            "10 %": lambda r: f"{r.cosine_p10:.4f}",
+            "median": lambda r: f"{r.cosine_median:.4f}",
+            "top-1 as float": lambda r: f"{r.top1_agreement:.3f}",
+            "top-10 as float": lambda r: f"{r.top10_agreement:.3f}",
+            "right answers": lambda r: f"{r.answers_top1:.3f}",
+            "right in float": lambda r: f"{r.float_answers_top1:.3f}",
+        },
     )

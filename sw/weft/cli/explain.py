@@ -37,23 +37,19 @@ def command(
 
 def show_choices(title: str, choices: Sequence[Choice]) -> None:
     """A table with one row per layer."""
-    columns = "layer,where,scheme,K x N,result,migrated,SNR dB,spread,why"
     print_table(
         title,
-        columns.split(","),
-        [
-            (
-                c.layer,
-                c.where,
-                c.scheme,
-                f"{c.k} x {c.n}",
-                c.result,
-                "yes" if c.migration else "no",
-                number(c.snr_db, ".1f"),
-                number(c.output_spread, ".1f"),
-                c.reason,
-            )
-            for c in choices
-        ],
+        choices,
+        {
+            "layer": lambda c: c.layer,
+            "where": lambda c: c.where,
+            "scheme": lambda c: c.scheme,
+            "K x N": lambda c: f"{c.k} x {c.n}",
+            "result": lambda c: c.result,
+            "migrated": lambda c: "yes" if c.migration else "no",
+            "SNR, dB": lambda c: number(c.snr_db, ".1f"),
+            "spread": lambda c: number(c.output_spread, ".1f"),
+            "why": lambda c: c.reason,
+        },
         left=5,
     )

@@ -41,14 +41,11 @@ __all__ = [
     "find_preset",
     "known_model",
     "known_target",
-    "read_bytes",
     "read_text",
 ]
 
 _PRESET = "Name of a preset; see weft presets."
-_CLOCK = typer.Option(
-    "--clock", min=0, show_default=False, help="MHz; the preset's by default."
-)
+_CLOCK = typer.Option("--clock", min=0, show_default=False, help="MHz; the preset's by default.")
 _OVERLAY = typer.Option(
     "--overlay",
     envvar="WEFT_OVERLAY",
@@ -66,11 +63,7 @@ Changes = Annotated[
 Clock = Annotated[float, _CLOCK]
 WholeClock = Annotated[int, _CLOCK]
 Target = Annotated[
-    str,
-    typer.Option(
-        "--target",
-        help="Form of the cells: portable, xc7, xcup or xcup-uram.",
-    ),
+    str, typer.Option("--target", help="Form of the cells: portable, xc7, xcup or xcup-uram.")
 ]
 Backend = Annotated[
     str,
@@ -107,9 +100,7 @@ KeepFloat = Annotated[
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(
-        "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
+    typer.Option("--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."),
 ]
 
 ProgramFile = Annotated[Path, typer.Argument(help="A .weft file.")]
@@ -172,17 +163,9 @@ def known_target(name: str) -> None:
         raise UsageError(str(error), "name one of them") from None
 
 
-def read_bytes(path: Path) -> bytes:
-    """Content of `path`; raises UsageError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", "name a file") from None
-
-
 def read_text(path: Path) -> str:
-    """Content of `path` as UTF-8; raises UsageError."""
+    """Content of `path`, or the usage error where it is not UTF-8."""
     try:
-        return read_bytes(path).decode()
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "name a text file") from None

@@ -7,11 +7,11 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from weft import __version__
 from weft.errors import UsageError, WeftError
@@ -33,9 +33,9 @@ __all__ = [
     "progress",
     "show_error",
     "show_reports",
-    "write_bytes",
 ]
 
+T = TypeVar("T")
 #: Columns of a table where stdout is no terminal.
 PLAIN_WIDTH = 160
 
@@ -148,9 +148,12 @@ def number(value: float | None, form: str) -> str | None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1
+    title: str, results: Iterable[T], columns: Mapping[str, Callable[[T], object]], left: int = 1
 ) -> None:
-    """Print a table on stdout; the first `left` columns align left, the others right."""
+    """Print a table on stdout: a row a result, its cells from the functions of the columns.
+
+    The first `left` columns align left, the others right. A cell that is None is a dash.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -160,8 +163,9 @@ def print_table(
     )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    for result in results:
+        cells = (cell(result) for cell in columns.values())
+        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(table)
 
@@ -177,18 +181,15 @@ def show_reports(
     print_table(
         f"{first['board']}: {config.name} ({config.hash}) at {first['clock_mhz']:g} MHz, "
         f"accelerator times are {first['label']}",
-        ("what", "cycles", "accelerator ms", "run ms", "register accesses", "equals emulator"),
-        [
-            (
-                r["what"],
-                f"{r['cycles']:,}",
-                f"{r['accelerator_ms']:.3f}",
-                f"{r['seconds'] * 1000:.1f}",
-                r["accesses"],
-                "yes",
-            )
-            for r in reports
-        ],
+        reports,
+        {
+            "what": lambda r: r["what"],
+            "cycles": lambda r: f"{r['cycles']:,}",
+            "accelerator ms": lambda r: f"{r['accelerator_ms']:.3f}",
+            "run ms": lambda r: f"{r['seconds'] * 1000:.1f}",
+            "register accesses": lambda r: r["accesses"],
+            "equals emulator": lambda r: "yes",
+        },
     )
 
 
@@ -222,14 +223,6 @@ def progress(text: str, total: int | None = None) -> Iterator[Advance]:
             bar.update(task, advance=done, description=text)
 
         yield advance
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`; raises UsageError."""
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", "name another file") from None
 
 
 def make_folder(path: Path) -> None:

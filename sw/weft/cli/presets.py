@@ -59,41 +59,24 @@ def _preset(c: AcceleratorConfig) -> Preset:
 
 def command(json: Json = False) -> None:
     """Show the presets, with the numbers that follow from them."""
-    presets = [_preset(c) for c in PRESETS.values()]
     if json:
-        print_json("presets", presets)
+        print_json("presets", [_preset(c) for c in PRESETS.values()])
         return
     print_table(
         "Presets",
-        (
-            "preset",
-            "config hash",
-            "rows x cols",
-            "weight rows / cycle",
-            "MHz",
-            "GMAC/s",
-            "ports",
-            "DMA bytes / cycle",
-            "scratchpad KiB",
-            "weights KiB",
-            "accumulator rows",
-        ),
-        [
-            (
-                c.name,
-                c.hash,
-                f"{c.rows} x {c.cols}",
-                c.weight_rows_per_cycle,
-                c.clock_mhz,
-                f"{p.derived.peak_gmacs_per_second:g}",
-                f"{c.axi_ports} x {c.axi_data_bits} {c.axi_protocol}",
-                c.dma_bytes,
-                f"{c.scratchpad_banks} x {c.scratchpad_bank_bytes // 1024}",
-                f"{c.weight_buffer_bytes // 1024}",
-                c.accumulator_rows,
-            )
-            for p in presets
-            for c in (p.chosen,)
-        ],
+        PRESETS.values(),
+        {
+            "preset": lambda c: c.name,
+            "config hash": lambda c: c.hash,
+            "rows x cols": lambda c: f"{c.rows} x {c.cols}",
+            "weight rows / cycle": lambda c: c.weight_rows_per_cycle,
+            "MHz": lambda c: c.clock_mhz,
+            "GMAC/s": lambda c: f"{c.macs_per_cycle * c.clock_mhz / 1000:g}",
+            "ports": lambda c: f"{c.axi_ports} x {c.axi_data_bits} {c.axi_protocol}",
+            "DMA bytes / cycle": lambda c: c.dma_bytes,
+            "scratchpad KiB": lambda c: f"{c.scratchpad_banks} x {c.scratchpad_bank_bytes >> 10}",
+            "weights KiB": lambda c: c.weight_buffer_bytes >> 10,
+            "accumulator rows": lambda c: c.accumulator_rows,
+        },
         left=2,
     )

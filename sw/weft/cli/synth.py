@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.results import BESIDE, OMITTED
-from weft.synth.counts import CellCounts
-from weft.synth.depth import Path as Depth
-from weft.synth.flows import Route
-
-from .options import (
-    Board,
-    Changes,
-    Json,
-    OutputFolder,
-    PresetName,
-    Target,
-    find_preset,
-    known_target,
-)
+from . import options
 from .output import make_folder, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.synth import Report
-    from weft_hw import boards
+    from weft.synth.flows import Route
     from weft_hw.config import AcceleratorConfig
 
-__all__ = ["Block", "command"]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Mapped cells of a block, the top first."""
-
-    counts: CellCounts = field(metadata=BESIDE)
-    target: str
-    family: str
-    path: Depth | None = field(default=None, metadata=OMITTED)
-    board: str | None = field(default=None, metadata=OMITTED)
-    fits: bool | None = field(default=None, metadata=OMITTED)
-    fit: str | None = field(default=None, metadata=OMITTED)
-    route: Route | None = field(default=None, metadata=OMITTED)
+__all__ = ["command"]
 
 
 def command(
-    preset: PresetName,
-    changes: Changes = [],
-    board: Board = "",
-    target: Target = "",
+    preset: options.PresetName,
+    changes: options.Changes = [],
+    board: options.Board = "",
+    target: options.Target = "",
     pnr: Annotated[
         str,
         typer.Option(
@@ -67,8 +38,8 @@ def command(
             "instead of the whole; all for each main block; repeatable.",
         ),
     ] = [],
-    output: OutputFolder = Path("build/synth"),
-    json: Json = False,
+    output: options.OutputFolder = Path("build/synth"),
+    json: options.Json = False,
 ) -> None:
     """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
 
@@ -77,10 +48,11 @@ def command(
     """
     from weft.errors import Unsupported, UsageError
     from weft.synth import chip_of, misfits, synthesise, where
+    from weft.synth.blocks import blocks_of
     from weft.synth.flows import FLOWS, Job, flow
     from weft_hw.boards import BOARDS
 
-    config = find_preset(preset, changes)
+    config = options.find_preset(preset, changes)
     if board and board not in BOARDS:
         raise UsageError(f"unknown board {board!r}", f"name one of {', '.join(BOARDS)}")
     if pnr and pnr not in FLOWS:
@@ -91,7 +63,7 @@ def command(
         raise UsageError("--block goes with --pnr ecp5", "add --pnr ecp5, or leave --block out")
     place = BOARDS.get(board or config.name)
     chip = place.target if place else chip_of(config)
-    known_target(target or chip)
+    options.known_target(target or chip)
     make_folder(output)
     blocks = _blocks(block)
     if pnr:
@@ -104,7 +76,7 @@ def command(
             routes = flow(pnr).route(Job(config, output, place, blocks, advance))
     sentence = where(report.total, place, "" if changes else config.name) if place else ""
     if json:
-        print_json("synth", _results(report, place, sentence, routes), config=config)
+        print_json("synth", blocks_of(report, place, sentence, routes), config=config)
         if place and misfits(report.total, place):
             raise typer.Exit(Unsupported.exit_code)  # the one object says why
     else:
@@ -122,32 +94,6 @@ def _blocks(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen)) or (WHOLE,)
 
 
-def _results(
-    report: Report, place: boards.Board | None, sentence: str, routes: list[Route]
-) -> list[Block]:
-    """A result per block; what was routed is part of its block's."""
-    from weft.synth import misfits
-
-    levels = {path.block: path for path in report.paths}
-    routed = {route.module: route for route in routes}
-    results = []
-    for counts in report.counts:
-        whole = place if counts is report.total else None
-        results.append(
-            Block(
-                counts,
-                target=report.target,
-                family=report.chip,
-                path=levels.get(counts.name),
-                board=whole.name if whole else None,
-                fits=None if whole is None else not misfits(counts, whole),
-                fit=sentence if whole else None,
-                route=routed.get(counts.name),
-            )
-        )
-    return results
-
-
 def _print(
     config: AcceleratorConfig, report: Report, sentence: str, routes: list[Route]
 ) -> None:
@@ -158,15 +104,19 @@ def _print(
     print_table(
         f"{config.name} (config {config.hash}), {report.target} cells, mapped by yosys "
         f"synth_xilinx -family {report.chip}",
-        ("block, with what it contains", "times", "LUT", "of LUT memory", "FF", "carry", "DSP",
-         "BRAM36", "URAM", "LUT levels"),
-        [
-            (
-                c.name.removeprefix(CORE), c.instances, c.lut, c.lut_memory, c.ff, c.carry, c.dsp,
-                f"{c.bram36:g}", c.uram, levels[c.name].levels if c.name in levels else "",
-            )
-            for c in report.counts
-        ],
+        report.counts,
+        {
+            "block, with what it contains": lambda c: c.name.removeprefix(CORE),
+            "times": lambda c: c.instances,
+            "LUT": lambda c: c.lut,
+            "of LUT memory": lambda c: c.lut_memory,
+            "FF": lambda c: c.ff,
+            "carry": lambda c: c.carry,
+            "DSP": lambda c: c.dsp,
+            "BRAM36": lambda c: f"{c.bram36:g}",
+            "URAM": lambda c: c.uram,
+            "LUT levels": lambda c: levels[c.name].levels if c.name in levels else "",
+        },
     )
     for path in report.paths[:5]:
         print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
@@ -175,8 +125,13 @@ def _print(
     if len(routes) > 1:
         print_table(
             f"{config.name}, each block by itself on an {routes[0].part}",
-            ("block", "MHz after routing", "from", "to"),
-            [(r.block, f"{r.fmax_mhz:.1f}", r.begin, r.end) for r in routes],
+            routes,
+            {
+                "block": lambda r: r.block,
+                "MHz after routing": lambda r: f"{r.fmax_mhz:.1f}",
+                "from": lambda r: r.begin,
+                "to": lambda r: r.end,
+            },
         )
     else:
         for route in routes:

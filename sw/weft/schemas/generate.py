@@ -17,9 +17,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from weft.bundle.build import Bundle
 from weft.bundle.manifest import SCHEMA as MANIFEST
 from weft.bundle.manifest import Manifest
-from weft.cli import asm, board, build, doctor, embed, isa, output, presets, run, synth, verilog
+from weft.cli import asm, board, doctor, embed, isa, output, presets, run, verilog
 from weft.compiler.quantise.choose import Choice
 from weft.deploy.remote import BoardReport, Delivery
 from weft.measure.bench import GemmResult
@@ -28,7 +29,9 @@ from weft.measure.demo import LayerResult
 from weft.measure.evaluate import Evaluation
 from weft.measure.overhead import Overhead
 from weft.results import Hash
+from weft.synth.blocks import Block
 from weft_hw.config import AcceleratorConfig
+from weft_hw.registers import Register
 
 __all__ = ["RESULTS", "documents", "text", "write"]
 
@@ -41,7 +44,7 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
     "board-list": (board.BoardEntry,),
     "board-overhead": (Overhead, "config_hash"),
     "board-selftest": (BoardReport, "config_hash"),
-    "build": (build.Built, "config_hash"),
+    "build": (Bundle, "config_hash"),
     "compare": (BackendResult, "config_hash", "memory_model", "clock_mhz"),
     "demo": (LayerResult, "config_hash", "memory_model", "clock_mhz"),
     "deploy": (BoardReport, Delivery, "config_hash"),
@@ -52,10 +55,10 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
     "explain": (Choice, "config_hash"),
     "isa": (isa.OpcodeEntry,),
     "presets": (presets.Preset,),
-    "registers": (isa.RegisterEntry,),
+    "registers": (Register,),
     "run": (run.Run,),
     "search": (embed.Found, "config_hash"),
-    "synth": (synth.Block, "config_hash"),
+    "synth": (Block, "config_hash"),
     "verilog": (verilog.File, "config_hash"),
 }
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

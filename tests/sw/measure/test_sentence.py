@@ -242,7 +242,9 @@ def test_texts_are_checked(model):
 def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
     file, out = tmp_path / "texts.txt", str(tmp_path / "v.npy")
     embed = ("embed", str(file), "-o", out, "--backend", "torch-cpu")
-    assert "cannot read" in sentence(weft, *embed, code=2)
+    assert "No such file or directory; name another" in sentence(weft, *embed, code=2)
+    missing = str(tmp_path / "none.npy")
+    assert "none.npy: No such file" in sentence(weft, "search", missing, "--query", "a", code=2)
     for content, message in (
         (b"", "holds no text; give one text per line"),
         (b"a\n\nb\n", "line 2 of "),

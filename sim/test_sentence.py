@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -20,8 +18,6 @@ pytestmark = [
 
 #: Twelve tokens, the two markers included.
 SENTENCE = "The weft crosses the warp at right angles."
-#: Wall time of the sentence once the simulator is built.
-SECONDS = 30
 
 
 def test_sentence_of_twelve_tokens():
@@ -34,12 +30,9 @@ def test_sentence_of_twelve_tokens():
         with model.accelerate(preset("pynq-z2"), backend) as fast:
             seen = log.setdefault(backend, {})
             fast.engine.record = lambda name, x, y, seen=seen: seen.__setitem__(name, y)
-            started = time.perf_counter()
             vectors[backend] = model.embed([SENTENCE])
-            seconds = time.perf_counter() - started
             runs = fast.engine.runs
     assert len(runs) == 36 and all(r.cycles for r in runs)
     for name, want in log["emulator"].items():
         assert np.array_equal(log["rtl"][name], want), name
     assert np.array_equal(vectors["rtl"], vectors["emulator"])
-    assert seconds <= SECONDS

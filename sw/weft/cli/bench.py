@@ -24,7 +24,7 @@ def _root() -> None:
 @app.command("gemm")
 def gemm(
     preset: Preset,
-    shapes: Annotated[str, typer.Option("--shapes", help="MxKxN,MxKxN,...")],
+    shapes: Annotated[str, typer.Option("--shapes", help="MxKxN, several with commas.")],
     backend: Backend = "rtl",
     clock: WholeClock = 0,
     latency_factor: Annotated[

@@ -64,12 +64,7 @@ def list_boards(json: options.Json = False) -> None:
 @app.command()
 def serve(
     board: options.Board,
-    presets: Annotated[
-        list[str],
-        typer.Option(
-            "--preset", help="Configurations that it can be loaded with; the board's by default."
-        ),
-    ] = [],
+    presets: options.Presets = [],
     address: Annotated[
         str, typer.Option("--address", help="Loopback unless you choose more.")
     ] = "127.0.0.1",
@@ -82,6 +77,7 @@ def serve(
     """Simulate a board that the real pynq package talks to; ends with Ctrl-C.
 
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
+    Each --preset is a configuration that it can be loaded with; by default that of the board.
     """
     from weft.backend.pynq.environment import interpreter
     from weft.backend.rtl import build

@@ -29,7 +29,10 @@ def command(
     port: options.Port = 7967,
     json: options.Json = False,
 ) -> None:
-    """Compare the quantised model with float on 300 passages and 159 queries of Weft's own."""
+    """Compare the quantised model with float on 300 passages and 159 queries of Weft's own.
+
+    Backends are emulator, rtl, pynq and torch-int.
+    """
     options.known_model(model)
     config = options.find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]

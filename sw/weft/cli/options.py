@@ -15,33 +15,10 @@ if TYPE_CHECKING:
     from weft_hw.pynq_boards import PynqBoard
 
 __all__ = [
-    "Backend",
-    "Bitstream",
-    "Board",
-    "Changes",
-    "Clock",
-    "Host",
-    "Json",
-    "KeepFloat",
-    "Model",
-    "OutputFile",
-    "OutputFolder",
-    "Overlay",
-    "Port",
-    "Preset",
-    "PresetName",
-    "ProgramFile",
-    "Scheme",
-    "Seed",
-    "Target",
-    "TextFile",
-    "Weights",
-    "WholeClock",
-    "find_board",
-    "find_preset",
-    "known_model",
-    "known_target",
-    "read_text",
+    "Backend", "Bitstream", "Board", "Changes", "Clock", "Host", "Json", "KeepFloat", "Model",
+    "OutputFile", "OutputFolder", "Overlay", "Port", "Preset", "PresetName", "Presets",
+    "ProgramFile", "Scheme", "Seed", "Target", "TextFile", "Weights", "WholeClock", "find_board",
+    "find_preset", "known_model", "known_target", "read_text",
 ]
 
 _PRESET = "Name of a preset; see weft presets."
@@ -54,6 +31,7 @@ _OVERLAY = typer.Option(
 
 PresetName = Annotated[str, typer.Argument(help=_PRESET, metavar="PRESET")]
 Preset = Annotated[str, typer.Option("--preset", help=_PRESET)]
+Presets = Annotated[list[str], typer.Option("--preset", help=_PRESET)]
 Changes = Annotated[
     list[str],
     typer.Option(
@@ -69,7 +47,7 @@ Backend = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="emulator, rtl, pynq, torch-int or torch-cpu (float); a command says which it takes.",
+        help="emulator, rtl, pynq, torch-int or torch-cpu (float); some commands take fewer.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of what is random.")]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from schema_check import load_checked
 from weft import __version__, tools
-from weft.cli import main
+from weft.cli import app, main
 
 
 @pytest.fixture
@@ -55,6 +56,28 @@ def test_help_and_version(weft):
     for name in "doctor presets verilog isa asm disasm bench synth demo".split():
         assert name in out
     assert weft("--version")[1] == f"weft {__version__}\n"
+
+
+def every_option():
+    """(command, parameter) of all commands."""
+    todo = [("weft", typer.main.get_command(app))]
+    while todo:
+        name, command = todo.pop()
+        todo += [(f"{name} {n}", c) for n, c in getattr(command, "commands", {}).items()]
+        yield from ((name, one) for one in command.params if one.name != "help")
+
+
+def test_an_option_says_the_same_everywhere():
+    """Only -o has two texts: a file, and a folder that is made."""
+    said = {}
+    for command, one in every_option():
+        for spelling in one.opts:
+            if spelling.startswith("--"):
+                said.setdefault(spelling, {}).setdefault(one.help, []).append(command)
+    assert len(said.pop("--output")) == 2
+    assert {"--preset", "--set", "--json", "--backend", "--host", "--port", "--clock"} <= set(said)
+    assert {spelling: texts for spelling, texts in said.items() if len(texts) > 1} == {}
+    assert all(text and text.endswith(".") for texts in said.values() for text in texts)
 
 
 def test_a_folder_that_cannot_be_made(weft, tmp_path):

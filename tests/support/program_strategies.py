@@ -84,7 +84,7 @@ def _make(choices: Choices, config: AcceleratorConfig) -> Program:
         program_offset=32768,
         arena_bytes=arena_bytes,
         constants=[(POOL, pool), (PARAMETERS, entries)],
-        outputs=[TensorSpec("dump", "int8", (config.scratchpad_bytes // 64, 64), DUMP, 64)],
+        outputs=[TensorSpec("dump", "int8", (config.scratchpad_bytes // 64, 64), DUMP, (64,))],
     )
 
 

@@ -46,7 +46,7 @@ def verify(program: Program) -> None:
     check_defined(instructions, touched, config, execution)
     constants = [*program.constants, (program.program_offset, program.encoded)]
     inputs = [
-        Region.of(s.offset, s.padded_row_bytes, [(s.pitch, s.shape[0])])
+        Region.of(s.offset, s.run_bytes, s.run_levels)
         for s in program.inputs.values()
     ]
     check_weights(

@@ -275,8 +275,8 @@ def test_backend_runs_a_program_twice():
         program_offset=32768,
         arena_bytes=65536,
         constants=[(4096, arena[4096:4160]), (8192, arena[8192:8256])],
-        inputs=[TensorSpec("x", "int8", (4, 16), 0, 16)],
-        outputs=[TensorSpec("y", "int32", (8, 8), 12288, 32)],
+        inputs=[TensorSpec("x", "int8", (4, 16), 0, (16,))],
+        outputs=[TensorSpec("y", "int32", (8, 8), 12288, (32,))],
     )
     with EmulatorBackend(TINY) as emulator:
         with pytest.raises(UsageError, match="has no program; call load"):

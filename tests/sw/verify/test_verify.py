@@ -382,6 +382,6 @@ def test_weights_from_constants():
 def test_weights_from_inputs():
     """The host may write anything there."""
     base = list(good().instructions[:-1])
-    error = refusal(program(*base, inputs=[TensorSpec("w", "int8", (1, 16), 1072, 16)]))
+    error = refusal(program(*base, inputs=[TensorSpec("w", "int8", (1, 16), 1072, (16,))]))
     assert (error.rule, error.index) == ("weights", 0)
     assert "arena byte 1072 as a weight" in str(error)

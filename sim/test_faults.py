@@ -59,6 +59,7 @@ def good(backend, job):
 def patched(backend, job, raw: bytes) -> DeviceError:
     """Run `raw` instead of the good program's instructions; the error that stops it."""
     size = job[0].arena_bytes
+    backend.unload()
     backend.transport.allocate(2 * size)
     arena = backend.transport.arena
     arena[: len(raw)] = np.frombuffer(raw, np.uint8)

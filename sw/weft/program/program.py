@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from weft.errors import Mismatch, UsageError
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, LAYOUTS, Instruction, Opcode, encode_program
+from weft_hw.isa import (
+    INSTRUCTION_BYTES,
+    ISA_VERSION,
+    LAYOUTS,
+    Instruction,
+    Opcode,
+    encode,
+    encode_program,
+)
 
 from .file import pack, reading, unpack
 from .patch import NodeSpan, Patch, check_nodes
@@ -59,7 +67,7 @@ class Program:
     arena_bytes : int
         Bytes of DRAM that the program may touch; a multiple of 16.
     constants : sequence of (offset, bytes or array)
-        Kept as bytes, sorted by offset.
+        Kept as bytes, with zeros up to whole granules of 16, sorted by offset.
     inputs, outputs, states : mapping or sequence of TensorSpec
     nodes : sequence of NodeSpan
         Which instructions belong to which node of the graph, in order; may leave some out.
@@ -284,6 +292,16 @@ class Program:
             for old in [self.instructions[index]]
         }
 
+    def write_patched(
+        self, buffer: NDArray[np.uint8], values: Mapping[str, int] | None
+    ) -> dict[int, Instruction]:
+        """Put those of :meth:`patched_instructions` into `buffer`, and return them."""
+        changed = self.patched_instructions(values)
+        for index, instruction in changed.items():
+            at = self.program_offset + INSTRUCTION_BYTES * index
+            buffer[at : at + INSTRUCTION_BYTES] = np.frombuffer(encode(instruction), np.uint8)
+        return changed
+
     def patched(self, values: Mapping[str, int]) -> Program:
         """The program of a run with `values`, without patches; raises as `patched_instructions`."""
         instructions = list(self.instructions)
@@ -359,9 +377,9 @@ class Program:
 
 
 def _as_bytes(value: Any) -> bytes:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    return np.ascontiguousarray(value).tobytes()
+    is_bytes = isinstance(value, (bytes, bytearray, memoryview))
+    data = bytes(value) if is_bytes else np.ascontiguousarray(value).tobytes()
+    return data + bytes(-len(data) % GRANULE_BYTES)
 
 
 def _by_name(kind: str, items: Iterable[_Named]) -> dict[str, _Named]:

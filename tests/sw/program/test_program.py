@@ -330,7 +330,7 @@ def test_strict_header(edit, sentence):
 
 def test_bad_instruction_in_a_sealed_file():
     raw = make().to_bytes()
-    payload_at = len(raw) - 32 - 51 - 192
+    payload_at = len(raw) - 32 - 64 - 192
     body = raw[:payload_at] + b"\x77" + raw[payload_at + 1 : -32]
     with pytest.raises(ProgramFileError, match="instruction 0: opcode 0x77 is not defined"):
         Program.from_bytes(body + hashlib.sha256(body).digest())

@@ -141,8 +141,22 @@ class PynqProcess(Backend):
         self._loaded[number] = program
         self._program = program
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(np.zeros(0, np.uint8), name)
+
+    def reset(self) -> None:
+        """Nothing to do: no program has states."""
+
+    def unload(self, program: Program | None = None) -> None:
+        self._program = None  # all programs go: the next load brings what it needs
+        self._loaded.clear()
+        self._ask({"do": "unload"})
+
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         self.check_inputs(inputs)
+        self.program.patched_instructions(patches)
         heads, data = _pack(inputs)
         answer, found = self._ask({"do": "run", "arrays": heads}, data)
         return _unpack(answer["arrays"], found)
@@ -234,6 +248,9 @@ def _serve(arguments: list[str]) -> None:
             elif header["do"] == "run":
                 outputs = backend.run(_unpack(header["arrays"], data))
                 answer["arrays"], found = _pack(outputs)
+            elif header["do"] == "unload":
+                backend.unload()
+                programs.clear()
             elif header["do"] == "counters":
                 answer["counters"] = backend.counters()
             else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from weft.backend.base import Array, Backend, Capabilities
 from weft.driver.device import Device
-from weft.errors import DeviceError
+from weft.errors import DeviceError, Unsupported
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
@@ -82,6 +82,8 @@ class BoardBackend(Backend):
     def load(self, program: Program) -> None:
         self._program = None
         program.require_config(self.config)
+        if program.states or program.patches:
+            raise Unsupported("the pynq backend runs no program with states or patches")
         resident = self._residents.get(id(program))
         if resident is None:
             self._settle()
@@ -94,14 +96,20 @@ class BoardBackend(Backend):
         self._configure(resident)
         self._program = program
 
-    def unload(self) -> None:
-        """Give back the memory of all programs."""
-        self._program = None
+    def unload(self, program: Program | None = None) -> None:
+        if program is None or program is self._program:
+            self._program = None
         self._settle()
-        for resident in self._residents.values():
-            self.transport.release(resident.placement)
-        self._residents.clear()
+        for key in [id(program)] if program is not None else list(self._residents):
+            if key in self._residents:
+                self.transport.release(self._residents.pop(key).placement)
         self._registers.clear()
+
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(np.zeros(0, np.uint8), name)
+
+    def reset(self) -> None:
+        """Nothing to do: no program has states."""
 
     def _settle(self) -> None:
         """No burst of an aborted run may reach buffers that are given to others.
@@ -210,12 +218,14 @@ class BoardBackend(Backend):
         buffer = self.transport.placement.array(index + 1)
         return index + 1, buffer, dataclasses.replace(spec, offset=spec.offset - shift)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         program = self.program
         self.check_inputs(inputs)
+        program.patched_instructions(patches)
         for name, array in inputs.items():
             index, buffer, spec = self._placed(program.inputs[name], "input")
-            spec.check("input", array)
             spec.write(buffer, array)
             self.transport.placement.dirty.add(index)
         try:

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.bundle.manifest import Manifest
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
 from weft_hw.config import AcceleratorConfig
@@ -71,7 +71,7 @@ def _unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
     return found
 
 
-class PynqProcess(Backend):
+class PynqProcess(ProgramBackend):
     """As :class:`weft.backend.pynq.backend.PynqBackend`, whose parameters it takes.
 
     Raises

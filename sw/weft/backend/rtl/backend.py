@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import toolchain
-from weft.backend.base import Array, Backend, BackendUnavailable, Capabilities
+from weft.backend.base import Array, BackendUnavailable, Capabilities, ProgramBackend
 from weft.dram import MemoryModel, for_config
 from weft.driver.device import Device
 from weft.driver.transport import Transport
@@ -124,7 +124,7 @@ class RtlTransport(Transport):
         self._simulation.close()
 
 
-class RtlBackend(Backend):
+class RtlBackend(ProgramBackend):
     """Run programs on the Verilated RTL.
 
     The simulator is built on first use of a configuration and cached. Its memory holds one program;

@@ -10,8 +10,9 @@ from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
 from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft.dram import for_config
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft_hw.config import preset
@@ -28,13 +29,14 @@ def gemm(config, shape=SHAPE, seed=0):
     """(program, inputs, outputs and memory of the emulator)."""
     m, k, n = shape
     random = np.random.default_rng(seed)
-    constants = GemmConstants(
-        weights=random.integers(-127, 128, (k, n), dtype=np.int8),
-        bias=random.integers(-4000, 4000, n, dtype=np.int32),
-        multiplier=random.integers(20_000, 1 << 17, n),
-        shift=random.integers(20, 25, n),
+    layer = linear_layer(
+        "product",
+        random.integers(-127, 128, (k, n), dtype=np.int8),
+        random.integers(-4000, 4000, n, dtype=np.int32),
+        Requant(random.integers(20_000, 1 << 17, n), random.integers(20, 25, n)),
+        rows=m,
     )
-    program = compile_gemm(config, GemmProblem(m, k, n), constants)
+    program = compile_graph(layer, config)
     inputs = {"a": random.integers(-128, 128, (m, k), dtype=np.int8)}
     with EmulatorBackend(config) as emulator:
         emulator.load(program)

@@ -10,7 +10,7 @@ import numpy as np
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.graph.reference import TorchInt
 from weft.compiler.lower.program import compile_gemm
-from weft.dram import for_config
+from weft.dram import memory_of
 from weft.measure.bench import open_backend
 from weft.verify import verify
 from weft_hw.config import preset
@@ -34,7 +34,7 @@ def main(backend: str = "emulator") -> None:
     )
     program = compile_gemm(config, GemmProblem(M, K, N), constants)
     verify(program)
-    with open_backend(config, backend, for_config(config)) as device:
+    with open_backend(config, backend, memory_of(config)) as device:
         device.load(program)
         got = device.run({"a": a})["out"]
     want = TorchInt().gemm(

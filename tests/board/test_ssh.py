@@ -23,7 +23,7 @@ from weft.compiler.lower.program import compile_gemm
 from weft.deploy.ssh import Ssh, answering
 from weft.errors import DeviceError, UsageError
 from weft.measure.bench import random_constants
-from weft_hw.pynq_boards import pynq_board
+from weft_hw.boards import pynq_board
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def command(
     config = find_preset(preset)
     names = [name.strip() for name in backends.split(",")]
     from weft.backend.pynq.process import open_pynq
-    from weft.dram import for_config
+    from weft.dram import memory_of
     from weft.measure.compare import compare
     from weft.models.sentence import SentenceModel, read_texts
 
@@ -83,7 +83,7 @@ def command(
             [r.as_dict() for r in results],
             config=config,
             clock_mhz=config.clock_mhz,
-            memory_model=for_config(config).hash,
+            memory_model=memory_of(config).hash,
         )
         return
     tokens = next((r.tokens for r in results if r.tokens), 0)

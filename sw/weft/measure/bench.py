@@ -15,7 +15,7 @@ from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.compiler.schedule.plan import layout_of
 from weft.compiler.schedule.search import check_arena
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
 from weft.program import Program
 from weft.tools import require
@@ -138,7 +138,7 @@ class GemmBench:
     Raises
     ------
     UsageError
-        An unknown backend, or a clock without a memory model.
+        An unknown backend, or a clock that the board does not have.
     ToolMissing
         The backend, or torch, is not installed.
     """
@@ -157,7 +157,7 @@ class GemmBench:
         self.config = config
         self.backend = backend
         self.clock_mhz = config.clock_mhz if clock_mhz is None else clock_mhz
-        model = for_config(config, self.clock_mhz)
+        model = memory_of(config, clock_mhz=self.clock_mhz)
         require("torch", what="a comparison with torch-int")
         self.memory_model: MemoryModel = (
             model.with_latency_factor(latency_factor) if latency_factor != 1 else model

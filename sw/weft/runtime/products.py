@@ -20,7 +20,7 @@ from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.compiler.quantise.linear import QuantisedLinear
 from weft.compiler.schedule.search import Schedule, schedule_gemm
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import Unsupported, UsageError
 from weft.measure.bench import open_backend
 from weft.program import Program
@@ -129,7 +129,7 @@ class Engine:
         if backend not in BACKENDS:
             raise UsageError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
         self.config, self.backend = config, backend
-        self.memory_model = for_config(config)
+        self.memory_model = memory_of(config)
         self._torch = None
         self._device = device
         if device is None and backend == "torch-int":

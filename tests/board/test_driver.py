@@ -38,7 +38,7 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
     return real(name, globals, locals, fromlist, level)
 builtins.__import__ = importer
 import weft.backend.pynq.backend, weft.driver.device, weft.backend.pynq.load, weft.program
-import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
+import weft.bundle.manifest, weft.bundle.virtual, weft_hw.boards, weft.backend.emulator
 import weft.deploy.onboard, weft.deploy.remote, weft.deploy.selftest, weft.measure.overhead
 import weft.program.npy
 """

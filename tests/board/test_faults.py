@@ -21,7 +21,7 @@ from weft.compiler.lower.program import compile_graph
 from weft.virtual import board as system
 from weft.virtual.board import FPGA_MANAGER, BusError, VirtualBoard
 from weft.virtual.memory import PAGE
-from weft_hw.pynq_boards import pynq_board
+from weft_hw.boards import pynq_board
 
 sim = pytest.mark.sim
 slow = pytest.mark.slow

@@ -23,7 +23,7 @@ from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
 from weft.deploy.ssh import Ssh, answering
 from weft.errors import DeviceError, UsageError
-from weft_hw.pynq_boards import pynq_board
+from weft_hw.boards import pynq_board
 
 
 @pytest.fixture

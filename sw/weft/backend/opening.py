@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.dram import MemoryModel, for_config
+from weft.dram import MemoryModel, memory_of
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
+from weft_hw.platform import Platform
 
 from .base import Backend
 
@@ -74,18 +75,19 @@ def known_backend(name: str, *others: str) -> None:
 
 def open_backend(
     name: str,
-    config: AcceleratorConfig,
+    platform: Platform | AcceleratorConfig,
     *,
     memory: MemoryModel | None = None,
     board: Where | None = None,
     progress: Progress | None = None,
 ) -> Backend[Any]:
-    """Open the backend `name` for an accelerator.
+    """Open the backend `name` for a platform: an accelerator, its board and its clock.
 
     Parameters
     ----------
     name : a name of :data:`BACKENDS`
-    memory : the DRAM that a simulation has; that of the board of `config` by default.
+    platform : or a configuration, which stands for its own board and clock
+    memory : the DRAM that a simulation has; that of the platform by default.
     board : of the backend "pynq": overlay, host and port; by default what ``$WEFT_OVERLAY`` and
         ``$WEFT_BOARD`` name.
     progress : callable, optional
@@ -101,5 +103,8 @@ def open_backend(
         The board does not answer, or has another accelerator.
     """
     known_backend(name)
-    memory = memory or for_config(config)
-    return BACKENDS[name].open(config, memory=memory, board=board, progress=progress)
+    if isinstance(platform, Platform):
+        config, own = platform.config, MemoryModel.of(platform)
+    else:
+        config, own = platform, memory_of(platform)
+    return BACKENDS[name].open(config, memory=memory or own, board=board, progress=progress)

@@ -106,7 +106,7 @@ def _run(
     json: bool,
 ) -> list[BackendResult]:
     """Compare, print what came out, and give it back."""
-    from weft.dram import for_config
+    from weft.dram import memory_of
     from weft.measure.compare import compare
     from weft.models.sentence import SentenceModel
 
@@ -129,7 +129,7 @@ def _run(
             [r.as_dict() for r in results],
             config=config,
             clock_mhz=config.clock_mhz,
-            memory_model=for_config(config).hash,
+            memory_model=memory_of(config).hash,
         )
         return results
     tokens = next((r.tokens for r in results if r.tokens), 0)

@@ -28,7 +28,7 @@ def command(
     """Each linear layer: where it runs, how it is quantised, its signal to noise, and why."""
     known_model(model)
     config = find_preset(preset)
-    from weft.dram import for_config
+    from weft.dram import memory_of
     from weft.models.sentence import SentenceModel
     from weft.runtime.session import check_fit
 
@@ -37,7 +37,7 @@ def command(
             scheme, keep_float, lambda text: say(0, text=text)
         )
         for name, graph in quantised.graphs.items():
-            check_fit(name, graph, config, for_config(config))
+            check_fit(name, graph, config, memory_of(config))
     choices = quantised.choices
     if json:
         print_json("explain", [c.as_dict() for c in choices], config=config)

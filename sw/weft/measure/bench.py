@@ -18,7 +18,7 @@ from weft.compiler.graph.reference import TorchInt
 from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule.plan import layout_of
 from weft.compiler.schedule.search import check_arena
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
 from weft.program import Program
 from weft.tools import require
@@ -106,7 +106,7 @@ class GemmBench:
     Raises
     ------
     UsageError
-        An unknown backend, or a clock without a memory model.
+        An unknown backend, or a clock that the board does not have.
     ToolMissing
         The backend, or torch, is not installed.
     """
@@ -125,7 +125,7 @@ class GemmBench:
         self.config = config
         self.backend = backend
         self.clock_mhz = config.clock_mhz if clock_mhz is None else clock_mhz
-        model = for_config(config, self.clock_mhz)
+        model = memory_of(config, clock_mhz=self.clock_mhz)
         require("torch", what="a comparison with torch-int")
         self._reference = TorchInt()
         self.memory_model: MemoryModel = (

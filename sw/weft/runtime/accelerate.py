@@ -17,7 +17,7 @@ from weft.backend.opening import known_backend, open_backend
 from weft.compiler.quantise.choose import Choice
 from weft.compiler.quantise.linear import QuantisedLinear
 from weft.compiler.quantise.model import QuantisedGraph, quantise
-from weft.dram import MemoryModel, for_config
+from weft.dram import MemoryModel, memory_of
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.config import preset as preset_of
@@ -167,7 +167,7 @@ def swap(
     Unsupported
         A layer does not fit the accelerator; the model is left as it was.
     """
-    session = Session(device, memory or for_config(device.config))
+    session = Session(device, memory or memory_of(device.config))
     linears = dict(model.named_modules())
     swapped: dict[str, AcceleratedLinear] = {}
     sources = []

@@ -19,7 +19,7 @@ from weft.compiler.quantise.linear import (  # noqa: E402
 )
 from weft.compiler.quantise.model import quantise  # noqa: E402
 from weft.compiler.quantise.ranges import affine_range  # noqa: E402
-from weft.dram import for_config  # noqa: E402
+from weft.dram import memory_of  # noqa: E402
 from weft.errors import ToolMissing, Unsupported, UsageError  # noqa: E402
 from weft.runtime import session as session_module  # noqa: E402
 from weft.runtime.accelerate import swap  # noqa: E402
@@ -201,7 +201,7 @@ def test_programs_are_compiled_once(monkeypatch):
     monkeypatch.setattr(lowering, "schedule_gemm", counted)
     lowering.scheduled.cache_clear()
     monkeypatch.setattr(session_module, "MAX_ROWS", 24)
-    with Session(open_backend("emulator", TINY), for_config(TINY)) as session:
+    with Session(open_backend("emulator", TINY), memory_of(TINY)) as session:
         session.add("a", layer.graph)
         q, _ = layer.quantise(x)
         for rows in (3, 5, 8, 30, 29):

@@ -22,8 +22,8 @@ import numpy as np
 from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.bundle.manifest import Manifest
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 if TYPE_CHECKING:
     from weft.program import Program
@@ -92,7 +92,8 @@ class PynqProcess(ProgramBackend):
             from .environment import interpreter
 
             here = not host and importlib.util.find_spec("pynq") is not None
-            python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
+            package = pynq_board(manifest.board).pynq.package
+            python = sys.executable if here else interpreter(package)
         root = Path(__file__).resolve().parents[3]
         folders = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(

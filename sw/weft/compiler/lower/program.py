@@ -20,7 +20,7 @@ from weft.compiler.schedule.emit import emit
 from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
@@ -110,7 +110,7 @@ def compile_graph(
             raise UsageError(f"graph: size {free[0]!r} of {tensor} is not known", "bind it first")
     if not graph.nodes:
         raise UsageError("graph: there is no node", "give a graph that computes something")
-    memory = memory or for_config(config)
+    memory = memory or memory_of(config)
     problems = [GemmProblem.of(graph, node) for node in graph.nodes]
     schedules = [scheduled(config, problem, memory) for problem in problems]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.matmul import GemmProblem
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import Unsupported
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
@@ -77,7 +77,7 @@ def schedule_gemm(
     Unsupported
         Nothing fits; the sentence says what, and the remedy.
     """
-    memory = memory or for_config(config)
+    memory = memory or memory_of(config)
     layout, end = layout_of(config, problem)
     check_arena(f"gemm {problem.name}", end)
     ranked = sorted(

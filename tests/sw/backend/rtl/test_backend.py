@@ -13,7 +13,7 @@ from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
 from weft.compiler.graph.build import linear_layer
 from weft.compiler.graph.requant import Requant
 from weft.compiler.lower.program import compile_graph
-from weft.dram import for_config
+from weft.dram import memory_of
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
@@ -99,13 +99,13 @@ def test_random_stalls_change_nothing_but_the_time(rtl, case, seed):
 
 
 def test_doubled_latency(config, case):
-    model = for_config(config).with_latency_factor(2)
+    model = memory_of(config).with_latency_factor(2)
     with RtlBackend(config, model) as slow, RtlBackend(config) as fast:
         for backend in (slow, fast):
             backend.load(case[0])
             runs_well(backend, case)
         gained = slow.counters()["cycles"] - fast.counters()["cycles"]
-        assert gained >= for_config(config).read_latency
+        assert gained >= memory_of(config).read_latency
 
 
 def test_a_larger_program_gets_a_larger_memory(rtl, case, config):

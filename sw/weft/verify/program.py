@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from weft.errors import ProgramRefused
@@ -36,15 +36,15 @@ MAX_COMBINATIONS = 256
 def verify(program: Program) -> None:
     """Refuse a program without a defined result.
 
-    A program with patches is verified for every combination of their values.
+    A program with patches is verified for every combination of their values, and for runs of all
+    of these on the same states.
 
     Raises
     ------
     ProgramRefused
         Names the rule, the instruction, its node and what it conflicts with.
     """
-    ranges = {name: range(p.low, p.high + 1) for name, p in program.patches.items()}
-    count = math.prod(map(len, ranges.values()))
+    count = math.prod(p.high - p.low + 1 for p in program.patches.values())
     if count > MAX_COMBINATIONS:
         raise ProgramRefused(
             f"the patches have {count} combinations of values, at most {MAX_COMBINATIONS} are "
@@ -53,17 +53,21 @@ def verify(program: Program) -> None:
             rule="patches",
         )
     runs = []
-    for values in itertools.product(*ranges.values()):
-        given = dict(zip(ranges, values))
+    ranges = [range(p.low, p.high + 1) for p in program.patches.values()]
+    for values in itertools.product(*ranges):
+        given = dict(zip(program.patches, values))
         with _of(program, given):
-            runs.append((given, _Run(program.patched(given) if given else program)))
+            runs.append((given, _check(program.patched(given) if given else program)))
     # What a run leaves in a state, the next finds there, with whatever patches.
-    doubts = [b"\x80" in _first_bytes(program, s) for s in program.states.values()]
+    doubts = [
+        any(b"\x80" in data for at, data in program.first_values if s.offset <= at < s.end)
+        for s in program.states.values()
+    ]
     while True:
         found = list(doubts)
-        for given, run in runs:
+        for given, check_weights_of in runs:
             with _of(program, given):
-                found = [a or b for a, b in zip(found, run.check_weights(doubts))]
+                found = [a or b for a, b in zip(found, check_weights_of(doubts))]
         if found == doubts:
             return
         doubts = found
@@ -76,56 +80,34 @@ def _of(program: Program, values: Mapping[str, int]) -> Iterator[None]:
         yield
     except ProgramRefused as error:
         node = program.node_of(error.index)
-        what = [] if node is None else [f"node {node}"]
-        what += [f"{name}={value}" for name, value in values.items()]
-        error.message = ": ".join([*([", ".join(what)] if what else []), error.message])
+        where = [f"node {node}"] if node else []
+        where += [f"{name}={value}" for name, value in values.items()]
+        if where:
+            error.message = f"{', '.join(where)}: {error.message}"
         raise
 
 
-def _first_bytes(program: Program, spec: TensorSpec) -> bytes:
-    """The constants inside a state, one behind the other."""
-    inside = [d for at, d in program.first_values if spec.offset <= at < spec.end]
-    return b"".join(inside)
+def _check(program: Program) -> Callable[[Sequence[bool]], list[bool]]:
+    """Make all checks of a program without patches but that of weights, and return that one.
 
-
-class _Run:
-    """A program without patches that has passed all checks but that of weights."""
-
-    def __init__(self, program: Program) -> None:
-        instructions, config = program.instructions, program.config
-        self.program = program
-        _check_fields(instructions, config)
-        self.touched = analyse(instructions, config, program.arena_bytes)
-        _check_stores(program, self.touched)
-        self.execution = execution_order(instructions, config)
-        order = Order(instructions, self.execution)
-        check_hazards(instructions, self.touched, order)
-        check_accumulators(instructions, self.touched, config, order)
-        self.constants = [*program.constants, (program.program_offset, program.encoded)]
-        self.inputs = [_region(s) for s in program.inputs.values()]
-        self.states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
-        check_defined(
-            instructions,
-            self.touched,
-            config,
-            self.execution,
-            program.arena_bytes,
-            [*(Region(at, len(d)) for at, d in self.constants), *self.inputs, *self.states],
-            {name: _region(s) for name, s in program.outputs.items()},
-        )
-
-    def check_weights(self, doubts: Sequence[bool]) -> list[bool]:
-        """Which states may hold -128 after the run, where those of `doubts` may before it."""
-        return check_weights(
-            self.program.instructions,
-            self.touched,
-            self.program.config,
-            self.execution,
-            self.program.arena_bytes,
-            self.constants,
-            self.inputs,
-            list(zip(self.states, doubts)),
-        )
+    It takes for each state whether it may hold -128 before the run, and gives the same for after.
+    """
+    instructions, config = program.instructions, program.config
+    _check_fields(instructions, config)
+    touched = analyse(instructions, config, program.arena_bytes)
+    _check_stores(program, touched)
+    execution = execution_order(instructions, config)
+    order = Order(instructions, execution)
+    check_hazards(instructions, touched, order)
+    check_accumulators(instructions, touched, config, order)
+    constants = [*program.constants, (program.program_offset, program.encoded)]
+    inputs = [_region(s) for s in program.inputs.values()]
+    states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
+    given = [*(Region(at, len(data)) for at, data in constants), *inputs, *states]
+    outputs = {name: _region(s) for name, s in program.outputs.items()}
+    run = instructions, touched, config, execution, program.arena_bytes
+    check_defined(*run, given, outputs)
+    return lambda doubts: check_weights(*run, constants, inputs, list(zip(states, doubts)))
 
 
 def _region(spec: TensorSpec) -> Region:
@@ -180,8 +162,8 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
 def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
     code = Region(program.program_offset, len(program.instructions) * INSTRUCTION_BYTES)
     kept = [("the program", code)]
-    constants = [c for c in program.constants if c not in program.first_values]
-    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in constants]
+    constants = set(program.constants) - set(program.first_values)
+    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in sorted(constants)]
     for index, item in enumerate(touched):
         for access in item.accesses:
             if access.memory is Memory.ARENA and access.is_write:

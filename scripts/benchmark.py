@@ -16,9 +16,9 @@ import numpy as np
 from weft.backend.emulator import EmulatorBackend
 from weft.compiler.cost.predict import predict
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.dram import for_config
-from weft.measure.bench import random_constants
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
+from weft.dram import memory_of
 from weft.verify import verify
 from weft_hw.config import preset
 
@@ -36,20 +36,20 @@ def seconds(work: Callable[[], object]) -> float:
 def stages(k: int) -> dict[str, float]:
     """Stage -> seconds for a product [64, k] x [k, k] on pynq-z2."""
     config, rng = preset("pynq-z2"), np.random.default_rng(0)
-    problem = GemmProblem(64, k, k)
-    constants = random_constants(problem, rng)
-    program = compile_gemm(config, problem, constants)
-    memory = for_config(config)
+    graph = random_linear(GemmProblem(64, k, k), rng)
+    program = compile_graph(graph, config)
+    memory = memory_of(config)
     x = rng.integers(-128, 128, (64, k), np.int8)
+    weights = rng.integers(-127, 128, (k, k), np.int8)
     with EmulatorBackend(config) as emulator:
         emulator.load(program)
         (name,) = program.inputs
         return {
-            "compile": seconds(lambda: compile_gemm(config, problem, constants)),
+            "compile": seconds(lambda: compile_graph(graph, config)),
             "verify": seconds(lambda: verify(program)),
             "predict": seconds(lambda: predict(program.instructions, config, memory)),
             "emulate": seconds(lambda: emulator.run({name: x})),
-            "numpy": seconds(lambda: x.astype(np.int32) @ constants.weights.astype(np.int32)),
+            "numpy": seconds(lambda: x.astype(np.int32) @ weights.astype(np.int32)),
         }
 
 

@@ -35,12 +35,20 @@ class BoardEntry:
 @app.command("list")
 def list_boards(json: options.Json = False) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
-    from weft_hw.pynq_boards import PYNQ_BOARDS
+    from weft_hw.boards import PYNQ_BOARDS
 
     boards = PYNQ_BOARDS.values()
     if json:
         entries = [
-            BoardEntry(b.name, b.part, b.ddr_bytes, b.cma_bytes, b.max_clock_mhz, b.pynq, b.image)
+            BoardEntry(
+                name=b.name,
+                part=b.chip.part,
+                ddr_bytes=b.dram.bytes,
+                cma_bytes=b.pynq.cma_bytes,
+                max_clock_mhz=b.system.max_clock_mhz,
+                pynq=b.pynq.package,
+                image=b.pynq.sd_card,
+            )
             for b in boards
         ]
         print_json("board-list", entries)
@@ -50,12 +58,12 @@ def list_boards(json: options.Json = False) -> None:
         boards,
         {
             "board": lambda b: b.name,
-            "part": lambda b: b.part,
-            "DDR MiB": lambda b: b.ddr_bytes >> 20,
-            "CMA MiB": lambda b: b.cma_bytes >> 20,
-            "data port": lambda b: f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
-            "pynq": lambda b: b.pynq,
-            "image": lambda b: b.image,
+            "part": lambda b: b.chip.part,
+            "DDR MiB": lambda b: b.dram.bytes >> 20,
+            "CMA MiB": lambda b: b.pynq.cma_bytes >> 20,
+            "data port": lambda b: f"{b.system.port_bits} bit, to {b.system.max_clock_mhz:g} MHz",
+            "pynq": lambda b: b.pynq.package,
+            "image": lambda b: b.pynq.sd_card,
         },
         left=2,
     )
@@ -86,7 +94,7 @@ def serve(
     found = options.find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [options.find_preset(name) for name in names]
-    python = interpreter(found.pynq)
+    python = interpreter(found.pynq.package)
     command = [python, "-m", "weft.virtual.server", "--board", board]
     command += ["--address", f"{address}:{port}"]
     with progress("building the simulator") as advance:

@@ -9,12 +9,12 @@ import typer
 
 from weft.errors import UsageError
 
-from .options import Board, Host, Json, Overlay, Port, ProgramFile, find_board
+from . import options
 from .output import show_reports
 
 if TYPE_CHECKING:
     from weft.program import Program
-    from weft_hw.pynq_boards import PynqBoard
+    from weft_hw.boards import Board
 
 __all__ = ["command"]
 
@@ -22,10 +22,10 @@ _TRANSPORTS = ("auto", "remote", "ssh")
 
 
 def command(
-    program: ProgramFile,
-    host: Host = "",
-    board: Board = "",
-    overlay: Overlay = None,
+    program: options.ProgramFile,
+    host: options.Host = "",
+    board: options.Board = "",
+    overlay: options.Overlay = None,
     transport: Annotated[
         str, typer.Option("--transport", help="remote (PYNQ.remote), ssh, or auto: what answers.")
     ] = "auto",
@@ -36,8 +36,8 @@ def command(
             "--ssh-port", help="ssh: its port, where your ssh configuration does not say."
         ),
     ] = None,
-    port: Port = 7967,
-    json: Json = False,
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Upload overlay and program, run the board's self-test, then the program against the
     emulator.
@@ -50,7 +50,7 @@ def command(
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
     if board:
-        find_board(board)
+        options.find_board(board)
     loaded = Program.load(program)
     if not host:
         if transport == "ssh":
@@ -68,7 +68,7 @@ def command(
         _over_ssh(program, loaded, overlay, host, user, ssh_port, board or None, json)
 
 
-def _memory(program: Path, loaded: Program, board: PynqBoard, there: int, quiet: bool) -> None:
+def _memory(program: Path, loaded: Program, board: Board, there: int, quiet: bool) -> None:
     """Say, before anything is sent, what the program needs of the board's memory."""
     from weft.backend.pynq.identity import require_cma
 
@@ -97,14 +97,14 @@ def _over_pynq(
     from weft.backend.pynq.identity import require_board
     from weft.backend.pynq.resolve import resolve_overlay
     from weft.bundle.manifest import Manifest
-    from weft_hw.pynq_boards import pynq_board
+    from weft_hw.boards import pynq_board
 
     found = resolve_overlay(loaded.config, overlay, host, port, board)
     manifest = Manifest.load(found.with_suffix(".json"))
     loaded.require_config(manifest.config)
     if host:
         more = ("--overlay", str(found), "--transport", "remote")
-        code = delegate(pynq_board(manifest.board).pynq, *more)
+        code = delegate(pynq_board(manifest.board).pynq.package, *more)
         if code is not None:
             raise typer.Exit(code)
         facts = remote_facts(host, port)
@@ -112,10 +112,10 @@ def _over_pynq(
     else:
         here = pynq_board(manifest.board)
         text = Path("/proc/meminfo").read_text(encoding="utf-8")
-        facts = BoardFacts(here.pynq_name, text, virtual=False)
+        facts = BoardFacts(here.pynq.name, text, virtual=False)
     if board is not None:
-        require_board(board, here.pynq_name, "--board is")
-    require_board(manifest.board, here.pynq_name)
+        require_board(board, here.pynq.name, "--board is")
+    require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, facts.cma_bytes(here), json)
     from weft.deploy.remote import Delivery, as_results, check, deploy_remote
 
@@ -157,7 +157,7 @@ def _over_ssh(
     chosen = overlay or choose(loaded.config, here.name, virtual=False).bitstream
     manifest = Manifest.load(chosen.with_suffix(".json"))
     loaded.require_config(manifest.config)
-    require_board(manifest.board, here.pynq_name)
+    require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, found.facts.cma_bytes(here), json)
     done = deploy_over_ssh(connection, found, program, chosen)
     show_reports("deploy", manifest.config, done.results, json)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .opening import open_minilm
 from .options import Json, KeepFloat, Model, Preset, Scheme, Weights, find_preset, known_model
-from .output import number, print_json, print_table
+from .output import number, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.compiler.quantise.choose import Choice
@@ -26,8 +25,17 @@ def command(
     """Each linear layer: where it runs, how it is quantised, its signal to noise, and why."""
     known_model(model)
     config = find_preset(preset)
-    with open_minilm(preset, "emulator", scheme, keep_float, weights) as (_, accelerated):
-        choices = accelerated.choices
+    from weft.dram import memory_of
+    from weft.models.sentence import SentenceModel
+    from weft.runtime.session import check_fit
+
+    with progress("loading MiniLM") as say:
+        quantised = SentenceModel(weights).quantise(
+            scheme, keep_float, lambda text: say(0, text=text)
+        )
+        for name, graph in quantised.graphs.items():
+            check_fit(name, graph, config, memory_of(config))
+    choices = quantised.choices
     if json:
         print_json("explain", choices, config=config)
         return

@@ -11,8 +11,8 @@ import typer
 from weft.errors import UsageError
 
 if TYPE_CHECKING:
+    from weft_hw import boards
     from weft_hw.config import AcceleratorConfig
-    from weft_hw.pynq_boards import PynqBoard
 
 __all__ = [
     "Backend", "Bitstream", "Board", "Changes", "Clock", "Host", "Json", "KeepFloat", "Model",
@@ -115,9 +115,9 @@ def find_preset(name: str, changes: Sequence[str] = ()) -> AcceleratorConfig:
         raise UsageError(str(error), "see weft presets") from None
 
 
-def find_board(name: str) -> PynqBoard:
+def find_board(name: str) -> boards.Board:
     """The board `name`, or the usage error that lists those that exist."""
-    from weft_hw.pynq_boards import BoardError, pynq_board
+    from weft_hw.boards import BoardError, pynq_board
 
     try:
         return pynq_board(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from weft.program import Program
 
 __all__ = ["Output", "Run", "command"]
-
-_BACKENDS = ("emulator", "rtl", "pynq")
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def command(
 
 def _open_backend(
     program: Program, name: str, overlay: Path | None, host: str, port: int
-) -> OpenBackend | int:
+) -> OpenBackend[Any] | int:
     """The backend `name`, or an exit code where another Python did the work.
 
     Raises
@@ -87,16 +85,13 @@ def _open_backend(
     UsageError
         There is none of that name, or no overlay for the board.
     """
-    if name == "emulator":
-        from weft.backend.emulator import EmulatorBackend
+    from weft.backend.opening import SIMULATED, open_backend
 
-        return EmulatorBackend(program.config)
-    if name == "rtl":
-        from weft.backend.rtl.backend import RtlBackend
-
-        return RtlBackend(program.config)
+    if name in SIMULATED:
+        return open_backend(name, program.config)
     if name != "pynq":
-        raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(_BACKENDS)}")
+        known = ", ".join((*SIMULATED, "pynq"))
+        raise UsageError(f"unknown backend {name!r}", f"choose one of {known}")
     from weft.backend.pynq.resolve import resolve_overlay
 
     return open_board(resolve_overlay(program.config, overlay, host, port), host, port)

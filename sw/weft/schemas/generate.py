@@ -25,7 +25,6 @@ from weft.compiler.quantise.choose import Choice
 from weft.deploy.remote import BoardReport, Delivery
 from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
-from weft.measure.demo import LayerResult
 from weft.measure.evaluate import Evaluation
 from weft.measure.overhead import Overhead
 from weft.results import Hash
@@ -46,7 +45,6 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
     "board-selftest": (BoardReport, "config_hash"),
     "build": (Bundle, "config_hash"),
     "compare": (BackendResult, "config_hash", "memory_model", "clock_mhz"),
-    "demo": (LayerResult, "config_hash", "memory_model", "clock_mhz"),
     "deploy": (BoardReport, Delivery, "config_hash"),
     "disasm": (asm.Disassembled,),
     "doctor": (doctor.Tool,),

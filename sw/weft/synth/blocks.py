@@ -31,22 +31,22 @@ class Block:
 
 
 def blocks_of(
-    report: Report, place: Board | None, sentence: str, routes: list[Route]
+    report: Report, place: Board, sentence: str, routes: list[Route]
 ) -> list[Block]:
     """A result per block; what was routed is part of its block's."""
     levels = {path.block: path for path in report.paths}
     routed = {route.module: route for route in routes}
     results = []
     for counts in report.counts:
-        whole = place if counts is report.total else None
+        whole = counts is report.total
         results.append(
             Block(
                 counts,
                 target=report.target,
                 family=report.chip,
                 path=levels.get(counts.name),
-                board=whole.name if whole else None,
-                fits=None if whole is None else not misfits(counts, whole),
+                board=place.name if whole else None,
+                fits=not misfits(counts, place) if whole else None,
                 fit=sentence if whole else None,
                 route=routed.get(counts.name),
             )

@@ -250,7 +250,7 @@ def test_deadlock_is_reported():
     execute(TINY, fine, np.zeros(4096, np.uint8))
 
 
-def test_rows_of_a_large_product_are_counted():
+def test_a_large_product():
     config = preset("pynq-z2")
     n = 24 * 96
     fields = {**counts(128, 24, 96), "tile_levels": 1, "first": 1, "last": 1, "reduction": 2,
@@ -271,8 +271,8 @@ def test_backend_runs_a_program_twice():
         program_offset=32768,
         arena_bytes=65536,
         constants=[(4096, arena[4096:4160]), (8192, arena[8192:8256])],
-        inputs=[TensorSpec("x", "int8", (4, 16), 0, 16)],
-        outputs=[TensorSpec("y", "int32", (8, 8), 12288, 32)],
+        inputs=[TensorSpec("x", "int8", (4, 16), 0, (16,))],
+        outputs=[TensorSpec("y", "int32", (8, 8), 12288, (32,))],
     )
     with EmulatorBackend(TINY) as emulator:
         with pytest.raises(UsageError, match="has no program; call load"):

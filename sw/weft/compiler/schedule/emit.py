@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from weft.compiler.cost.predict import simulate_units
 from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.matmul import GemmConstants, GemmProblem
 from weft.dram import MemoryModel
-from weft_hw.isa import Instruction, Opcode, ResultType
+from weft_hw.isa import Instruction, Opcode, ResultType, Unit
 
 from .plan import Load, Plan, Step, Store
 
-__all__ = ["COMPUTE_TO_LOAD", "COMPUTE_TO_STORE", "LOAD_TO_COMPUTE", "STORE_TO_COMPUTE", "emit"]
+__all__ = [
+    "COMPUTE_TO_LOAD",
+    "COMPUTE_TO_STORE",
+    "LOAD_TO_COMPUTE",
+    "STORE_TO_COMPUTE",
+    "emit",
+    "fetch_order",
+]
 
 #: Each semaphore is posted by one unit and waited on by one. Units retire in order, so a single one
 #: per pair suffices: only the last of the instructions that a waiter needs posts.
@@ -103,8 +112,8 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
 
 def _units(
     plan: Plan, problem: GemmProblem, constants: GemmConstants | None
-) -> tuple[list[Instruction], list[Instruction], list[Instruction]]:
-    """Instructions of the load, compute and store unit, each in order."""
+) -> dict[Unit, list[Instruction]]:
+    """Instructions of each unit, in order."""
     load_waits, step_posts_load = _links([x.after_step for x in plan.loads])
     step_waits_load, load_posts = _links([x.after_load for x in plan.steps])
     step_waits_store, store_posts = _links([x.after_store for x in plan.steps])
@@ -152,7 +161,19 @@ def _units(
         )
         for i, item in enumerate(plan.stores)
     ]
-    return loads, compute, stores
+    return {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
+
+
+def fetch_order(
+    work: Mapping[Unit, Sequence[Instruction]], starts: Mapping[Unit, Sequence[float]]
+) -> list[Instruction]:
+    """All instructions in the order in which they start; of those at one time, by priority."""
+    keyed = [
+        (start, place, index, unit)
+        for place, (unit, times) in enumerate(starts.items())
+        for index, start in enumerate(times)
+    ]
+    return [work[unit][index] for _, _, index, unit in sorted(keyed)]
 
 
 def emit(
@@ -168,12 +189,6 @@ def emit(
     start. What an instruction waits for has ended, hence started, before it: no order of this kind
     can deadlock.
     """
-    units = _units(plan, plan.problem, constants)
-    starts = simulate_units(units, plan.config, memory, timing)
-    keyed = [
-        (start, unit, index)
-        for unit, times in enumerate(starts)
-        for index, start in enumerate(times)
-    ]
-    program = [units[unit][index] for _, unit, index in sorted(keyed)]
-    return [*program, Instruction(Opcode.END)]
+    work = _units(plan, plan.problem, constants)
+    starts = simulate_units(work, plan.config, memory, timing)
+    return [*fetch_order(work, starts), Instruction(Opcode.END)]

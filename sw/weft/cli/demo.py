@@ -26,7 +26,7 @@ def command(
     """Run the linear layers of MiniLM's first encoder layer; every element equals torch-int."""
     from weft.measure import demo
     from weft.models import minilm
-    from weft.toolchain import require as require_simulator
+    from weft.tools import require_simulator
 
     config = find_preset(preset)
     require_simulator()

@@ -79,7 +79,7 @@ def small_demo(monkeypatch):
         x = rng.normal(size=(7, 30))
         layers.append(minilm.LinearCapture(name, weight, b, x, x @ weight.T + b, kind))
     monkeypatch.setattr(minilm, "capture", lambda sentence, folder: layers)
-    monkeypatch.setattr("weft.toolchain.require", lambda: None)
+    monkeypatch.setattr("weft.tools.require_simulator", lambda: None)
     monkeypatch.setattr(bench, "open_backend", lambda config, *_: ClockedEmulator(config))
 
 

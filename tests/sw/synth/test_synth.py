@@ -101,7 +101,7 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
     # changed sources are emitted again; a changed parameter is another configuration
     small(SMALL.replace("a + b", "a - b"))
     assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
-    monkeypatch.setattr("weft.synth.run._sources", lambda: "changed")
+    monkeypatch.setattr("weft.synth.run.gateware_digest", lambda: "changed")
     with pytest.raises(AssertionError, match="everything was kept"):
         synth.synthesise(PRESETS["tiny"], tmp_path)
     monkeypatch.setattr("weft_hw.verilog.emit", refuse)

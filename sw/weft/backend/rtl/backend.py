@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weft import toolchain
+from weft import tools
 from weft.backend.base import Array, Backend, BackendUnavailable, Capabilities
 from weft.dram import MemoryModel, for_config
 from weft.driver.device import Device
@@ -165,7 +165,7 @@ class RtlBackend(Backend):
         progress: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(config)
-        sentences = toolchain.missing()
+        sentences = tools.missing_for_simulation()
         if sentences:
             raise BackendUnavailable("the rtl backend cannot start: " + "; ".join(sentences))
         self.model = for_config(config) if model is None else model

@@ -16,9 +16,10 @@ from jschon import JSON, JSONSchema, create_catalog
 from virtual_boards import ROOT, python_with_pynq
 from weft import tools
 from weft.bundle import Manifest, Overlay, build, virtual
-from weft.bundle.reports import VivadoFailed, finish
+from weft.bundle.reports import finish
 from weft.bundle.wrapper import interfaces, ports
 from weft.errors import Mismatch, Unsupported, UsageError
+from weft.synth.vivado import VivadoFailed
 from weft_hw.config import PRESETS, preset
 from weft_hw.pynq_boards import (
     MODULE,

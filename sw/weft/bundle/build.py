@@ -13,6 +13,7 @@ from typing import Any
 
 import weft
 from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.synth.vivado import read_reports, run_script
 from weft.tools import require
 
 from . import tcl, virtual
@@ -20,7 +21,6 @@ from .fit import check_fit
 from .hwh import hwh
 from .manifest import Manifest, sha256
 from .overlay import Overlay
-from .reports import run_vivado
 from .wrapper import wrapper
 
 __all__ = ["TOOLCHAINS", "Bundle", "build", "write_virtual"]
@@ -94,7 +94,8 @@ def build(
     extra: dict[str, Any] = {}
     if kind == "vivado":
         progress(f"{overlay.name}: Vivado (up to an hour)")
-        extra = run_vivado(folder, tools)
+        run_script(tools, "build.tcl", folder)
+        extra = read_reports(folder / "reports")
         files.append(f"{overlay.name}.bit")
     elif kind == "open":
         extra = _run_open(overlay, folder, tools, progress)

@@ -17,7 +17,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
-from weft.synth.wasm import YOSYS, translated
+from weft.synth.process import version_of
+from weft.synth.yosys import PACKAGED
 
 __all__ = ["ProofError", "Refuted", "prove"]
 
@@ -77,7 +78,7 @@ def prove(
     design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
-    translated(YOSYS)
+    version_of(PACKAGED)  # translated by one process, before others map the file
     tools = Path(sys.executable).parent
     run = subprocess.run(
         [

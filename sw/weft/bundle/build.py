@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import weft
-from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
+from weft.synth.bitstream import make_bitstream
+from weft.synth.open_tools import Tools, find_tools
 from weft.synth.vivado import read_reports, run_script
+from weft.synth.zynq7 import check_overlay, route_overlay
 from weft.tools import require
 
 from . import tcl, virtual
@@ -120,10 +123,6 @@ def _choose(
             "build.tcl where it is",
         )
     if toolchain in ("auto", "open"):
-        from weft.errors import Unsupported
-        from weft.synth.open_tools import find_tools
-        from weft.synth.zynq7 import check_overlay
-
         try:
             check_overlay(overlay.config, overlay.board, overlay.target)
             return "open", find_tools(overlay.board.part, chipdb=chipdb, database=database)
@@ -146,13 +145,10 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay))
 
 
-def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) -> dict[str, Any]:
+def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
-    from weft.synth.bitstream import make_bitstream
-    from weft.synth.zynq7 import route
-
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
-    found = route(
+    found = route_overlay(
         overlay.config,
         overlay.board,
         folder,

@@ -96,7 +96,7 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("everything was kept")
 
-    monkeypatch.setattr("weft.synth.yosys.start_yosys", refuse)
+    monkeypatch.setattr("weft.synth.yosys.run_yosys", refuse)
     assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
     # changed sources are emitted again; a changed parameter is another configuration
     small(SMALL.replace("a + b", "a - b"))

@@ -19,12 +19,12 @@ from weft.synth.vivado import read_reports, run_script
 from weft.synth.zynq7 import check_overlay, route_overlay
 from weft.tools import require
 
-from . import tcl, virtual
+from . import virtual
 from .fit import check_fit
 from .hwh import hwh
 from .manifest import Manifest, sha256
 from .overlay import Overlay
-from .wrapper import wrapper
+from .wrapper import constraints, script, wrapper
 
 __all__ = ["TOOLCHAINS", "Bundle", "build", "write_virtual"]
 
@@ -140,8 +140,8 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
     emit(overlay.config, folder, overlay.target)
     side = json.loads((folder / "weft_top.json").read_text())
     (folder / "weft_accelerator.v").write_text(wrapper(overlay, side))
-    (folder / "weft.xdc").write_text(tcl.constraints(overlay))
-    (folder / "build.tcl").write_text(tcl.script(overlay))
+    (folder / "weft.xdc").write_text(constraints(overlay))
+    (folder / "build.tcl").write_text(script(overlay))
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay))
 
 

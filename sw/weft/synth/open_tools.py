@@ -125,7 +125,9 @@ def find_tools(
             f"the open toolchain lacks {', '.join(what for what, _ in missing)}",
             "; ".join(dict.fromkeys(remedy for _, remedy in missing)),
         )
-    return Tools(yosys, nextpnr, found_chipdb, database=found_database, **programs)
+    return Tools(
+        yosys=yosys, nextpnr=nextpnr, chipdb=found_chipdb, database=found_database, **programs
+    )
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:

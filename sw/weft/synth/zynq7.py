@@ -150,7 +150,7 @@ def route_overlay(
     counts = synthesise_shell(tools, folder)
     progress(f"{config.name}: nextpnr (up to an hour)")
     timing = place_and_route(tools, folder, board.part, clock_mhz)
-    return RoutedShell(board.part, clock_mhz, timing, counts)
+    return RoutedShell(part=board.part, clock_mhz=clock_mhz, timing=timing, counts=counts)
 
 
 def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:

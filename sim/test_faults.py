@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from weft.backend.rtl.backend import GUARD_BYTE, GUARD_BYTES, RtlBackend
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
 from weft_hw.config import PRESETS
 from weft_hw.isa import (
@@ -41,8 +42,9 @@ def job(backend):
     rng = np.random.default_rng(7)
     weights = rng.integers(-127, 128, (K, N)).astype(np.int8)
     bias = rng.integers(-999, 999, N).astype(np.int32)
-    constants = GemmConstants(weights, bias, np.full(N, 70000), np.full(N, 24))
-    program = compile_gemm(backend.config, GemmProblem(M, K, N), constants)
+    requant = Requant(np.full(N, 70000), np.full(N, 24))
+    layer = linear_layer("product", weights, bias, requant, rows=M)
+    program = compile_graph(layer, backend.config)
     a = rng.integers(-128, 128, (M, K)).astype(np.int8)
     acc = a.astype(np.int64) @ weights + bias
     want = np.clip((acc * 70000 + 2**23) >> 24, -128, 127)
@@ -59,6 +61,7 @@ def good(backend, job):
 def patched(backend, job, raw: bytes) -> DeviceError:
     """Run `raw` instead of the good program's instructions; the error that stops it."""
     size = job[0].arena_bytes
+    backend.unload()
     backend.transport.allocate(2 * size)
     arena = backend.transport.arena
     arena[: len(raw)] = np.frombuffer(raw, np.uint8)
@@ -211,14 +214,14 @@ def test_read_error(backend, job, response):
     spec = program.inputs["a"]
     for row in (0, M // 2, M - 1):
         backend.load(program)
-        start = GUARD_BYTES + spec.offset + row * spec.pitch
+        start = GUARD_BYTES + spec.offset + row * spec.pitches[0]
         backend.simulation.add_fault(start, start + 1, response, reads=True)
         with pytest.raises(DeviceError) as caught:
             backend.run({"a": a})
         assert caught.value.error_code == ErrorCode.BUS_READ
         failing = program.instructions[caught.value.instruction]
         assert failing.opcode is Opcode.LOAD
-        assert failing["dram_offset"] <= spec.offset + row * spec.pitch
+        assert failing["dram_offset"] <= spec.offset + row * spec.pitches[0]
         backend.simulation.clear_faults()
         good(backend, job)
 
@@ -229,7 +232,7 @@ def test_write_error(backend, job, response):
     spec = program.outputs["out"]
     for row in (0, M - 1):
         backend.load(program)
-        start = GUARD_BYTES + spec.offset + row * spec.pitch
+        start = GUARD_BYTES + spec.offset + row * spec.pitches[0]
         backend.simulation.add_fault(start, start + 1, response, writes=True)
         with pytest.raises(DeviceError) as caught:
             backend.run({"a": a})

@@ -5,21 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Generic, TypeVar
 
 from weft.errors import ToolMissing, UsageError
+from weft.program import Array, Program
 from weft_hw.config import AcceleratorConfig
 
-if TYPE_CHECKING:
-    from weft.program import Program
-
-__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
-
-#: int8, int16 or int32 [rows, cols].
-Array = NDArray[np.signedinteger[Any]]
+__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities", "ProgramBackend"]
 
 
 class BackendUnavailable(ToolMissing):
@@ -40,10 +32,17 @@ class Capabilities:
     max_arena_bytes: int
 
 
-class Backend(ABC):
-    """A device with one program in it.
+Loaded = TypeVar("Loaded")
+Self = TypeVar("Self", bound="Backend[Any]")
 
-    Use as a context manager, or call :meth:`close`.
+
+class Backend(ABC, Generic[Loaded]):
+    """A device that holds programs, or graphs, and runs one of them.
+
+    Use as a context manager, or call :meth:`close`. A run writes inputs, and what patches change;
+    constants and states stay on the device. States keep what the run before left, also while
+    something else is loaded, until :meth:`reset` or :meth:`unload`; what a run that fails leaves in
+    them is undefined.
 
     Parameters
     ----------
@@ -58,22 +57,26 @@ class Backend(ABC):
 
     #: Short name, as the command line takes it.
     name: str
+    #: What :meth:`load` takes: "program" or "graph".
+    takes: str
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self._program: Program | None = None
+        self._program: Loaded | None = None
 
     @property
-    def program(self) -> Program:
-        """The loaded program.
+    def program(self) -> Loaded:
+        """What :meth:`run` runs.
 
         Raises
         ------
         UsageError
-            None is loaded.
+            Nothing is loaded.
         """
         if self._program is None:
-            raise UsageError(f"the {self.name} backend has no program", "call load(program) first")
+            raise UsageError(
+                f"the {self.name} backend has no {self.takes}", f"call load({self.takes}) first"
+            )
         return self._program
 
     @abstractmethod
@@ -81,8 +84,12 @@ class Backend(ABC):
         """What the backend can report."""
 
     @abstractmethod
-    def load(self, program: Program) -> None:
-        """Make `program` the one that :meth:`run` runs; constants and instructions are copied.
+    def load(self, program: Loaded) -> None:
+        """Make `program` what :meth:`run` runs.
+
+        Constants, instructions and the first values of its states are copied to the device, unless
+        it is still there; then its states are as they were. What has no states may give way to the
+        next one.
 
         Raises
         ------
@@ -91,12 +98,15 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         """Run the program once.
 
         Parameters
         ----------
         inputs : name -> array of the shape and dtype that the program declares; all of them.
+        patches : name -> value of each patch of the program; all of them.
 
         Returns
         -------
@@ -105,10 +115,23 @@ class Backend(ABC):
         Raises
         ------
         UsageError
-            An input is missing, unknown, or has another shape or dtype.
+            An input is missing, unknown, or has another shape or dtype; a patch is missing,
+            unknown, or out of its range.
         DeviceError
             The accelerator stopped with an error.
         """
+
+    @abstractmethod
+    def read_state(self, name: str) -> Array:
+        """Copy of state `name` of what is loaded; raises UsageError where there is none."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Give all its states their first values."""
+
+    @abstractmethod
+    def unload(self, program: Loaded | None = None) -> None:
+        """Forget `program` and its states, by default everything; what is unknown is ignored."""
 
     @abstractmethod
     def counters(self) -> dict[str, int]:
@@ -116,30 +139,37 @@ class Backend(ABC):
 
     @abstractmethod
     def memory(self) -> bytes:
-        """The arena after the last run, ``program.arena_bytes`` bytes."""
+        """The arena after the last run."""
 
     def close(self) -> None:
         """Give back what the backend holds; calling it again does nothing."""
         self._program = None
 
-    def __enter__(self) -> Backend:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
+
+class ProgramBackend(Backend[Program]):
+    """A backend that runs programs; it knows them by their digest."""
+
+    takes = "program"
+
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse a missing or an unknown input name.
+        """Refuse inputs that are not those of the loaded program.
 
         Raises
         ------
         UsageError
-            The message names it.
+            One is missing, unknown, or has another shape or dtype; the message names it.
         """
         wanted = self.program.inputs
-        for name in wanted:
+        for name, spec in wanted.items():
             if name not in inputs:
                 raise UsageError(f"input {name!r} is missing", f"give all of {', '.join(wanted)}")
+            spec.check("input", inputs[name])
         for name in inputs:
             if name not in wanted:
                 known = ", ".join(wanted) or "none"

@@ -18,18 +18,18 @@ app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help
 @app.command("list")
 def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
-    from weft_hw.pynq_boards import PYNQ_BOARDS
+    from weft_hw.boards import PYNQ_BOARDS
 
     if json:
         results = [
             {
                 "name": b.name,
-                "part": b.part,
-                "ddr_bytes": b.ddr_bytes,
-                "cma_bytes": b.cma_bytes,
-                "max_clock_mhz": b.max_clock_mhz,
-                "pynq": b.pynq,
-                "image": b.image,
+                "part": b.chip.part,
+                "ddr_bytes": b.dram.bytes,
+                "cma_bytes": b.pynq.cma_bytes,
+                "max_clock_mhz": b.system.max_clock_mhz,
+                "pynq": b.pynq.package,
+                "image": b.pynq.sd_card,
             }
             for b in PYNQ_BOARDS.values()
         ]
@@ -41,12 +41,12 @@ def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON 
         [
             (
                 b.name,
-                b.part,
-                b.ddr_bytes >> 20,
-                b.cma_bytes >> 20,
-                f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
-                b.pynq,
-                b.image,
+                b.chip.part,
+                b.dram.bytes >> 20,
+                b.pynq.cma_bytes >> 20,
+                f"{b.system.port_bits} bit, to {b.system.max_clock_mhz:g} MHz",
+                b.pynq.package,
+                b.pynq.sd_card,
             )
             for b in PYNQ_BOARDS.values()
         ],
@@ -80,7 +80,7 @@ def serve(
     found = find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [find_preset(name) for name in names]
-    python = interpreter(found.pynq)
+    python = interpreter(found.pynq.package)
     if not 0 < port < 1 << 16:
         raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
     command = [python, "-m", "weft.virtual.server", "--board", board]

@@ -11,7 +11,7 @@ from weft.errors import UsageError
 
 if TYPE_CHECKING:
     from weft.program import Program
-    from weft_hw.pynq_boards import PynqBoard
+    from weft_hw.boards import Board
 
 __all__ = ["command"]
 
@@ -68,7 +68,7 @@ def command(
         _over_ssh(program, loaded, overlay, host, user, ssh_port, board, json)
 
 
-def _memory(program: Path, loaded: Program, board: PynqBoard, there: int, quiet: bool) -> None:
+def _memory(program: Path, loaded: Program, board: Board, there: int, quiet: bool) -> None:
     """Say, before anything is sent, what the program needs of the board's memory."""
     from weft.backend.pynq.identity import require_cma
 
@@ -97,7 +97,7 @@ def _over_pynq(
     from weft.backend.pynq.identity import require_board
     from weft.backend.pynq.resolve import resolve_overlay
     from weft.bundle.manifest import Manifest
-    from weft_hw.pynq_boards import pynq_board
+    from weft_hw.boards import pynq_board
 
     from .session import show_results
 
@@ -106,7 +106,7 @@ def _over_pynq(
     loaded.require_config(manifest.config)
     if host:
         more = ("--overlay", str(found), "--transport", "remote")
-        code = delegate(pynq_board(manifest.board).pynq, *more)
+        code = delegate(pynq_board(manifest.board).pynq.package, *more)
         if code is not None:
             raise typer.Exit(code)
         facts = remote_facts(host, port)
@@ -114,10 +114,10 @@ def _over_pynq(
     else:
         here = pynq_board(manifest.board)
         text = Path("/proc/meminfo").read_text(encoding="utf-8")
-        facts = BoardFacts(here.pynq_name, text, virtual=False)
+        facts = BoardFacts(here.pynq.name, text, virtual=False)
     if board is not None:
-        require_board(board, here.pynq_name, "--board is")
-    require_board(manifest.board, here.pynq_name)
+        require_board(board, here.pynq.name, "--board is")
+    require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, facts.cma_bytes(here), json)
     from weft.deploy.remote import as_results, check, deploy_remote
 
@@ -162,7 +162,7 @@ def _over_ssh(
     chosen = overlay or choose(loaded.config, here.name, virtual=False).bitstream
     manifest = Manifest.load(chosen.with_suffix(".json"))
     loaded.require_config(manifest.config)
-    require_board(manifest.board, here.pynq_name)
+    require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, found.facts.cma_bytes(here), json)
     done = deploy_over_ssh(connection, found, program, chosen)
     show_results("deploy", manifest.config, done.results, json)

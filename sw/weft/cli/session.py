@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from weft.backend.pynq.environment import delegate
 from weft.bundle.manifest import Manifest
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 from .output import print_json, print_table
 
@@ -26,7 +26,7 @@ def open_board(overlay: Path, host: str, port: int) -> PynqBackend | int:
         from weft.backend.pynq.facts import check_host
 
         check_host(host)
-        code = delegate(pynq_board(manifest.board).pynq, "--overlay", str(overlay))
+        code = delegate(pynq_board(manifest.board).pynq.package, "--overlay", str(overlay))
         if code is not None:
             return code
     from weft.backend.pynq.backend import PynqBackend

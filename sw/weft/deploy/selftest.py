@@ -11,9 +11,9 @@ import numpy as np
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.backend import PynqBackend
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
-from weft.measure.bench import random_constants
 from weft.program import Program
 
 __all__ = ["Report", "compare", "selftest"]
@@ -62,8 +62,7 @@ def selftest(backend: PynqBackend) -> Report:
         raise DeviceError("the array has not the size that its config hash stands for")
     rng = np.random.default_rng(7)
     m, k, n = _SHAPE[0], _SHAPE[1] * config.rows + 5, _SHAPE[2] * config.cols - 3
-    problem = GemmProblem(m, k, n)
-    program = compile_gemm(config, problem, random_constants(problem, rng))
+    program = compile_graph(random_linear(GemmProblem(m, k, n), rng), config)
     return compare(backend, program, rng, f"product {m} x {k} x {n}")
 
 

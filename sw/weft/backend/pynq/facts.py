@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from weft.errors import DeviceError, ToolMissing, UsageError
-from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard, pynq_board
+from weft_hw.boards import PYNQ_BOARDS, Board, pynq_board
 
 from .environment import interpreter
 from .identity import by_pynq_name, cma_bytes, is_virtual, require_board
@@ -38,7 +38,7 @@ class BoardFacts:
     meminfo: str
     virtual: bool
 
-    def cma_bytes(self, board: PynqBoard) -> int:
+    def cma_bytes(self, board: Board) -> int:
         """Contiguous memory, or what the image of `board` sets aside."""
         return cma_bytes(self.meminfo, board)
 
@@ -56,7 +56,7 @@ def check_host(host: str) -> None:
         )
 
 
-def which_board(facts: BoardFacts, asked: str | None) -> PynqBoard:
+def which_board(facts: BoardFacts, asked: str | None) -> Board:
     """The board at the other end, which has to be `asked` where that is given.
 
     Raises
@@ -111,7 +111,7 @@ def remote_facts(host: str, port: int) -> BoardFacts:
 
 def _any_python() -> str:
     """A Python with any pynq: they agree on reading files."""
-    versions = list(dict.fromkeys(b.pynq for b in PYNQ_BOARDS.values()))
+    versions = list(dict.fromkeys(b.pynq.package for b in PYNQ_BOARDS.values()))
     for version in versions[:-1]:
         try:
             return interpreter(version)

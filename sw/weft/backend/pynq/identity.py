@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from weft.errors import Mismatch, Unsupported
-from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard, pynq_board
+from weft_hw.boards import PYNQ_BOARDS, Board, pynq_board
 
 __all__ = ["COUNTS_FILE", "by_pynq_name", "cma_bytes", "is_virtual", "require_board", "require_cma"]
 
@@ -19,9 +19,9 @@ COUNTS_FILE = "/weft/counts"
 _NAMELESS = ("", "unknown")
 
 
-def by_pynq_name(name: str) -> PynqBoard | None:
+def by_pynq_name(name: str) -> Board | None:
     """The board that PYNQ images call `name`; None where Weft does not know it."""
-    return next((b for b in PYNQ_BOARDS.values() if b.pynq_name.lower() == name.lower()), None)
+    return next((b for b in PYNQ_BOARDS.values() if b.pynq.name.lower() == name.lower()), None)
 
 
 def require_board(wanted: str, found: str, why: str = "the overlay is for") -> None:
@@ -39,7 +39,7 @@ def require_board(wanted: str, found: str, why: str = "the overlay is for") -> N
     Mismatch
         The sentence names both.
     """
-    name = pynq_board(wanted).pynq_name
+    name = pynq_board(wanted).pynq.name
     if found.lower() not in (*_NAMELESS, name.lower()):
         raise Mismatch(
             f"{why} {wanted} ({name}), the board says that it is {found}",
@@ -53,10 +53,10 @@ def is_virtual(device: Any) -> bool:
     return exists is not None and bool(exists(COUNTS_FILE).exists)
 
 
-def cma_bytes(meminfo: str, board: PynqBoard) -> int:
+def cma_bytes(meminfo: str, board: Board) -> int:
     """Contiguous memory from the text of /proc/meminfo, or what the board's image sets aside."""
     found = re.search(r"^CmaTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
-    return int(found[1]) << 10 if found else board.cma_bytes
+    return int(found[1]) << 10 if found else board.pynq.cma_bytes
 
 
 def require_cma(program: str, needed: int, there: int) -> None:

@@ -19,11 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.bundle.manifest import Manifest
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError, WeftError
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 if TYPE_CHECKING:
     from weft.program import Program
@@ -71,7 +71,7 @@ def _unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
     return found
 
 
-class PynqProcess(Backend):
+class PynqProcess(ProgramBackend):
     """As :class:`weft.backend.pynq.backend.PynqBackend`, whose parameters it takes.
 
     Raises
@@ -92,7 +92,8 @@ class PynqProcess(Backend):
             from .environment import interpreter
 
             here = not host and importlib.util.find_spec("pynq") is not None
-            python = sys.executable if here else interpreter(pynq_board(manifest.board).pynq)
+            package = pynq_board(manifest.board).pynq.package
+            python = sys.executable if here else interpreter(package)
         root = Path(__file__).resolve().parents[3]
         folders = [str(root), str(root.parent / "hw"), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
@@ -141,8 +142,22 @@ class PynqProcess(Backend):
         self._loaded[number] = program
         self._program = program
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(np.zeros(0, np.uint8), name)
+
+    def reset(self) -> None:
+        """Nothing to do: no program has states."""
+
+    def unload(self, program: Program | None = None) -> None:
+        self._program = None  # all programs go: the next load brings what it needs
+        self._loaded.clear()
+        self._ask({"do": "unload"})
+
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         self.check_inputs(inputs)
+        self.program.patched_instructions(patches)
         heads, data = _pack(inputs)
         answer, found = self._ask({"do": "run", "arrays": heads}, data)
         return _unpack(answer["arrays"], found)
@@ -234,6 +249,9 @@ def _serve(arguments: list[str]) -> None:
             elif header["do"] == "run":
                 outputs = backend.run(_unpack(header["arrays"], data))
                 answer["arrays"], found = _pack(outputs)
+            elif header["do"] == "unload":
+                backend.unload()
+                programs.clear()
             elif header["do"] == "counters":
                 answer["counters"] = backend.counters()
             else:

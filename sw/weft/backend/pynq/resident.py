@@ -5,6 +5,7 @@ numpy and the contract only: this runs on a board.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.driver.device import Device
-from weft.errors import DeviceError, UsageError
+from weft.errors import DeviceError, Unsupported
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
@@ -43,7 +44,7 @@ class _Resident:
     predicted_cycles: int
 
 
-class BoardBackend(Backend):
+class BoardBackend(ProgramBackend):
     """Run programs through a transport.
 
     The first :meth:`load` of a program uploads its constants, which stay in its buffers;
@@ -81,6 +82,8 @@ class BoardBackend(Backend):
     def load(self, program: Program) -> None:
         self._program = None
         program.require_config(self.config)
+        if program.states or program.patches:
+            raise Unsupported("the pynq backend runs no program with states or patches")
         resident = self._residents.get(id(program))
         if resident is None:
             self._settle()
@@ -93,14 +96,20 @@ class BoardBackend(Backend):
         self._configure(resident)
         self._program = program
 
-    def unload(self) -> None:
-        """Give back the memory of all programs."""
-        self._program = None
+    def unload(self, program: Program | None = None) -> None:
+        if program is None or program is self._program:
+            self._program = None
         self._settle()
-        for resident in self._residents.values():
-            self.transport.release(resident.placement)
-        self._residents.clear()
+        for key in [id(program)] if program is not None else list(self._residents):
+            if key in self._residents:
+                self.transport.release(self._residents.pop(key).placement)
         self._registers.clear()
+
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(np.zeros(0, np.uint8), name)
+
+    def reset(self) -> None:
+        """Nothing to do: no program has states."""
 
     def _settle(self) -> None:
         """No burst of an aborted run may reach buffers that are given to others.
@@ -200,27 +209,24 @@ class BoardBackend(Backend):
                 return index
         return -1
 
-    def _rows(self, spec: TensorSpec, kind: str) -> tuple[int, NDArray[np.uint8]]:
-        """(index of its buffer, view uint8 [rows, row_bytes]) of a tensor."""
+    def _placed(
+        self, spec: TensorSpec, kind: str
+    ) -> tuple[int, NDArray[np.uint8], TensorSpec]:
+        """(index of its buffer, the buffer, where the tensor lies in it)."""
         index = self._section_of(spec.name, kind)
         shift = self._sections[index].start // _PAGE * _PAGE if index >= 0 else 0
-        start = self.transport.placement.array(index + 1)[spec.offset - shift :]
-        shape = (spec.shape[0], spec.row_bytes)
-        return index + 1, np.lib.stride_tricks.as_strided(start, shape, (spec.stride, 1))
+        buffer = self.transport.placement.array(index + 1)
+        return index + 1, buffer, dataclasses.replace(spec, offset=spec.offset - shift)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         program = self.program
         self.check_inputs(inputs)
+        program.patched_instructions(patches)
         for name, array in inputs.items():
-            spec = program.inputs[name]
-            given = np.ascontiguousarray(array)
-            if given.shape != spec.shape or given.dtype != spec.numpy_dtype:
-                raise UsageError(
-                    f"input {name!r} must be {spec.dtype} {list(spec.shape)}, "
-                    f"not {given.dtype} {list(given.shape)}"
-                )
-            index, rows = self._rows(spec, "input")
-            rows[...] = given.view(np.uint8).reshape(rows.shape)
+            index, buffer, spec = self._placed(program.inputs[name], "input")
+            spec.write(buffer, array)
             self.transport.placement.dirty.add(index)
         try:
             if not self._registers:
@@ -234,9 +240,8 @@ class BoardBackend(Backend):
             raise
         results = {}
         for name, spec in program.outputs.items():
-            _, rows = self._rows(spec, "output")
-            found = np.frombuffer(rows.tobytes(), spec.numpy_dtype)
-            results[name] = found.reshape(spec.shape).copy()
+            _, buffer, placed = self._placed(spec, "output")
+            results[name] = placed.read(buffer)
         return results
 
     def counters(self) -> dict[str, int]:

@@ -10,9 +10,10 @@ from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
 from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.dram import for_config
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
+from weft.dram import memory_of
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
@@ -29,13 +30,14 @@ def gemm(config, shape=SHAPE, seed=0):
     """(program, inputs, outputs and memory of the emulator)."""
     m, k, n = shape
     random = np.random.default_rng(seed)
-    constants = GemmConstants(
-        weights=random.integers(-127, 128, (k, n), dtype=np.int8),
-        bias=random.integers(-4000, 4000, n, dtype=np.int32),
-        multiplier=random.integers(20_000, 1 << 17, n),
-        shift=random.integers(20, 25, n),
+    layer = linear_layer(
+        "product",
+        random.integers(-127, 128, (k, n), dtype=np.int8),
+        random.integers(-4000, 4000, n, dtype=np.int32),
+        Requant(random.integers(20_000, 1 << 17, n), random.integers(20, 25, n)),
+        rows=m,
     )
-    program = compile_gemm(config, GemmProblem(m, k, n), constants)
+    program = compile_graph(layer, config)
     inputs = {"a": random.integers(-128, 128, (m, k), dtype=np.int8)}
     with EmulatorBackend(config) as emulator:
         emulator.load(program)
@@ -98,13 +100,13 @@ def test_random_stalls_change_nothing_but_the_time(rtl, case, seed):
 
 
 def test_doubled_latency(config, case):
-    model = for_config(config).with_latency_factor(2)
+    model = memory_of(config).with_latency_factor(2)
     with RtlBackend(config, model) as slow, RtlBackend(config) as fast:
         for backend in (slow, fast):
             backend.load(case[0])
             runs_well(backend, case)
         gained = slow.counters()["cycles"] - fast.counters()["cycles"]
-        assert gained >= for_config(config).read_latency
+        assert gained >= memory_of(config).read_latency
 
 
 def test_a_larger_program_gets_a_larger_memory(rtl, case, config):
@@ -178,6 +180,7 @@ def test_the_arena_limit_stops_every_access_beyond_it(rtl, case):
         rtl.device.run(200_000)
     assert caught.value.error_code == ErrorCode.ARENA
     assert (rtl.transport.arena[end:] == 0xC3).all()
+    rtl.unload()
     rtl.load(program)
     runs_well(rtl, case)
 
@@ -199,15 +202,17 @@ def test_a_bad_field_of_each_unit(rtl, case, unit):
     program = case[0]
     opcode = {Unit.LOAD: Opcode.LOAD, Unit.COMPUTE: Opcode.MATMUL, Unit.STORE: Opcode.STORE}[unit]
     index = index_of(program, opcode)
-    image = rtl.transport.arena.copy()
+    arena = rtl.transport.arena
     field = LAYOUTS[opcode]["count0" if unit is Unit.COMPUTE else "rows"]
     at = program.program_offset + 64 * index
-    word = int.from_bytes(image[at : at + 64].tobytes(), "little")
+    right = arena[at : at + 64].copy()
+    word = int.from_bytes(right.tobytes(), "little")
     word &= ~(((1 << field.width) - 1) << field.offset)
-    rtl.transport.arena[at : at + 64] = np.frombuffer(word.to_bytes(64, "little"), np.uint8)
+    arena[at : at + 64] = np.frombuffer(word.to_bytes(64, "little"), np.uint8)
     with pytest.raises(DeviceError) as caught:
         rtl.device.run(200_000)
     assert (caught.value.error_code, caught.value.instruction) == (ErrorCode.BAD_FIELD, index)
+    arena[at : at + 64] = right
     runs_well(rtl, case)
 
 

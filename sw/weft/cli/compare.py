@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Optional
 import typer
 
 from weft.errors import UsageError
-from weft.toolchain import require as require_simulator
+from weft.tools import require_simulator
 
 from .files import read_bytes, write_bytes
 from .minilm import HOST, OVERLAY, PORT, known_model

@@ -11,7 +11,7 @@ import typer
 
 from weft.errors import UsageError
 from weft.results import plain
-from weft.toolchain import require as require_simulator
+from weft.tools import require_simulator
 
 from . import options
 from .output import machine, number, print_json, print_table, progress

@@ -24,7 +24,7 @@ __all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
 FLOWS = {
     "ecp5": "weft.synth.ecp5",
     "vivado": "weft.synth.vivado",
-    "open": "weft.synth.place_route",
+    "open": "weft.synth.zynq7",
 }
 #: Name of the whole design among the blocks of a job.
 WHOLE = "weft_top"

@@ -170,7 +170,7 @@ def test_compare(weft, monkeypatch, tmp_path):
     kept |= {"device": "a card", "driver": "1.2", "date": "2026-01-02", "accelerator_ms": 1.5}
     monkeypatch.setattr("weft.measure.host.stored", lambda: [kept])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("weft.toolchain.missing", lambda: ["g++ is not installed"])
+    monkeypatch.setattr("weft.tools.missing_for_simulation", lambda: ["g++ is not installed"])
     arguments = ("compare", "minilm", "--text", SENTENCE)
     code, out, _ = weft(*arguments, "--json")
     rtl, emulator, torch_int, cpu, cuda, stored = load_checked(out)["results"]

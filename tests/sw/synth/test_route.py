@@ -13,13 +13,13 @@ import pytest
 import vivado_stub
 from schema_check import load_checked
 from small_netlist import SMALL
-from weft.bundle.reports import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.results import plain
 from weft.synth import ecp5, vivado
 from weft.synth.flows import FLOWS, WHOLE, Job, flow
 from weft.synth.modules import block_text
+from weft.synth.vivado import VivadoFailed
 from weft_hw.boards import BOARDS, ZYNQMP
 from weft_hw.config import PRESETS
 

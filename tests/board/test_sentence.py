@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -40,16 +39,16 @@ def test_twelve_tokens(tmp_path, monkeypatch):
     assert model.tokens([SENTENCE]) == [12]
     with serve("pynq-z2", host(5), tmp_path, CONFIG) as board:
         monkeypatch.setenv("WEFT_BITSTREAMS", str(tmp_path))  # the overlay is found there
-        start = time.perf_counter()
         (found,) = compare(
-            *(model, [SENTENCE], CONFIG, ["pynq"]),
+            model,
+            [SENTENCE],
+            CONFIG,
+            ["pynq"],
             host="here",
             board=lambda: open_pynq(CONFIG, None, board.host),
         )
-        seconds = time.perf_counter() - start
         assert (found.label, found.device, found.exact) == ("simulated", "Pynq-Z2", True)
         assert found.gemms == 36 and found.cycles and found.cosine_mean > 0.99
-        assert seconds < 90, seconds
 
         device = PynqProcess(board.bitstream, board.host, python=board.python)
         with model.accelerate(CONFIG, "pynq", device=device) as accelerated:

@@ -38,14 +38,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was written.
+    """The files of an overlay.
 
-    folder : Path
     manifest : of the device; kind "sources" where no tool made a bitstream.
-    virtual : Path
-        Folder of the overlay for virtual boards, with a manifest of its own.
-    next_step : str
-        What remains to be run; empty where nothing does.
+    virtual : folder of the overlay for virtual boards, with a manifest of its own.
+    next_step : what remains to be run; empty where nothing does.
     """
 
     folder: Path

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.errors import UsageError
+
+from . import options
+from .output import show_reports
 
 if TYPE_CHECKING:
     from weft.program import Program
@@ -19,43 +22,40 @@ _TRANSPORTS = ("auto", "remote", "ssh")
 
 
 def command(
-    program: Path = typer.Argument(help="A .weft file."),
-    host: str = typer.Option("", "--host", help="The board; this machine if not given."),
-    board: Optional[str] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--board", help="What the board has to be; see weft board list."
-    ),
-    overlay: Optional[Path] = typer.Option(  # noqa: UP045
-        None,
-        "--overlay",
-        help=".bit, with .hwh and manifest beside it; by default the one of bitstreams/, or of "
-        "your own folder, that fits program and board.",
-    ),
-    transport: str = typer.Option(
-        "auto", "--transport", help="remote (PYNQ.remote), ssh, or auto: what answers."
-    ),
-    user: str = typer.Option("xilinx", "--user", help="ssh: who logs in."),
-    ssh_port: Optional[int] = typer.Option(  # noqa: UP045
-        None, "--ssh-port", help="ssh: its port, where your ssh configuration does not say."
-    ),
-    port: int = typer.Option(7967, "--port", help="remote: of the board's PYNQ.remote server."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    program: options.ProgramFile,
+    host: options.Host = "",
+    board: options.Board = "",
+    overlay: options.Overlay = None,
+    transport: Annotated[
+        str, typer.Option("--transport", help="remote (PYNQ.remote), ssh, or auto: what answers.")
+    ] = "auto",
+    user: Annotated[str, typer.Option("--user", help="ssh: who logs in.")] = "xilinx",
+    ssh_port: Annotated[
+        int | None,
+        typer.Option(
+            "--ssh-port", help="ssh: its port, where your ssh configuration does not say."
+        ),
+    ] = None,
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Upload overlay and program, run the board's self-test, then the program against the
-    emulator."""
+    emulator.
+
+    --board says what the board has to be.
+    """
     from weft.backend.pynq.facts import check_host
     from weft.program import Program
 
-    from .lookup import find_board
-
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
-    if board is not None:
-        find_board(board)
+    if board:
+        options.find_board(board)
     loaded = Program.load(program)
     if not host:
         if transport == "ssh":
             raise UsageError("--transport ssh needs a board", "give --host ADDRESS")
-        _over_pynq(program, loaded, overlay, "", port, board, json)
+        _over_pynq(program, loaded, overlay, "", port, board or None, json)
         return
     check_host(host)
     if transport == "auto":
@@ -63,9 +63,9 @@ def command(
 
         transport = answering(host, port, ssh_port or 22)
     if transport == "remote":
-        _over_pynq(program, loaded, overlay, host, port, board, json)
+        _over_pynq(program, loaded, overlay, host, port, board or None, json)
     else:
-        _over_ssh(program, loaded, overlay, host, user, ssh_port, board, json)
+        _over_ssh(program, loaded, overlay, host, user, ssh_port, board or None, json)
 
 
 def _memory(program: Path, loaded: Program, board: Board, there: int, quiet: bool) -> None:
@@ -99,8 +99,6 @@ def _over_pynq(
     from weft.bundle.manifest import Manifest
     from weft_hw.boards import pynq_board
 
-    from .session import show_results
-
     found = resolve_overlay(loaded.config, overlay, host, port, board)
     manifest = Manifest.load(found.with_suffix(".json"))
     loaded.require_config(manifest.config)
@@ -119,22 +117,21 @@ def _over_pynq(
         require_board(board, here.pynq.name, "--board is")
     require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, facts.cma_bytes(here), json)
-    from weft.deploy.remote import as_results, check, deploy_remote
+    from weft.deploy.remote import Delivery, as_results, check, deploy_remote
 
     if host:
         done = deploy_remote(program, loaded, found, host, port)
         backend, reports = done.backend, done.reports
-        more_fields = {"stored": done.stored, "uploaded_bytes": done.uploaded_bytes}
+        delivery = Delivery("remote", done.stored, done.uploaded_bytes)
     else:
         from weft.backend.pynq.backend import PynqBackend
 
         backend = PynqBackend(found)
         reports = check(backend, loaded, program.name)
-        more_fields = {"stored": str(program), "uploaded_bytes": 0}
+        delivery = Delivery("local", str(program), 0)
     with backend:
-        way = "remote" if host else "local"
-        results = as_results(backend, reports, transport=way, **more_fields)
-    show_results("deploy", manifest.config, results, json)
+        results = as_results(backend, reports, delivery)
+    show_reports("deploy", manifest.config, results, json)
 
 
 def _over_ssh(
@@ -154,8 +151,6 @@ def _over_ssh(
     from weft.deploy.over_ssh import deploy_over_ssh, probe
     from weft.deploy.ssh import Ssh
 
-    from .session import show_results
-
     connection = Ssh(host, user, ssh_port)
     found = probe(connection)
     here = which_board(found.facts, board)
@@ -165,6 +160,6 @@ def _over_ssh(
     require_board(manifest.board, here.pynq.name)
     _memory(program, loaded, here, found.facts.cma_bytes(here), json)
     done = deploy_over_ssh(connection, found, program, chosen)
-    show_results("deploy", manifest.config, done.results, json)
+    show_reports("deploy", manifest.config, done.results, json)
     if not json:
         print(f"to run it on the board:\n    {done.command}")

@@ -19,8 +19,10 @@ from typing import Any
 from weft.backend.pynq.facts import BoardFacts
 from weft.bundle.store import program_name, stage
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
+from weft.results import plain
 
 from .offline import wheel
+from .remote import Delivery
 from .ssh import Ssh
 
 __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]
@@ -141,11 +143,7 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
         files = [bit.with_suffix(suffix) for suffix in (".bit", ".hwh", ".json")]
         sent = _send(connection, there, [archive, *files, artefact, script])
     answer = _on_board(connection, there, f"{there.folder}/{script.name}")
-    more = {
-        "transport": "ssh",
-        "stored": f"{there.folder}/{artefact.name}",
-        "uploaded_bytes": sent,
-    }
+    more = plain(Delivery("ssh", f"{there.folder}/{artefact.name}", sent))
     port = [] if connection.port is None else ["-p", str(connection.port)]
     command = ["ssh", *port, "-t", f"{connection.user}@{connection.host}"]
     command += [] if there.root else ["sudo"]

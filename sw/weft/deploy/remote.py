@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from weft.backend.pynq.backend import PynqBackend
 from weft.backend.pynq.firmware import FIRMWARE, put_file
 from weft.bundle.store import program_name, stage
 from weft.program import Program
+from weft.results import BESIDE, Count, NonNegative, plain
 
 from .selftest import Report, compare, selftest
 
-__all__ = ["Deployed", "as_results", "check", "deploy_remote"]
+__all__ = ["BoardReport", "Delivery", "Deployed", "as_results", "check", "deploy_remote"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,34 @@ class Deployed:
     uploaded_bytes: int
 
 
+@dataclass(frozen=True)
+class BoardReport:
+    """A program on a board.
+
+    board : what the board calls itself. accelerator_ms : cycles / clock.
+    label : whether cycles were counted by a simulation or by a board.
+    """
+
+    report: Report = field(metadata=BESIDE)
+    accelerator_ms: NonNegative
+    board: str
+    label: Literal["simulated", "measured"]
+    clock_mhz: float
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a program came to the board.
+
+    stored : where the program lies on the board. uploaded_bytes : of files that were not on the
+    board yet.
+    """
+
+    transport: Literal["local", "remote", "ssh"]
+    stored: str | None
+    uploaded_bytes: Count
+
+
 def check(backend: PynqBackend, program: Program, what: str) -> list[Report]:
     """The self-test of the board, then `program` on random inputs against the emulator.
 
@@ -49,19 +78,21 @@ def check(backend: PynqBackend, program: Program, what: str) -> list[Report]:
 
 
 def as_results(
-    backend: PynqBackend, reports: Sequence[Report], **more: Any
+    backend: PynqBackend, reports: Sequence[Report], delivery: Delivery | None = None
 ) -> list[dict[str, Any]]:
-    """What ``--json`` prints of `reports`; `more` belongs to each of them."""
-    shared = {
-        "board": str(backend.loaded.device.name),
-        "label": "simulated" if backend.virtual else "measured",
-        "clock_mhz": backend.clock_mhz,
-        **more,
-    }
-    return [
-        {**r.as_dict(), "accelerator_ms": r.cycles / backend.clock_mhz / 1000, **shared}
-        for r in reports
+    """What ``--json`` prints of `reports`; `delivery` belongs to each of them."""
+    more = plain(delivery) if delivery else {}
+    found = [
+        BoardReport(
+            report,
+            accelerator_ms=report.cycles / backend.clock_mhz / 1000,
+            board=str(backend.loaded.device.name),
+            label="simulated" if backend.virtual else "measured",
+            clock_mhz=backend.clock_mhz,
+        )
+        for report in reports
     ]
+    return [plain(one) | more for one in found]
 
 
 def deploy_remote(path: Path, program: Program, overlay: Path, host: str, port: int) -> Deployed:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
 from weft.program import Program
+from weft.results import Count
 
 __all__ = ["Report", "compare", "selftest"]
 
@@ -30,13 +30,9 @@ class Report:
     """
 
     what: str
-    cycles: int
+    cycles: Count
     seconds: float
-    accesses: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
+    accesses: Count
 
 
 def selftest(backend: PynqBackend) -> Report:

@@ -6,7 +6,7 @@ numpy and the contract only.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from weft.backend.pynq.transport import PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
+from weft.results import Count, Positive
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
@@ -109,17 +110,16 @@ def null_backend(config: AcceleratorConfig, **options: Any) -> BoardBackend:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Wall time of the driver, microseconds per inference; accesses : register accesses of each."""
+    """Wall time of the driver, microseconds per inference.
+
+    median_us, p95_us : wall time of one inference in the driver. accesses : of registers, each.
+    """
 
     what: str
-    runs: int
+    runs: Positive
     median_us: float
     p95_us: float
-    accesses: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
+    accesses: Count
 
 
 def overhead(config: AcceleratorConfig, runs: int = 200) -> Overhead:

@@ -41,7 +41,7 @@ NEVER: dict[str, tuple[str, ...]] = {
     "weft.errors": ("weft.",),
 }
 #: The upper floors: nothing below imports them.
-UPPER = ("weft.cli", "weft.deploy", "weft.measure", "weft.service")
+UPPER = ("weft.cli", "weft.deploy", "weft.measure", "weft.schemas", "weft.service")
 #: Packages that the rooms named here never import.
 FOREIGN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(

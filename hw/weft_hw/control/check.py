@@ -9,8 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import GRANULE_BYTES, AcceleratorConfig
-from ..decode import INSTRUCTION_BITS, field, vector
-from ..interface import INDEX_BITS
+from ..interface import INDEX_BITS, INSTRUCTION_BITS, field, vector
 from ..isa import (
     LAYOUTS,
     LOOP_LEVELS,

@@ -10,8 +10,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..decode import field
-from ..interface import POST_BITS, Retire
+from ..interface import POST_BITS, Retire, field
 from ..isa import POSTS, SEMAPHORE_MAX, SEMAPHORES, UNITS, WAITS, Opcode, UnitSpec, queued
 
 __all__ = ["DemandLayout", "Semaphores", "demand"]

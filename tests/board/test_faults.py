@@ -89,13 +89,11 @@ for path, data in files.items():
         time.sleep(0.05)
     assert device.read_file(path) == data[: len(data) // 2]
 done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
-assert done.uploaded_bytes == artefact.stat().st_size
+assert all(r["uploaded_bytes"] == artefact.stat().st_size for r in done), done
 for path, data in files.items():
     assert device.read_file(path) == data
-done.backend.close()
 done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
-assert done.uploaded_bytes == 0 and done.stored in files
-done.backend.close()
+assert all(r["uploaded_bytes"] == 0 and r["stored"] in files for r in done), done
 """,
         str(tmp_path),
         str(program),
@@ -127,7 +125,7 @@ raise SystemExit("the board was not gone")
         serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board,
         client(board, body) as process,
     ):
-        threading.Timer(0.3, board.process.kill).start()
+        threading.Timer(0.3, board.process.process.kill).start()
         _, errors = process.communicate(timeout=150)
         assert process.returncode == 0, errors
     with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:

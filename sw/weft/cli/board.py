@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
 from .output import find_preset, machine, print_json, print_table, progress
 
-__all__ = ["app"]
+if TYPE_CHECKING:
+    from weft.backend.pynq.frames import FramedProcess
+    from weft_hw.config import AcceleratorConfig
+
+__all__ = ["app", "show_results"]
 
 app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help=True)
 
@@ -70,7 +78,7 @@ def serve(
 
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
     """
-    from weft.backend.pynq.environment import interpreter
+    from weft.backend.pynq.frames import FramedProcess, python_with_pynq
     from weft.backend.rtl import build
     from weft.errors import UsageError
     from weft_hw.config import PRESETS
@@ -80,23 +88,35 @@ def serve(
     found = find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [find_preset(name) for name in names]
-    python = interpreter(found.pynq)
+    python = python_with_pynq(found.pynq)
     if not 0 < port < 1 << 16:
         raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
-    command = [python, "-m", "weft.virtual.server", "--board", board]
-    command += ["--address", f"{address}:{port}"]
+    libraries = {}
     with progress("building the simulator") as advance:
         for config in configs:
             path = build.library(config, progress=lambda text: advance(0, text=text))
-            command += ["--library", f"{config.hash}={path}"]
-    if cma is not None:
-        command += ["--cma", str(cma << 20)]
-    try:
-        code = subprocess.run(command).returncode
-    except KeyboardInterrupt:
-        code = 0
-    if code:
-        raise typer.Exit(code)
+            libraries[config.hash] = str(path)
+    with FramedProcess(python, "weft.virtual.server", log=sys.stdout) as process:
+        process.ask(
+            "serve",
+            board=board,
+            address=f"{address}:{port}",
+            libraries=libraries,
+            cma=None if cma is None else cma << 20,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            _wait(process)
+
+
+def _wait(process: FramedProcess) -> None:
+    """Until standard input ends, or the process does, which is an error."""
+    from weft.errors import DeviceError
+
+    while process.process.poll() is None:
+        ready, _, _ = select.select([sys.stdin], [], [], 0.5)
+        if ready and not os.read(sys.stdin.fileno(), 4096):
+            return
+    raise DeviceError("the virtual board has ended", "see its messages above")
 
 
 @app.command()
@@ -123,17 +143,12 @@ def selftest(
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
-    from .session import open_board, show_results
-
-    opened = open_board(overlay, host, port)
-    if isinstance(opened, int):
-        raise typer.Exit(opened)
+    from weft.backend.pynq.process import PynqProcess
     from weft.deploy.remote import as_results
     from weft.deploy.selftest import selftest as check
 
-    with opened:
-        results = as_results(opened, [check(opened)])
-        show_results("board-selftest", opened.config, results, json)
+    with PynqProcess(overlay, host, port) as opened:
+        show_results("board-selftest", opened.config, as_results(opened, check(opened)), json)
 
 
 @app.command()
@@ -163,5 +178,31 @@ def overhead(
                 f"{result.p95_us:.0f}",
                 result.accesses,
             )
+        ],
+    )
+
+
+def show_results(
+    command: str, config: AcceleratorConfig, results: Sequence[dict[str, Any]], as_json: bool
+) -> None:
+    """Print results as the command line does."""
+    if as_json:
+        print_json(command, results, config=config)
+        return
+    first = results[0]
+    print_table(
+        f"{first['board']}: {config.name} ({config.hash}) at {first['clock_mhz']:g} MHz, "
+        f"accelerator times are {first['label']}",
+        ("what", "cycles", "accelerator ms", "run ms", "register accesses", "equals emulator"),
+        [
+            (
+                r["what"],
+                f"{r['cycles']:,}",
+                f"{r['accelerator_ms']:.3f}",
+                f"{r['seconds'] * 1000:.1f}",
+                r["accesses"],
+                "yes",
+            )
+            for r in results
         ],
     )

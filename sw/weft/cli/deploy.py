@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
 from weft.errors import UsageError
 
+from .board import show_results
+
 if TYPE_CHECKING:
+    from weft.backend.pynq.identity import BoardFacts
     from weft.program import Program
-    from weft_hw.pynq_boards import PynqBoard
 
 __all__ = ["command"]
 
@@ -42,7 +45,8 @@ def command(
 ) -> None:
     """Upload overlay and program, run the board's self-test, then the program against the
     emulator."""
-    from weft.backend.pynq.facts import check_host
+    from weft.backend.pynq.identity import check_host
+    from weft.deploy.ssh import answering
     from weft.program import Program
 
     from .lookup import find_board
@@ -51,120 +55,92 @@ def command(
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
     if board is not None:
         find_board(board)
-    loaded = Program.load(program)
+    fit = _Fit(program, Program.load(program), overlay, board, quiet=json)
+    command = None
     if not host:
         if transport == "ssh":
             raise UsageError("--transport ssh needs a board", "give --host ADDRESS")
-        _over_pynq(program, loaded, overlay, "", port, board, json)
-        return
-    check_host(host)
-    if transport == "auto":
-        from weft.deploy.ssh import answering
-
-        transport = answering(host, port, ssh_port or 22)
-    if transport == "remote":
-        _over_pynq(program, loaded, overlay, host, port, board, json)
+        results = _here(fit)
     else:
-        _over_ssh(program, loaded, overlay, host, user, ssh_port, board, json)
+        check_host(host)
+        if transport == "auto":
+            transport = answering(host, port, ssh_port or 22)
+        if transport == "remote":
+            results = _over_pynq(fit, host, port)
+        else:
+            results, command = _over_ssh(fit, host, user, ssh_port)
+    show_results("deploy", fit.program.config, results, json)
+    if command is not None and not json:
+        print(f"to run it on the board:\n    {command}")
 
 
-def _memory(program: Path, loaded: Program, board: PynqBoard, there: int, quiet: bool) -> None:
-    """Say, before anything is sent, what the program needs of the board's memory."""
-    from weft.backend.pynq.identity import require_cma
+@dataclass(frozen=True)
+class _Fit:
+    """A program, and what was asked of overlay and board."""
 
-    needed = loaded.arena_bytes
-    if not quiet:
-        print(
-            f"{program}: needs {needed / 2**20:.1f} MiB of {there / 2**20:.0f} MiB contiguous "
-            f"memory of {board.name}",
-            flush=True,
-        )
-    require_cma(str(program), needed, there)
+    path: Path
+    program: Program
+    overlay: Path | None
+    board: str | None
+    quiet: bool
+
+    def overlay_for(self, facts: BoardFacts) -> Path:
+        """The overlay for a board, after what can be checked before anything is sent.
+
+        It says what the program needs of the board's memory.
+        """
+        from weft.backend.pynq.identity import require_board, require_cma, which_board
+        from weft.bundle.manifest import Manifest
+        from weft.bundle.store import choose
+
+        config, here = self.program.config, which_board(facts, self.board)
+        found = self.overlay or choose(config, here.name, facts.virtual).bitstream
+        manifest = Manifest.load(found.with_suffix(".json"))
+        self.program.require_config(manifest.config)
+        require_board(manifest.board, here.pynq_name)
+        needed, there = self.program.arena_bytes, facts.cma_bytes(here)
+        if not self.quiet:
+            print(
+                f"{self.path}: needs {needed / 2**20:.1f} MiB of {there / 2**20:.0f} MiB "
+                f"contiguous memory of {here.name}",
+                flush=True,
+            )
+        require_cma(str(self.path), needed, there)
+        return found
 
 
-def _over_pynq(
-    program: Path,
-    loaded: Program,
-    overlay: Path | None,
-    host: str,
-    port: int,
-    board: str | None,
-    json: bool,
-) -> None:
-    """On the board that this runs on, or over PYNQ.remote."""
-    from weft.backend.pynq.environment import delegate
-    from weft.backend.pynq.facts import BoardFacts, remote_facts, which_board
-    from weft.backend.pynq.identity import require_board
-    from weft.backend.pynq.resolve import resolve_overlay
+def _here(fit: _Fit) -> list[dict[str, Any]]:
+    """On the board that this runs on, which is the one of the overlay."""
+    from weft.backend.pynq.identity import BoardFacts
+    from weft.backend.pynq.process import local_overlay
     from weft.bundle.manifest import Manifest
+    from weft.deploy.remote import deploy_local
     from weft_hw.pynq_boards import pynq_board
 
-    from .session import show_results
+    found = fit.overlay or local_overlay(fit.program.config, fit.board)
+    board = pynq_board(Manifest.load(found.with_suffix(".json")).board)
+    text = Path("/proc/meminfo").read_text(encoding="utf-8")
+    fit = replace(fit, overlay=found)
+    fit.overlay_for(BoardFacts(board.pynq_name, text, virtual=False))
+    return deploy_local(fit.path, fit.program, found)
 
-    found = resolve_overlay(loaded.config, overlay, host, port, board)
-    manifest = Manifest.load(found.with_suffix(".json"))
-    loaded.require_config(manifest.config)
-    if host:
-        more = ("--overlay", str(found), "--transport", "remote")
-        code = delegate(pynq_board(manifest.board).pynq, *more)
-        if code is not None:
-            raise typer.Exit(code)
-        facts = remote_facts(host, port)
-        here = which_board(facts, board)
-    else:
-        here = pynq_board(manifest.board)
-        text = Path("/proc/meminfo").read_text(encoding="utf-8")
-        facts = BoardFacts(here.pynq_name, text, virtual=False)
-    if board is not None:
-        require_board(board, here.pynq_name, "--board is")
-    require_board(manifest.board, here.pynq_name)
-    _memory(program, loaded, here, facts.cma_bytes(here), json)
-    from weft.deploy.remote import as_results, check, deploy_remote
 
-    if host:
-        done = deploy_remote(program, loaded, found, host, port)
-        backend, reports = done.backend, done.reports
-        more_fields = {"stored": done.stored, "uploaded_bytes": done.uploaded_bytes}
-    else:
-        from weft.backend.pynq.backend import PynqBackend
+def _over_pynq(fit: _Fit, host: str, port: int) -> list[dict[str, Any]]:
+    from weft.backend.pynq.process import board_facts
+    from weft.deploy.remote import deploy_remote
 
-        backend = PynqBackend(found)
-        reports = check(backend, loaded, program.name)
-        more_fields = {"stored": str(program), "uploaded_bytes": 0}
-    with backend:
-        way = "remote" if host else "local"
-        results = as_results(backend, reports, transport=way, **more_fields)
-    show_results("deploy", manifest.config, results, json)
+    found = fit.overlay_for(board_facts(host, port))
+    return deploy_remote(fit.path, fit.program, found, host, port)
 
 
 def _over_ssh(
-    program: Path,
-    loaded: Program,
-    overlay: Path | None,
-    host: str,
-    user: str,
-    ssh_port: int | None,
-    board: str | None,
-    json: bool,
-) -> None:
-    from weft.backend.pynq.facts import which_board
-    from weft.backend.pynq.identity import require_board
-    from weft.bundle.manifest import Manifest
-    from weft.bundle.store import choose
+    fit: _Fit, host: str, user: str, ssh_port: int | None
+) -> tuple[list[dict[str, Any]], str]:
+    """Results, and the command that runs the program on the board."""
     from weft.deploy.over_ssh import deploy_over_ssh, probe
     from weft.deploy.ssh import Ssh
 
-    from .session import show_results
-
     connection = Ssh(host, user, ssh_port)
-    found = probe(connection)
-    here = which_board(found.facts, board)
-    chosen = overlay or choose(loaded.config, here.name, virtual=False).bitstream
-    manifest = Manifest.load(chosen.with_suffix(".json"))
-    loaded.require_config(manifest.config)
-    require_board(manifest.board, here.pynq_name)
-    _memory(program, loaded, here, found.facts.cma_bytes(here), json)
-    done = deploy_over_ssh(connection, found, program, chosen)
-    show_results("deploy", manifest.config, done.results, json)
-    if not json:
-        print(f"to run it on the board:\n    {done.command}")
+    there = probe(connection)
+    done = deploy_over_ssh(connection, there, fit.path, fit.overlay_for(there.facts))
+    return done.results, done.command

@@ -36,10 +36,7 @@ def command(
 
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)
-    opened = open_backend(loaded, backend, overlay, host, port)
-    if isinstance(opened, int):
-        raise typer.Exit(opened)
-    with opened:
+    with open_backend(loaded, backend, overlay, host, port) as opened:
         opened.load(loaded)
         paths = write_outputs(opened.run(arrays), output)
         cycles = opened.counters()["cycles"] if opened.capabilities().cycles else None

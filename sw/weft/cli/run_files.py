@@ -15,8 +15,8 @@ BACKENDS = ("emulator", "rtl", "pynq")
 
 def open_backend(
     program: Program, name: str, overlay: Path | None, host: str, port: int
-) -> Backend | int:
-    """The backend `name`, or an exit code where another Python did the work.
+) -> Backend:
+    """The backend `name`.
 
     Raises
     ------
@@ -33,8 +33,6 @@ def open_backend(
         return RtlBackend(program.config)
     if name != "pynq":
         raise UsageError(f"unknown backend {name!r}", f"choose one of {', '.join(BACKENDS)}")
-    from weft.backend.pynq.resolve import resolve_overlay
+    from weft.backend.pynq.process import open_pynq
 
-    from .session import open_board
-
-    return open_board(resolve_overlay(program.config, overlay, host, port), host, port)
+    return open_pynq(program.config, overlay, host, port)

@@ -1,59 +1,48 @@
-"""Put an overlay and a program on a board and check both: what runs where pynq is.
+"""Put an overlay and a program on a board that pynq reaches, and check both.
 
-numpy, the contract and pynq only: this runs on a board, and on a host that drives a remote one.
+numpy and the contract only: :func:`check` runs on a board, too.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weft.backend.pynq.backend import PynqBackend
-from weft.backend.pynq.firmware import FIRMWARE, put_file
+from weft.backend.pynq.board import Board
+from weft.backend.pynq.firmware import FIRMWARE
+from weft.backend.pynq.process import PynqProcess
 from weft.bundle.store import program_name, stage
 from weft.program import Program
 
 from .selftest import Report, compare, selftest
 
-__all__ = ["Deployed", "as_results", "check", "deploy_remote"]
+__all__ = ["as_results", "check", "deploy_local", "deploy_remote"]
 
 
-@dataclass(frozen=True)
-class Deployed:
-    """What a deployment did.
-
-    backend : open still. reports : self-test, then program. stored : path of the program on the
-    board. uploaded_bytes : of files that were not there yet.
-    """
-
-    backend: PynqBackend
-    reports: list[Report]
-    stored: str
-    uploaded_bytes: int
-
-
-def check(backend: PynqBackend, program: Program, what: str) -> list[Report]:
+def check(backend: Board, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
     """The self-test of the board, then `program` on random inputs against the emulator.
+
+    Returns
+    -------
+    As :func:`as_results`.
 
     Raises
     ------
     DeviceError
         Something differs; the message says what.
     """
-    return [selftest(backend), compare(backend, program, np.random.default_rng(0), what)]
+    rng = np.random.default_rng(0)
+    reports = selftest(backend), compare(backend, program, rng, what)
+    return as_results(backend, *reports, **more)
 
 
-def as_results(
-    backend: PynqBackend, reports: Sequence[Report], **more: Any
-) -> list[dict[str, Any]]:
+def as_results(backend: Board, *reports: Report, **more: Any) -> list[dict[str, Any]]:
     """What ``--json`` prints of `reports`; `more` belongs to each of them."""
     shared = {
-        "board": str(backend.loaded.device.name),
+        "board": backend.board,
         "label": "simulated" if backend.virtual else "measured",
         "clock_mhz": backend.clock_mhz,
         **more,
@@ -64,7 +53,16 @@ def as_results(
     ]
 
 
-def deploy_remote(path: Path, program: Program, overlay: Path, host: str, port: int) -> Deployed:
+def deploy_local(path: Path, program: Program, overlay: Path) -> list[dict[str, Any]]:
+    """Load the board that this runs on, and check it; as :func:`deploy_remote`."""
+    with PynqProcess(overlay) as backend:
+        more = {"transport": "local", "stored": str(path), "uploaded_bytes": 0}
+        return check(backend, program, path.name, **more)
+
+
+def deploy_remote(
+    path: Path, program: Program, overlay: Path, host: str, port: int
+) -> list[dict[str, Any]]:
     """Upload overlay and program over PYNQ.remote, and check them.
 
     The files have names of their content, and are read back: an upload that was interrupted before
@@ -75,6 +73,10 @@ def deploy_remote(path: Path, program: Program, overlay: Path, host: str, port: 
     path, program : the program's file, and what it holds
     overlay : the .bit, with .hwh and manifest beside it
 
+    Returns
+    -------
+    As ``weft deploy --json`` prints them.
+
     Raises
     ------
     DeviceError
@@ -82,14 +84,11 @@ def deploy_remote(path: Path, program: Program, overlay: Path, host: str, port: 
     Mismatch
         Program, overlay and board do not belong together.
     """
-    program_bytes = path.read_bytes()
+    content = path.read_bytes()
+    stored = FIRMWARE + program_name(path.stem, content)
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-        backend = PynqBackend(stage(overlay, Path(folder)), host, port)
-    try:
-        stored = FIRMWARE + program_name(path.stem, program_bytes)
-        written = put_file(backend.loaded.device, stored, program_bytes)
-        reports = check(backend, program, path.name)
-    except BaseException:
-        backend.close()
-        raise
-    return Deployed(backend, reports, stored, len(program_bytes) if written else 0)
+        backend = PynqProcess(stage(overlay, Path(folder)), host, port)
+    with backend:
+        sent = len(content) if backend.put_file(stored, content) else 0
+        more = {"transport": "remote", "stored": stored, "uploaded_bytes": sent}
+        return check(backend, program, path.name, **more)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq.backend import PynqBackend
+from weft.backend.pynq.board import Board
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError
@@ -39,7 +38,7 @@ class Report:
         return asdict(self)
 
 
-def selftest(backend: PynqBackend) -> Report:
+def selftest(backend: Board) -> Report:
     """Check registers, then one product, element by element.
 
     Raises
@@ -47,19 +46,8 @@ def selftest(backend: PynqBackend) -> Report:
     DeviceError
         Something differs; the message says what.
     """
-    device, config = backend.device, backend.config
-    for pattern in (0x5A5A_5000, 0x2525_A000):
-        device.write("arena_base_low", pattern)
-        found = device.read("arena_base_low")
-        if found != pattern:
-            raise DeviceError(
-                f"register arena_base_low reads {found:#x} after {pattern:#x} was written",
-                "lower the clock, or build the overlay again",
-            )
-    backend.unload()  # it knows nothing of these writes
-    capability = config.rows | config.cols << 8 | config.weight_rows_per_cycle << 16
-    if device.read("capability_array") != capability:
-        raise DeviceError("the array has not the size that its config hash stands for")
+    backend.check_registers()
+    config = backend.config
     rng = np.random.default_rng(7)
     m, k, n = _SHAPE[0], _SHAPE[1] * config.rows + 5, _SHAPE[2] * config.cols - 3
     problem = GemmProblem(m, k, n)
@@ -67,7 +55,7 @@ def selftest(backend: PynqBackend) -> Report:
     return compare(backend, program, rng, f"product {m} x {k} x {n}")
 
 
-def compare(backend: PynqBackend, program: Program, rng: np.random.Generator, what: str) -> Report:
+def compare(backend: Board, program: Program, rng: np.random.Generator, what: str) -> Report:
     """Run `program` on random inputs, on the board and on the emulator.
 
     Raises
@@ -80,10 +68,7 @@ def compare(backend: PynqBackend, program: Program, rng: np.random.Generator, wh
         limits = np.iinfo(spec.numpy_dtype)
         inputs[name] = rng.integers(limits.min, limits.max + 1, spec.shape, spec.numpy_dtype)
     backend.load(program)
-    accesses, start = backend.transport.accesses, time.perf_counter()
     found = backend.run(inputs)
-    seconds = time.perf_counter() - start
-    accesses = backend.transport.accesses - accesses
     with EmulatorBackend(backend.config) as emulator:
         emulator.load(program)
         wanted = emulator.run(inputs)
@@ -96,4 +81,5 @@ def compare(backend: PynqBackend, program: Program, rng: np.random.Generator, wh
                 f"{at}: {found[name][at]}, not {array[at]}",
                 "lower the clock, or build the overlay again",
             )
-    return Report(what, backend.counters()["cycles"], seconds, accesses)
+    cost = backend.cost
+    return Report(what, backend.counters()["cycles"], cost.seconds, cost.accesses)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from weft.backend.pynq.resident import BoardBackend
+from weft.backend.pynq.backend import BoardBackend
 from weft.backend.pynq.transport import PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm

@@ -1,5 +1,8 @@
 """PYNQ.remote for a virtual board: ``python -m weft.virtual.server``, in an environment with pynq.
 
+It is the other end of a :class:`weft.backend.pynq.frames.FramedProcess`, whose ``serve`` starts a
+board that lives until that process is closed.
+
 The messages and service classes are those of the installed pynq, 3.1 or 4.0, so client and server
 cannot disagree. What each call does follows AMD's server: whole buffers from their first byte, an
 empty identifier where memory is short, ``msg`` where something is wrong.
@@ -7,23 +10,22 @@ empty identifier where memory is short, ``msg`` where something is wrong.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import importlib
 import json
 import struct
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from weft.backend.pynq.frames import answer_requests
 from weft.backend.pynq.identity import COUNTS_FILE
-from weft.backend.pynq.load import PORT
+from weft.errors import DeviceError
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
+from weft_hw.pynq_boards import pynq_board
 
 from .board import FPGA_MANAGER, BusError, VirtualBoard
 from .memory import OutOfMemory
@@ -221,7 +223,7 @@ def serve(board: VirtualBoard, address: str) -> Any:
 
     Raises
     ------
-    OSError
+    DeviceError
         The address is in use.
     """
     options = [
@@ -237,47 +239,38 @@ def serve(board: VirtualBoard, address: str) -> Any:
     except RuntimeError:
         bound = 0
     if not bound:
-        raise OSError(f"{address} is in use")
+        raise DeviceError(f"{address} is in use", "choose another --port")
     server.start()
     return server
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until standard input ends or the process is stopped."""
-    parser = argparse.ArgumentParser(prog="weft.virtual.server")
-    parser.add_argument("--board", choices=sorted(PYNQ_BOARDS), required=True)
-    parser.add_argument("--address", default=f"127.0.0.1:{PORT}")
-    parser.add_argument("--cma", type=int, help="bytes of contiguous memory")
-    parser.add_argument(
-        "--library", action="append", default=[], metavar="HASH=PATH", help="simulators"
-    )
-    given = parser.parse_args(arguments)
-    libraries = {h: Path(p) for h, _, p in (item.partition("=") for item in given.library)}
+def main() -> None:
+    """Answer requests; boards end with the input."""
+    with ExitStack() as held:
 
-    def library(config: AcceleratorConfig) -> Path:
-        if config.hash not in libraries:
-            raise ValueError(
-                f"there is no simulator of {config.name} ({config.hash}); start the board with "
-                f"--preset {config.name}"
-            )
-        return libraries[config.hash]
+        def serve_board(
+            _: bytes, *, board: str, address: str, libraries: Mapping[str, str], cma: int | None
+        ) -> tuple[dict[str, Any], bytes]:
+            def library(config: AcceleratorConfig) -> Path:
+                if config.hash not in libraries:
+                    raise ValueError(
+                        f"there is no simulator of {config.name} ({config.hash}); start the board "
+                        f"with --preset {config.name}"
+                    )
+                return Path(libraries[config.hash])
 
-    def log(text: str) -> None:
-        print(text, flush=True)
+            def log(text: str) -> None:
+                print(text, flush=True)
 
-    board = VirtualBoard(pynq_board(given.board), library, given.cma, log)
-    try:
-        server = serve(board, given.address)
-    except OSError as error:
-        print(f"weft: {error}; choose another --port", file=sys.stderr)
-        return 6
-    log(f"virtual {given.board} at {given.address}")
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.stdin.read()
-    server.stop(0.5).wait()
-    board.close()
-    return 0
+            virtual = VirtualBoard(pynq_board(board), library, cma, log)
+            held.callback(virtual.close)
+            server = serve(virtual, address)
+            held.callback(lambda: server.stop(0.5).wait())
+            log(f"virtual {board} at {address}")
+            return {}, b""
+
+        answer_requests({"serve": serve_board})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

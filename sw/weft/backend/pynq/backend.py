@@ -1,20 +1,208 @@
-"""A PYNQ board: local, remote over PYNQ.remote, or virtual."""
+"""A PYNQ board: local, remote over PYNQ.remote, or virtual.
+
+numpy, the contract and pynq only: this runs on a board.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from weft.backend.base import Array
 from weft.bundle.manifest import Manifest, sha256
-from weft.errors import WeftError
+from weft.driver.device import Device
+from weft.errors import DeviceError, WeftError
+from weft_hw.config import AcceleratorConfig
+from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
-from .firmware import refresh
+from .board import Board, RunCost
+from .firmware import put_file, refresh
 from .identity import is_virtual, require_board
 from .load import PORT, LoadedOverlay, connect, load_overlay
 from .lock import BoardLock
-from .resident import BoardBackend
-from .transport import PynqTransport
+from .resident import Resident
+from .transport import MemoryExhausted, PynqTransport
 
-__all__ = ["PynqBackend"]
+if TYPE_CHECKING:
+    from weft.program import Program
+
+__all__ = ["BoardBackend", "PynqBackend"]
+
+#: Cycles; the transport's timeout in seconds ends a run.
+_NO_LIMIT = 1 << 62
+
+
+class BoardBackend(Board):
+    """Run programs through a transport.
+
+    The first :meth:`load` of a program uploads its constants, which stay in its buffers;
+    :meth:`run` moves inputs and outputs. Several programs stay as long as the memory holds them.
+
+    Parameters
+    ----------
+    transport : PynqTransport
+    config : AcceleratorConfig
+        What is expected at its other end.
+    watchdog_cycles : int
+        Cycles without progress before the core stops itself.
+
+    Raises
+    ------
+    Mismatch
+        Another accelerator answers.
+    """
+
+    def __init__(
+        self, transport: PynqTransport, config: AcceleratorConfig, watchdog_cycles: int = 100_000
+    ) -> None:
+        super().__init__(config)
+        self.transport, self.clock_mhz = transport, transport.clock_mhz
+        self.device = Device(transport, config, watchdog_cycles)
+        #: Programs on the board by their digests, and the one that runs next.
+        self._residents: dict[str, Resident] = {}
+        self._current: Resident | None = None
+        #: Registers as this client wrote them; empty where they have to be written again.
+        self._registers: dict[str, int] = {}
+
+    def load(self, program: Program) -> None:
+        self._program = self._current = None
+        program.require_config(self.config)
+        digest = program.digest
+        resident = self._residents.get(digest)
+        if resident is None:
+            self._settle()
+            resident = self._residents[digest] = self._place(program)
+        self.transport.placement = resident.placement
+        self.transport.flush()
+        self.transport.expected_cycles = resident.predicted_cycles
+        self.device.program = resident.moved
+        self._configure(resident)
+        self._program, self._current = program, resident
+
+    def _place(self, program: Program) -> Resident:
+        """Buffers for `program`; where memory is short, those of all other programs go first."""
+        try:
+            return Resident(program, self.transport)
+        except MemoryExhausted:
+            if not self._residents:
+                raise
+        self.unload()
+        return Resident(program, self.transport)
+
+    def unload(self) -> None:
+        """Give back the memory of all programs."""
+        self._program = None
+        self._settle()
+        self._release()
+
+    def _release(self) -> None:
+        for resident in self._residents.values():
+            self.transport.release(resident.placement)
+        self._residents.clear()
+        self._registers.clear()
+        self._current = None
+
+    def _settle(self) -> None:
+        """No burst of an aborted run may reach buffers that are given to others.
+
+        Raises
+        ------
+        DeviceError
+            A program of another client is running.
+        """
+        status = self.device.read("status")
+        if status & STATUS_RUNNING and not self._is_ours():
+            self._registers.clear()
+            raise DeviceError(
+                "another client's program is running on the board",
+                "wait until it is done, or stop that client",
+            )
+        if status & (STATUS_RUNNING | STATUS_BUS_BUSY):
+            self.device.reset()
+
+    def _is_ours(self) -> bool:
+        """Whether the arena that the core would use is one of this client's.
+
+        Buffers of living clients never share an address, so the arena's tells whose registers they
+        are.
+        """
+        found = self.device.read("arena_base_low")
+        return any(found == r.base & 0xFFFF_FFFF for r in self._residents.values())
+
+    def _require_ours(self) -> None:
+        if self.device.read("arena_base_low") != self._resident.base & 0xFFFF_FFFF:
+            raise DeviceError(
+                "another client has used the board since this program was loaded",
+                "let one client work at a time; the next run takes the board back",
+            )
+
+    @property
+    def _resident(self) -> Resident:
+        assert self._current is not None, f"{self.program} is loaded, so it is resident"
+        return self._current
+
+    def _configure(self, resident: Resident) -> None:
+        """Write the registers of a program that differ from those written before."""
+        values = {
+            "arena_base_low": resident.base & 0xFFFF_FFFF,
+            "arena_base_high": resident.base >> 32,
+            "arena_bytes": resident.moved.arena_bytes,
+            "program_offset": resident.moved.program_offset,
+            "program_length": len(resident.moved.instructions),
+            "watchdog": self.device.watchdog_cycles,
+            "irq_enable": IRQ_DONE | IRQ_ERROR,
+        }
+        for name, value in values.items():
+            if self._registers.get(name) != value:
+                self.device.write(name, value)
+                self._registers[name] = value
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        start, accesses = time.perf_counter(), self.transport.accesses
+        self.check_inputs(inputs)
+        resident = self._resident
+        resident.write(inputs)
+        try:
+            if not self._registers:
+                self._settle()
+                self._configure(resident)
+            self._require_ours()
+            self.device.run(_NO_LIMIT)
+            self._require_ours()
+        except DeviceError:
+            self._registers.clear()
+            raise
+        results = resident.read()
+        seconds = time.perf_counter() - start
+        self.cost = RunCost(seconds, self.transport.accesses - accesses)
+        return results
+
+    def counters(self) -> dict[str, int]:
+        return self.device.counters()
+
+    def memory(self) -> bytes:
+        return self._resident.memory()
+
+    def check_registers(self) -> None:
+        for pattern in (0x5A5A_5000, 0x2525_A000):
+            self.device.write("arena_base_low", pattern)
+            found = self.device.read("arena_base_low")
+            if found != pattern:
+                raise DeviceError(
+                    f"register arena_base_low reads {found:#x} after {pattern:#x} was written",
+                    "lower the clock, or build the overlay again",
+                )
+        self.unload()  # it knows nothing of these writes
+        config = self.config
+        capability = config.rows | config.cols << 8 | config.weight_rows_per_cycle << 16
+        if self.device.read("capability_array") != capability:
+            raise DeviceError("the array has not the size that its config hash stands for")
+
+    def close(self) -> None:
+        super().close()
+        self._release()
 
 
 class PynqBackend(BoardBackend):
@@ -71,19 +259,20 @@ class PynqBackend(BoardBackend):
         except WeftError:
             self._lock.release()
             raise
-
-    @property
-    def clock_mhz(self) -> float:
-        """Clock of the accelerator, as read back."""
-        return self.loaded.clock_mhz
-
-    @property
-    def virtual(self) -> bool:
-        """Whether the programmable logic is simulated, so that cycles are those of the RTL."""
-        return is_virtual(self.loaded.device)
+        self.board, self.virtual = str(device.name), is_virtual(device)
 
     def __enter__(self) -> PynqBackend:
         return self
+
+    def put_file(self, path: str, data: bytes) -> bool:
+        """Write a file of a remote board unless it is there already; whether it had to be written.
+
+        Raises
+        ------
+        DeviceError
+            The board does not answer, or keeps other bytes than were sent.
+        """
+        return put_file(self.loaded.device, path, data)
 
     def close(self) -> None:
         super().close()

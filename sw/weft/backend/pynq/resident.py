@@ -1,4 +1,4 @@
-"""Programs on an accelerator behind buffers and registers: placed once, kept, run many times.
+"""One program on a board: placed once, kept, run many times.
 
 numpy and the contract only: this runs on a board.
 """
@@ -6,213 +6,91 @@ numpy and the contract only: this runs on a board.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array, Backend, Capabilities
-from weft.driver.device import Device
-from weft.errors import DeviceError, UsageError
-from weft_hw.config import AcceleratorConfig
-from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
+from weft.backend.base import Array
+from weft.errors import UsageError
 
-from .relocate import Section, relocate, sections
-from .transport import MemoryExhausted, Placement, PynqTransport
+from .relocate import relocate, sections
+from .transport import PAGE, PynqTransport
 
 if TYPE_CHECKING:
     from weft.program import Program, TensorSpec
 
-__all__ = ["BoardBackend"]
-
-_PAGE = 4096
-#: Cycles; the transport's timeout in seconds ends a run.
-_NO_LIMIT = 1 << 62
+__all__ = ["Resident"]
 
 
-@dataclass(frozen=True)
-class _Resident:
-    """A program whose constants are on the board. base : physical address of its arena."""
+class Resident:
+    """A program whose constants are on a board.
 
-    program: Program
-    moved: Program
-    placement: Placement
-    sections: list[Section]
-    base: int
-    predicted_cycles: int
-
-
-class BoardBackend(Backend):
-    """Run programs through a transport.
-
-    The first :meth:`load` of a program uploads its constants, which stay in its buffers;
-    :meth:`run` moves inputs and outputs. Several programs stay as long as the memory holds them.
+    Buffer 0 holds the whole arena; inputs and outputs that can move have buffers of their own.
 
     Parameters
     ----------
+    program : Program
     transport : PynqTransport
-    config : AcceleratorConfig
-        What is expected at its other end.
-    watchdog_cycles : int
-        Cycles without progress before the core stops itself.
+        Gives the buffers.
 
     Raises
     ------
-    Mismatch
-        Another accelerator answers.
+    MemoryExhausted
+        The board has not enough contiguous memory; nothing is held then.
+    Unsupported
+        The buffers lie further apart than 4 GiB.
     """
 
-    name = "pynq"
-
-    def __init__(
-        self, transport: PynqTransport, config: AcceleratorConfig, watchdog_cycles: int = 100_000
-    ) -> None:
-        super().__init__(config)
-        self.transport = transport
-        self.device = Device(transport, config, watchdog_cycles)
-        self._residents: dict[int, _Resident] = {}
-        #: Registers as this client wrote them; empty where they have to be written again.
-        self._registers: dict[str, int] = {}
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=True, memory=True, max_arena_bytes=(1 << 32) - _PAGE)
-
-    def load(self, program: Program) -> None:
-        self._program = None
-        program.require_config(self.config)
-        resident = self._residents.get(id(program))
-        if resident is None:
-            self._settle()
-            resident = self._place(program)
-            self._upload(resident)
-            self._residents[id(program)] = resident
-        self.transport.placement = resident.placement
-        self.transport.expected_cycles = resident.predicted_cycles
-        self.device.program = resident.moved
-        self._configure(resident)
-        self._program = program
-
-    def unload(self) -> None:
-        """Give back the memory of all programs."""
-        self._program = None
-        self._settle()
-        for resident in self._residents.values():
-            self.transport.release(resident.placement)
-        self._residents.clear()
-        self._registers.clear()
-
-    def _settle(self) -> None:
-        """No burst of an aborted run may reach buffers that are given to others.
-
-        Raises
-        ------
-        DeviceError
-            A program of another client is running.
-        """
-        status = self.device.read("status")
-        if status & STATUS_RUNNING and not self._is_ours():
-            self._registers.clear()
-            raise DeviceError(
-                "another client's program is running on the board",
-                "wait until it is done, or stop that client",
-            )
-        if status & (STATUS_RUNNING | STATUS_BUS_BUSY):
-            self.device.reset()
-
-    def _is_ours(self) -> bool:
-        """Whether the arena that the core would use is one of this client's.
-
-        Buffers of living clients never share an address, so the arena's tells whose registers they
-        are.
-        """
-        found = self.device.read("arena_base_low")
-        return any(found == r.base & 0xFFFF_FFFF for r in self._residents.values())
-
-    def _require_ours(self) -> None:
-        if self.device.read("arena_base_low") != self._resident.base & 0xFFFF_FFFF:
-            raise DeviceError(
-                "another client has used the board since this program was loaded",
-                "let one client work at a time; the next run takes the board back",
-            )
-
-    @property
-    def _resident(self) -> _Resident:
-        return self._residents[id(self.program)]
-
-    def _place(self, program: Program) -> _Resident:
-        """Buffers for `program`; where memory is short, those of all other programs go first."""
-        found = sections(program)
+    def __init__(self, program: Program, transport: PynqTransport) -> None:
+        self.program = program
+        self._sections = sections(program)
         sizes = [program.arena_bytes]
-        sizes += [s.start % _PAGE + s.end - s.start for s in found]
-        try:
-            placement = self.transport.place(sizes)
-        except MemoryExhausted:
-            if not self._residents:
-                raise
-            self.unload()
-            placement = self.transport.place(sizes)
+        sizes += [s.start % PAGE + s.end - s.start for s in self._sections]
+        #: Its buffers.
+        self.placement = placement = transport.place(sizes)
         addresses = placement.addresses
-        base = min(addresses)
-        span = max(a + -(-size // _PAGE) * _PAGE for a, size in zip(addresses, sizes)) - base
-        moves = [(s, a - base + s.start % _PAGE) for s, a in zip(found, addresses[1:])]
-        moved = relocate(program, moves, addresses[0] - base, span)
-        placement.wanted = {i + 1 for i, s in enumerate(found) if s.kind == "output"}
-        kept = {name for s in found for name in s.tensors}
-        if set(program.outputs) - kept:
+        #: Physical address of the arena that spans all buffers.
+        self.base = min(addresses)
+        span = max(a + -(-size // PAGE) * PAGE for a, size in zip(addresses, sizes)) - self.base
+        moves = [(s, a - self.base + s.start % PAGE) for s, a in zip(self._sections, addresses[1:])]
+        #: The program as the accelerator sees it.
+        self.moved = relocate(program, moves, addresses[0] - self.base, span)
+        placement.wanted = {i + 1 for i, s in enumerate(self._sections) if s.kind == "output"}
+        if set(program.outputs) - {name for s in self._sections for name in s.tensors}:
             placement.wanted.add(0)
         predicted = program.metadata.get("predicted_cycles", 0)
-        cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
-        return _Resident(program, moved, placement, found, base, cycles)
+        #: Cycles that the compiler expects of a run.
+        self.predicted_cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
+        self._fill()
 
-    def _upload(self, resident: _Resident) -> None:
-        program, moved = resident.program, resident.moved
-        image = resident.placement.array(0)
-        for offset, data in (*program.constants, (program.program_offset, moved.encoded)):
+    def _fill(self) -> None:
+        """Constants and instructions, as the accelerator has to find them."""
+        program = self.program
+        image = self.placement.array(0)
+        for offset, data in (*program.constants, (program.program_offset, self.moved.encoded)):
             image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
-        self.transport.placement = resident.placement
-        self.transport.flush()
-
-    def _configure(self, resident: _Resident) -> None:
-        """Write the registers of a program that differ from those written before."""
-        values = {
-            "arena_base_low": resident.base & 0xFFFF_FFFF,
-            "arena_base_high": resident.base >> 32,
-            "arena_bytes": resident.moved.arena_bytes,
-            "program_offset": resident.moved.program_offset,
-            "program_length": len(resident.moved.instructions),
-            "watchdog": self.device.watchdog_cycles,
-            "irq_enable": IRQ_DONE | IRQ_ERROR,
-        }
-        for name, value in values.items():
-            if self._registers.get(name) != value:
-                self.device.write(name, value)
-                self._registers[name] = value
-
-    @property
-    def _sections(self) -> list[Section]:
-        return self._resident.sections
-
-    def _section_of(self, name: str, kind: str) -> int:
-        """Index of the section that holds a tensor; -1 where it stayed in the first buffer."""
-        for index, section in enumerate(self._sections):
-            if section.kind == kind and name in section.tensors:
-                return index
-        return -1
 
     def _rows(self, spec: TensorSpec, kind: str) -> tuple[int, NDArray[np.uint8]]:
         """(index of its buffer, view uint8 [rows, row_bytes]) of a tensor."""
-        index = self._section_of(spec.name, kind)
-        shift = self._sections[index].start // _PAGE * _PAGE if index >= 0 else 0
-        start = self.transport.placement.array(index + 1)[spec.offset - shift :]
+        index, shift = 0, 0
+        for i, section in enumerate(self._sections):
+            if section.kind == kind and spec.name in section.tensors:
+                index, shift = i + 1, section.start // PAGE * PAGE
+        start = self.placement.array(index)[spec.offset - shift :]
         shape = (spec.shape[0], spec.row_bytes)
-        return index + 1, np.lib.stride_tricks.as_strided(start, shape, (spec.stride, 1))
+        return index, np.lib.stride_tricks.as_strided(start, shape, (spec.stride, 1))
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        program = self.program
-        self.check_inputs(inputs)
+    def write(self, inputs: Mapping[str, Array]) -> None:
+        """Put inputs into their buffers.
+
+        Raises
+        ------
+        UsageError
+            One has another shape or dtype than the program says.
+        """
         for name, array in inputs.items():
-            spec = program.inputs[name]
+            spec = self.program.inputs[name]
             given = np.ascontiguousarray(array)
             if given.shape != spec.shape or given.dtype != spec.numpy_dtype:
                 raise UsageError(
@@ -221,43 +99,28 @@ class BoardBackend(Backend):
                 )
             index, rows = self._rows(spec, "input")
             rows[...] = given.view(np.uint8).reshape(rows.shape)
-            self.transport.placement.dirty.add(index)
-        try:
-            if not self._registers:
-                self._settle()
-                self._configure(self._resident)
-            self._require_ours()
-            self.device.run(_NO_LIMIT)
-            self._require_ours()
-        except DeviceError:
-            self._registers.clear()
-            raise
+            self.placement.dirty.add(index)
+
+    def read(self) -> dict[str, Array]:
+        """Copies of the outputs, as the buffers hold them."""
         results = {}
-        for name, spec in program.outputs.items():
+        for name, spec in self.program.outputs.items():
             _, rows = self._rows(spec, "output")
             found = np.frombuffer(rows.tobytes(), spec.numpy_dtype)
             results[name] = found.reshape(spec.shape).copy()
         return results
 
-    def counters(self) -> dict[str, int]:
-        return self.device.counters()
-
     def memory(self) -> bytes:
-        program, placement = self.program, self.transport.placement
+        """The arena as the program knows it."""
+        program, placement = self.program, self.placement
         for buffer in placement.buffers:
             buffer.invalidate()
         image = placement.array(0)[: program.arena_bytes].copy()
         for index, section in enumerate(self._sections):
-            start = section.start % _PAGE
+            start = section.start % PAGE
             data = placement.array(index + 1)[start : start + section.end - section.start]
             image[section.start : section.end] = data
         # The instructions that ran name other places; the program's own stand here.
         code = np.frombuffer(program.encoded, np.uint8)
         image[program.program_offset : program.program_offset + len(code)] = code
         return bytes(image.tobytes())
-
-    def close(self) -> None:
-        super().close()
-        for resident in self._residents.values():
-            self.transport.release(resident.placement)
-        self._residents.clear()

@@ -59,6 +59,7 @@ def good(backend, job):
 def patched(backend, job, raw: bytes) -> DeviceError:
     """Run `raw` instead of the good program's instructions; the error that stops it."""
     size = job[0].arena_bytes
+    backend.unload()
     backend.transport.allocate(2 * size)
     arena = backend.transport.arena
     arena[: len(raw)] = np.frombuffer(raw, np.uint8)
@@ -211,14 +212,14 @@ def test_read_error(backend, job, response):
     spec = program.inputs["a"]
     for row in (0, M // 2, M - 1):
         backend.load(program)
-        start = GUARD_BYTES + spec.offset + row * spec.pitch
+        start = GUARD_BYTES + spec.offset + row * spec.pitches[0]
         backend.simulation.add_fault(start, start + 1, response, reads=True)
         with pytest.raises(DeviceError) as caught:
             backend.run({"a": a})
         assert caught.value.error_code == ErrorCode.BUS_READ
         failing = program.instructions[caught.value.instruction]
         assert failing.opcode is Opcode.LOAD
-        assert failing["dram_offset"] <= spec.offset + row * spec.pitch
+        assert failing["dram_offset"] <= spec.offset + row * spec.pitches[0]
         backend.simulation.clear_faults()
         good(backend, job)
 
@@ -229,7 +230,7 @@ def test_write_error(backend, job, response):
     spec = program.outputs["out"]
     for row in (0, M - 1):
         backend.load(program)
-        start = GUARD_BYTES + spec.offset + row * spec.pitch
+        start = GUARD_BYTES + spec.offset + row * spec.pitches[0]
         backend.simulation.add_fault(start, start + 1, response, writes=True)
         with pytest.raises(DeviceError) as caught:
             backend.run({"a": a})

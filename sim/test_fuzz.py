@@ -43,18 +43,21 @@ def fuzz(name: str, first: int, count: int, progress=None) -> int:
             program = seeded(seed, config)
             verify(program)
             want = program.image()
-            execute(config, program.instructions, want)
             rtl.load(program)
             stall = STALLS[seed % len(STALLS)]
             rtl.simulation.set_stalls(Stalls.all(seed, stall))
-            rtl.run({})
-            got = np.frombuffer(rtl.memory(), np.uint8)
-            wrong = np.flatnonzero(got != want)
-            assert not len(wrong), (
-                f"seed {seed} on {name} with stalls {stall}: {len(wrong)} bytes differ, the first "
-                f"at arena offset {wrong[0]}: {got[wrong[0]]:#04x}, not {want[wrong[0]]:#04x}"
-            )
-            cycles += rtl.counters()["cycles"]
+            for _ in range(2 if program.states else 1):
+                execute(config, program.instructions, want)
+                rtl.run({})
+                got = np.frombuffer(rtl.memory(), np.uint8)
+                wrong = np.flatnonzero(got != want)
+                assert not len(wrong), (
+                    f"seed {seed} on {name} with stalls {stall}: {len(wrong)} bytes differ, the "
+                    f"first at arena offset {wrong[0]}: {got[wrong[0]]:#04x}, "
+                    f"not {want[wrong[0]]:#04x}"
+                )
+                cycles += rtl.counters()["cycles"]
+            rtl.unload()
             if progress is not None:
                 progress(number + 1)
     return cycles

@@ -14,7 +14,7 @@ from weft.bundle import Manifest
 from weft.synth import container
 
 LOAD = """
-import sys; sys.path.insert(0, "tests/board")
+import sys; sys.path.insert(0, "tests/support")
 from board_script import open_board, product, same
 from pynq import MMIO
 from weft.backend.pynq.backend import PynqBackend

@@ -6,12 +6,13 @@ import math
 
 from choices import Choices
 from weft.errors import ProgramRefused
+from weft.program import TensorSpec
 from weft.program.nest import Affine, strides
 from weft.verify.accesses import Touched, analyse
 from weft.verify.accumulators import check_accumulators
 from weft.verify.defined import check_defined
 from weft.verify.order import Order
-from weft.verify.regions import overlap
+from weft.verify.regions import Region, overlap
 from weft.verify.weights import check_weights
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
@@ -29,7 +30,7 @@ from weft_hw.isa import (
     space_words,
 )
 
-__all__ = ["DUMP", "PARAMETERS", "POOL", "WEIGHTS_END", "Builder"]
+__all__ = ["DUMP", "PARAMETERS", "POOL", "STORES", "WEIGHTS_END", "Builder"]
 
 #: Arena: random bytes, parameters, what stores write, the last dump, the program.
 POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
@@ -50,6 +51,8 @@ class Builder:
         self.instructions: list[Instruction] = []
         self.touched: list[Touched] = []
         self.setup: Instruction | None = None
+        #: Some programs keep the first bytes that stores write from run to run.
+        self.state = self._state() if choices.chance(40) else None
         names = list(range(SEMAPHORES))
         for i in range(SEMAPHORES - 1, 0, -1):
             j = choices.integer(0, i)
@@ -62,6 +65,18 @@ class Builder:
         }  # fmt: skip
         #: Index of the latest instruction that posted from one unit to another.
         self.posted = dict.fromkeys(self.semaphores, -1)
+
+    def _state(self) -> TensorSpec:
+        """A tensor of rank 3, with gaps between its rows and its planes."""
+        count, rows, cols = (self.choices.integer(1, n) for n in (8, 8, 64))
+        pitches = (64 * (rows + self.choices.pick([0, 0, 1, 3])), 64)
+        return TensorSpec("h", "int8", (count, rows, cols), STORES, pitches)
+
+    @property
+    def _given(self) -> list[Region]:
+        """What is defined when a run starts."""
+        kept = self.state.end - STORES if self.state else 0
+        return [Region(POOL, PARAMETERS + self.config.parameter_bytes), Region(STORES, kept)]
 
     def finish(self) -> list[Instruction]:
         return [*self.instructions, Instruction(Opcode.END)]
@@ -106,10 +121,9 @@ class Builder:
         try:
             order = Order(self.instructions, range(index + 1))
             check_accumulators(self.instructions, self.touched, self.config, order)
-            check_defined(self.instructions, self.touched, self.config, range(index + 1))
-            check_weights(
-                self.instructions, self.touched, self.config, range(index + 1), 32768, _DOUBTFUL
-            )
+            so_far = self.instructions, self.touched, self.config, range(index + 1), 32768
+            check_defined(*so_far, self._given)
+            check_weights(*so_far, _DOUBTFUL, (), [(self._given[1], True)])
         except ProgramRefused:
             self.instructions = before
             self.touched.pop()
@@ -211,14 +225,36 @@ class Builder:
         source = (POOL, PARAMETERS)
         if space is Space.PARAMETERS:
             source = (PARAMETERS, PARAMETERS + self.config.parameter_bytes)
-        elif self.choices.chance(30):
-            source = (STORES, DUMP)
+        elif self.choices.chance(30) and self._kept():
+            source = self.choices.pick(self._kept())
         elif space is Space.WEIGHTS:
             source = (POOL, WEIGHTS_END)
         fields = self._shape(space, source)
         if self.choices.chance(10):
             fields["dram_pitch"] = 0
         self.add(Instruction(Opcode.LOAD, (), (), fields))
+
+    def carry(self, opcode: Opcode) -> None:
+        """Load, or store, the first plane of the state, where there is one."""
+        if self.state is None:
+            return
+        rows, size, beat = self.state.shape[1], self.state.run_bytes, self.config.beat_bytes // 4
+        room = self.config.scratchpad_words - rows * size // 4
+        fields = {
+            "dram_offset": STORES,
+            "dram_pitch": self.state.pitches[1],
+            "rows": rows,
+            "bytes": size,
+            "chip_address": beat * self.choices.integer(0, room // beat),
+            "chip_pitch": size // 4,
+        }
+        self.add(Instruction(opcode, (), (), fields))
+
+    def _kept(self) -> list[tuple[int, int]]:
+        """(first byte, end) of the state, and of the first row of each store."""
+        found = [(STORES, self.state.end)] if self.state else []
+        stores = [i for i in self.instructions if i.opcode is Opcode.STORE]
+        return found + [(i["dram_offset"], i["dram_offset"] + i["bytes"]) for i in stores]
 
     def store(self) -> None:
         """A strided store."""

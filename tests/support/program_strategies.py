@@ -4,11 +4,13 @@
 :class:`weft.program.Program` in the same way. Every on-chip memory is loaded in full first, then
 come random setups, matrix products, loads and stores, with exactly the semaphores that their
 conflicts ask for and a few more; last, the whole scratchpad is stored, so that the arena after the
-run holds all that a program did.
+run holds all that a program did. Some programs have a state, which stores and loads of one run and
+of the next share.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 
@@ -16,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from choices import Choices
-from program_builder import DUMP, PARAMETERS, POOL, WEIGHTS_END, Builder
+from program_builder import DUMP, PARAMETERS, POOL, STORES, WEIGHTS_END, Builder
 from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import LAYOUTS, SEMAPHORES, Instruction, Opcode
@@ -61,30 +63,36 @@ def corrupted(seed: int, config: AcceleratorConfig) -> Program:
         if f.name.startswith("count"):
             fields[f.name] = min(fields[f.name], 40)
     instructions[at] = Instruction(old.opcode, waits, posts, fields)
-    return Program(
-        config, instructions, program.program_offset, program.arena_bytes, program.constants
-    )
+    return dataclasses.replace(program, instructions=instructions)
 
 
 def _make(choices: Choices, config: AcceleratorConfig) -> Program:
     builder = Builder(choices, config)
     builder.preload()
+    builder.carry(Opcode.LOAD)
     for _ in range(choices.integer(1, 6)):
         choices.pick(
             [builder.products, builder.products, builder.products, builder.load, builder.store]
         )()
+    builder.carry(Opcode.STORE)
     builder.dump()
     instructions = builder.finish()
     size = 64 * len(instructions)
     arena_bytes = 32768 + 4096 * math.ceil(size / 4096)
+    planes = config.scratchpad_bytes // 512
     pool, entries = _data(choices.integer(0, 2**32 - 1), config)
+    constants = [(POOL, pool), (PARAMETERS, entries)]
+    if builder.state and choices.chance(50):
+        granules = (builder.state.end - STORES) // 16
+        constants.append((STORES, pool[-16 * choices.integer(1, min(granules, 8)) :]))
     return Program(
         config=config,
         instructions=instructions,
         program_offset=32768,
         arena_bytes=arena_bytes,
-        constants=[(POOL, pool), (PARAMETERS, entries)],
-        outputs=[TensorSpec("dump", "int8", (config.scratchpad_bytes // 64, 64), DUMP, 64)],
+        constants=constants,
+        outputs=[TensorSpec("dump", "int8", (planes, 8, 64), DUMP, (512, 64))],
+        states=[builder.state] if builder.state else [],
     )
 
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from weft.errors import ToolMissing, UsageError
+from weft.program import Array, Program
 from weft_hw.config import AcceleratorConfig
 
-if TYPE_CHECKING:
-    from weft.program import Program
-
 __all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
-
-#: int8, int16 or int32 [rows, cols].
-Array = NDArray[np.signedinteger[Any]]
 
 
 class BackendUnavailable(ToolMissing):
@@ -41,9 +32,12 @@ class Capabilities:
 
 
 class Backend(ABC):
-    """A device with one program in it.
+    """A device that holds programs and runs one of them. A program is known by its digest.
 
-    Use as a context manager, or call :meth:`close`.
+    Use as a context manager, or call :meth:`close`. A run writes the program's inputs, and the
+    instructions that its patches change; constants and states stay on the device. States keep what
+    the run before left, also while other programs are loaded, until :meth:`reset` or
+    :meth:`unload`; what a run that fails leaves in them is undefined.
 
     Parameters
     ----------
@@ -82,7 +76,11 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, program: Program) -> None:
-        """Make `program` the one that :meth:`run` runs; constants and instructions are copied.
+        """Make `program` the one that :meth:`run` runs.
+
+        Constants, instructions and the first values of its states are copied to the device, unless
+        the program is still there; then its states are as they were. A program without states may
+        give way to the next one.
 
         Raises
         ------
@@ -91,12 +89,15 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         """Run the program once.
 
         Parameters
         ----------
         inputs : name -> array of the shape and dtype that the program declares; all of them.
+        patches : name -> value of each patch of the program; all of them.
 
         Returns
         -------
@@ -105,10 +106,23 @@ class Backend(ABC):
         Raises
         ------
         UsageError
-            An input is missing, unknown, or has another shape or dtype.
+            An input is missing, unknown, or has another shape or dtype; a patch is missing,
+            unknown, or out of its range.
         DeviceError
             The accelerator stopped with an error.
         """
+
+    @abstractmethod
+    def read_state(self, name: str) -> Array:
+        """Copy of state `name` of the loaded program; raises UsageError where there is none."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Give the states of the loaded program their first values."""
+
+    @abstractmethod
+    def unload(self, program: Program | None = None) -> None:
+        """Forget `program` and its states, by default all programs; unknown ones are ignored."""
 
     @abstractmethod
     def counters(self) -> dict[str, int]:
@@ -129,17 +143,18 @@ class Backend(ABC):
         self.close()
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
-        """Refuse a missing or an unknown input name.
+        """Refuse inputs that are not those of the loaded program.
 
         Raises
         ------
         UsageError
-            The message names it.
+            One is missing, unknown, or has another shape or dtype; the message names it.
         """
         wanted = self.program.inputs
-        for name in wanted:
+        for name, spec in wanted.items():
             if name not in inputs:
                 raise UsageError(f"input {name!r} is missing", f"give all of {', '.join(wanted)}")
+            spec.check("input", inputs[name])
         for name in inputs:
             if name not in wanted:
                 known = ", ".join(wanted) or "none"

@@ -29,19 +29,9 @@ def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON 
     from weft_hw.pynq_boards import PYNQ_BOARDS
 
     if json:
-        results = [
-            {
-                "name": b.name,
-                "part": b.part,
-                "ddr_bytes": b.ddr_bytes,
-                "cma_bytes": b.cma_bytes,
-                "max_clock_mhz": b.max_clock_mhz,
-                "pynq": b.pynq,
-                "image": b.image,
-            }
-            for b in PYNQ_BOARDS.values()
-        ]
-        print_json("board-list", results)
+        fields = ("name", "part", "ddr_bytes", "cma_bytes", "max_clock_mhz", "pynq", "image")
+        boards = PYNQ_BOARDS.values()
+        print_json("board-list", [{f: getattr(b, f) for f in fields} for b in boards])
         return
     print_table(
         "boards",
@@ -144,11 +134,10 @@ def selftest(
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
     from weft.backend.pynq.process import PynqProcess
-    from weft.deploy.remote import as_results
     from weft.deploy.selftest import selftest as check
 
     with PynqProcess(overlay, host, port) as opened:
-        show_results("board-selftest", opened.config, as_results(opened, check(opened)), json)
+        show_results("board-selftest", opened.config, [check(opened)], json)
 
 
 @app.command()

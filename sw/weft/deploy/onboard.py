@@ -23,7 +23,7 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     from weft.bundle.manifest import Manifest
     from weft.program import Program
 
-    from .remote import check
+    from .selftest import check
 
     loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
     with PynqBackend(overlay) as backend:

@@ -1,7 +1,4 @@
-"""Put an overlay and a program on a board that pynq reaches, and check both.
-
-numpy and the contract only: :func:`check` runs on a board, too.
-"""
+"""Put an overlay and a program on a board that pynq reaches, and check both."""
 
 from __future__ import annotations
 
@@ -9,48 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from weft.backend.pynq.board import Board
 from weft.backend.pynq.firmware import FIRMWARE
 from weft.backend.pynq.process import PynqProcess
 from weft.bundle.store import program_name, stage
 from weft.program import Program
 
-from .selftest import Report, compare, selftest
+from .selftest import check
 
-__all__ = ["as_results", "check", "deploy_local", "deploy_remote"]
-
-
-def check(backend: Board, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
-    """The self-test of the board, then `program` on random inputs against the emulator.
-
-    Returns
-    -------
-    As :func:`as_results`.
-
-    Raises
-    ------
-    DeviceError
-        Something differs; the message says what.
-    """
-    rng = np.random.default_rng(0)
-    reports = selftest(backend), compare(backend, program, rng, what)
-    return as_results(backend, *reports, **more)
-
-
-def as_results(backend: Board, *reports: Report, **more: Any) -> list[dict[str, Any]]:
-    """What ``--json`` prints of `reports`; `more` belongs to each of them."""
-    shared = {
-        "board": backend.board,
-        "label": "simulated" if backend.virtual else "measured",
-        "clock_mhz": backend.clock_mhz,
-        **more,
-    }
-    return [
-        {**r.as_dict(), "accelerator_ms": r.cycles / backend.clock_mhz / 1000, **shared}
-        for r in reports
-    ]
+__all__ = ["deploy_local", "deploy_remote"]
 
 
 def deploy_local(path: Path, program: Program, overlay: Path) -> list[dict[str, Any]]:

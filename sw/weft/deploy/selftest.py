@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq.board import Board
+from weft.backend.pynq.backend import Board
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError
 from weft.measure.bench import random_constants
 from weft.program import Program
 
-__all__ = ["Report", "compare", "selftest"]
+__all__ = ["check", "selftest"]
 
 #: Rows, K and N of the product: several tiles and a ragged edge on every preset.
 _SHAPE = (20, 3, 5)
 
 
-@dataclass(frozen=True)
-class Report:
-    """What one program did on a board.
+def check(backend: Board, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
+    """The self-test of the board, then `program` on random inputs against the emulator.
 
-    cycles : of the accelerator. seconds : of the run, driver included. accesses : of registers.
+    Returns
+    -------
+    What ``--json`` prints of both; `more` belongs to each of them.
+
+    Raises
+    ------
+    DeviceError
+        Something differs; the message says what.
     """
-
-    what: str
-    cycles: int
-    seconds: float
-    accesses: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
+    found = [selftest(backend), _compare(backend, program, np.random.default_rng(0), what)]
+    return [{**result, **more} for result in found]
 
 
-def selftest(backend: Board) -> Report:
-    """Check registers, then one product, element by element.
+def selftest(backend: Board) -> dict[str, Any]:
+    """Check registers, then one product, element by element; what ``--json`` prints of it.
 
     Raises
     ------
@@ -52,17 +50,13 @@ def selftest(backend: Board) -> Report:
     m, k, n = _SHAPE[0], _SHAPE[1] * config.rows + 5, _SHAPE[2] * config.cols - 3
     problem = GemmProblem(m, k, n)
     program = compile_gemm(config, problem, random_constants(problem, rng))
-    return compare(backend, program, rng, f"product {m} x {k} x {n}")
+    return _compare(backend, program, rng, f"product {m} x {k} x {n}")
 
 
-def compare(backend: Board, program: Program, rng: np.random.Generator, what: str) -> Report:
-    """Run `program` on random inputs, on the board and on the emulator.
-
-    Raises
-    ------
-    DeviceError
-        An element differs.
-    """
+def _compare(
+    backend: Board, program: Program, rng: np.random.Generator, what: str
+) -> dict[str, Any]:
+    """Run `program` on random inputs, on the board and on the emulator."""
     inputs = {}
     for name, spec in program.inputs.items():
         limits = np.iinfo(spec.numpy_dtype)
@@ -81,5 +75,13 @@ def compare(backend: Board, program: Program, rng: np.random.Generator, what: st
                 f"{at}: {found[name][at]}, not {array[at]}",
                 "lower the clock, or build the overlay again",
             )
-    cost = backend.cost
-    return Report(what, backend.counters()["cycles"], cost.seconds, cost.accesses)
+    cycles = backend.counters()["cycles"]
+    return {
+        "what": what,
+        "cycles": cycles,
+        **backend.cost._asdict(),
+        "accelerator_ms": cycles / backend.clock_mhz / 1000,
+        "board": backend.board,
+        "label": "simulated" if backend.virtual else "measured",
+        "clock_mhz": backend.clock_mhz,
+    }

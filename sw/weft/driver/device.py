@@ -5,18 +5,16 @@ Standard library, numpy and the contract only: this runs on a board.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from weft.errors import DeviceError, Mismatch, UsageError
+from weft.program import Program
 from weft.program.asm import format_instruction
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode
+from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode, Instruction
 
 from .transport import Transport
-
-if TYPE_CHECKING:
-    from weft.program import Program
 
 __all__ = ["Device"]
 
@@ -53,6 +51,8 @@ class Device:
         self.config = config
         self.watchdog_cycles = watchdog_cycles
         self.program: Program | None = None
+        #: Instructions that the run in hand has instead of the program's.
+        self.patched: Mapping[int, Instruction] = {}
         self.identify()
 
     # -- registers --------------------------------------------------------------------------------
@@ -116,7 +116,11 @@ class Device:
         self.program = None
         self.transport.allocate(program.arena_bytes)
         program.write_image(self.transport.arena)
-        self.program = program
+        self.select(program)
+
+    def select(self, program: Program) -> None:
+        """Point the registers at `program`, whose image is in the arena."""
+        self.program, self.patched = program, {}
         self.configure(program.arena_bytes, program.program_offset, len(program.instructions))
 
     def configure(self, arena_bytes: int, program_offset: int, program_length: int) -> None:
@@ -222,7 +226,10 @@ class Device:
         if index == _NO_INSTRUCTION:
             index, where = -1, "while instructions were fetched"
         elif self.program is not None and index < len(self.program.instructions):
-            where += f" ({format_instruction(self.program.instructions[index])})"
+            instruction = self.patched.get(index, self.program.instructions[index])
+            where += f" ({format_instruction(instruction)})"
+            node = self.program.node_of(index)
+            where += f", in node {node}" if node is not None else ""
         return DeviceError(
             f"the accelerator stopped with {name} ({code}): {text}, {where}",
             error_code=code,

@@ -1,5 +1,7 @@
 """Program files: a header in JSON, the payload, a digest. Nothing is pickled.
 
+A file holds the fields of a :class:`weft.program.Program`, which this module does not know.
+
 Little endian::
 
     8   magic "WEFTPROG"
@@ -16,60 +18,69 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
 from weft.errors import Mismatch, ProgramFileError, UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
-from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, InstructionError, decode
+from weft_hw.isa import (
+    INSTRUCTION_BYTES,
+    ISA_VERSION,
+    Instruction,
+    InstructionError,
+    decode,
+    encode_program,
+)
 
-from .program import Program, by_name
+from .patch import NodeSpan, Patch
 from .tensor import TensorSpec, is_int
 
-__all__ = ["FORMAT_VERSION", "MAGIC", "pack", "unpack"]
+__all__ = ["FORMAT_VERSION", "MAGIC", "pack", "reading", "unpack"]
 
 MAGIC = b"WEFTPROG"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _PREAMBLE = struct.Struct("<8sIIQ")
 _DIGEST_BYTES = 32
 
 
-def pack(program: Program) -> bytes:
-    """The content of the file of `program`."""
+def pack(fields: Mapping[str, Any]) -> bytes:
+    """The content of the file of the program with these fields."""
+    constants = fields["constants"]
     header = {
-        "config": program.config.as_dict(),
-        "config_hash": program.config.hash,
-        "isa_version": program.isa_version,
-        "arena_bytes": program.arena_bytes,
-        "program_offset": program.program_offset,
-        "instructions": len(program.instructions),
-        "constants": [[offset, len(data)] for offset, data in program.constants],
-        "inputs": [_spec_as_dict(s) for s in program.inputs.values()],
-        "outputs": [_spec_as_dict(s) for s in program.outputs.values()],
-        "metadata": dict(program.metadata),
+        "config": fields["config"].as_dict(),
+        "config_hash": fields["config"].hash,
+        "instructions": len(fields["instructions"]),
+        "constants": [[offset, len(data)] for offset, data in constants],
+        **{name: fields[name] for name in ("isa_version", "arena_bytes", "program_offset")},
+        **{kind: [vars(s) for s in fields[kind].values()] for kind in _TENSORS},
+        "nodes": [vars(node) for node in fields["nodes"]],
+        "patches": [vars(patch) for patch in fields["patches"].values()],
+        "metadata": dict(fields["metadata"]),
     }
     text = json.dumps(header, sort_keys=True).encode()
-    payload = b"".join([program.encoded, *(data for _, data in program.constants)])
+    code = encode_program(list(fields["instructions"]))
+    payload = b"".join([code, *(data for _, data in constants)])
     total = _PREAMBLE.size + len(text) + len(payload) + _DIGEST_BYTES
     body = _PREAMBLE.pack(MAGIC, FORMAT_VERSION, len(text), total) + text + payload
     return body + hashlib.sha256(body).digest()
 
 
-def unpack(raw: bytes, source: str) -> Program:
-    """The program in `raw`, the content of a file; `source` is its name in messages.
+@contextmanager
+def reading(source: str) -> Iterator[None]:
+    """Errors inside are those of a file; `source` is its name in messages.
 
     Raises
     ------
     ProgramFileError
-        It is truncated, tampered with, or its header breaks a rule.
+        The file is truncated, tampered with, or its header breaks a rule.
     Mismatch
         It was compiled for another ISA, or its parameters have another hash than it says.
     """
-    header, payload = _open_file(raw, source)
     try:
-        return _build(header, payload)
+        yield
     except Mismatch:
         raise
     except (UsageError, InstructionError, ConfigError, ValueError, TypeError) as error:
@@ -77,22 +88,18 @@ def unpack(raw: bytes, source: str) -> Program:
         raise ProgramFileError(f"{source}: bad header or payload: {message}") from error
 
 
-def _spec_as_dict(spec: TensorSpec) -> dict[str, object]:
-    return {
-        "name": spec.name,
-        "dtype": spec.dtype,
-        "shape": list(spec.shape),
-        "offset": spec.offset,
-        "pitch": spec.pitch,
-    }
+def unpack(raw: bytes, source: str) -> dict[str, Any]:
+    """The fields of the program in `raw`, the content of a file; call it within `reading`."""
+    header, payload = _open_file(raw, source)
+    return _fields(header, payload)
 
 
 def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     """(header, payload) of a file whose length and digest are right."""
 
-    def rule(ok: bool, sentence: str) -> None:
+    def rule(ok: bool, sentence: str, remedy: str = "") -> None:
         if not ok:
-            raise ProgramFileError(f"{source}: {sentence}")
+            raise ProgramFileError(f"{source}: {sentence}", remedy)
 
     least = _PREAMBLE.size + _DIGEST_BYTES
     rule(raw[: len(MAGIC)] == MAGIC[: len(raw)] and len(raw) > 0, "is not a Weft program")
@@ -101,6 +108,7 @@ def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     rule(
         version == FORMAT_VERSION,
         f"has format version {version}, this Weft reads version {FORMAT_VERSION}",
+        "compile it again",
     )
     rule(len(raw) >= total, f"is truncated: it has {len(raw)} bytes of {total}")
     rule(len(raw) == total, f"has {len(raw)} bytes, {len(raw) - total} more than it declares")
@@ -118,7 +126,8 @@ def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     return header, raw[end:-_DIGEST_BYTES]
 
 
-#: Type of every key of the header.
+_TENSORS = ("inputs", "outputs", "states")
+#: Type of every key of the header, of a tensor, of a node and of a patch in it.
 _HEADER: Mapping[str, type] = {
     "config": dict,
     "config_hash": str,
@@ -127,14 +136,18 @@ _HEADER: Mapping[str, type] = {
     "program_offset": int,
     "instructions": int,
     "constants": list,
-    "inputs": list,
-    "outputs": list,
+    **dict.fromkeys(_TENSORS, list),
+    "nodes": list,
+    "patches": list,
     "metadata": dict,
 }
+_TENSOR = {"name": str, "dtype": str, "shape": list, "offset": int, "pitches": list}
+_NODE = {"name": str, "op": str, "first": int, "end": int}
+_PATCH = {"name": str, "low": int, "high": int, "sites": list}
 
 
-def _build(header: dict[str, Any], payload: bytes) -> Program:
-    """Program of a header and its payload; raises UsageError and what the contract raises."""
+def _fields(header: dict[str, Any], payload: bytes) -> dict[str, Any]:
+    """Fields of a header and its payload; raises UsageError and what the contract raises."""
     _check_keys("header", header, _HEADER)
     config = AcceleratorConfig(**header["config"])
     if config.hash != header["config_hash"]:
@@ -165,17 +178,17 @@ def _build(header: dict[str, Any], payload: bytes) -> Program:
         )
     cuts = list(accumulate([code_bytes, *sizes]))
     pieces = [payload[a:b] for a, b in zip(cuts[:-1], cuts[1:])]
-    return Program(
-        config=config,
-        instructions=_decode_all(payload[:code_bytes]),
-        program_offset=header["program_offset"],
-        arena_bytes=header["arena_bytes"],
-        constants=[(item[0], piece) for item, piece in zip(header["constants"], pieces)],
-        inputs=by_name("inputs", [_spec(s) for s in header["inputs"]]),
-        outputs=by_name("outputs", [_spec(s) for s in header["outputs"]]),
-        metadata=header["metadata"],
-        isa_version=version,
-    )
+    return {
+        "config": config,
+        "instructions": _decode_all(payload[:code_bytes]),
+        "constants": [(item[0], piece) for item, piece in zip(header["constants"], pieces)],
+        **{kind: [TensorSpec(**_item(s, "tensor", _TENSOR)) for s in header[kind]]
+           for kind in _TENSORS},
+        "nodes": [NodeSpan(**_item(n, "node", _NODE)) for n in header["nodes"]],
+        "patches": [Patch(**_item(p, "patch", _PATCH)) for p in header["patches"]],
+        **{name: header[name] for name in ("program_offset", "arena_bytes", "metadata")},
+        "isa_version": version,
+    }  # fmt: skip
 
 
 def _check_keys(what: str, given: dict[str, Any], want: Mapping[str, type]) -> None:
@@ -187,12 +200,12 @@ def _check_keys(what: str, given: dict[str, Any], want: Mapping[str, type]) -> N
             raise UsageError(f"{what} {name} must be {kind.__name__}, not {given[name]!r}")
 
 
-def _spec(given: object) -> TensorSpec:
+def _item(given: object, what: str, want: Mapping[str, type]) -> dict[str, Any]:
+    """Arguments of one tensor, node or patch; its lists as tuples."""
     if not isinstance(given, dict):
-        raise UsageError(f"a tensor must be an object, not {given!r}")
-    want = {"name": str, "dtype": str, "shape": list, "offset": int, "pitch": int}
-    _check_keys("tensor", given, want)
-    return TensorSpec(**{**given, "shape": tuple(given["shape"])})
+        raise UsageError(f"a {what} must be an object, not {given!r}")
+    _check_keys(what, given, want)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
 
 
 def _decode_all(raw: bytes) -> list[Instruction]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from weft.backend.base import Array
 from weft.errors import UsageError
 
-from . import Program
+from .program import Program
+from .tensor import Array
 
 __all__ = ["read_inputs", "write_outputs"]
 

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Mismatch, UsageError
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import INSTRUCTION_BYTES, ISA_VERSION, Instruction, encode_program
+from weft_hw.isa import (
+    INSTRUCTION_BYTES,
+    ISA_VERSION,
+    LAYOUTS,
+    Instruction,
+    Opcode,
+    encode,
+    encode_program,
+)
 
-from .tensor import MAX_ARENA_BYTES, TensorSpec, is_int, row_bytes_of
+from .file import pack, reading, unpack
+from .patch import NodeSpan, Patch, check_nodes
+from .tensor import MAX_ARENA_BYTES, Array, TensorSpec, is_int
 
-__all__ = ["PROGRAM_ALIGN", "Program", "by_name"]
+__all__ = ["PROGRAM_ALIGN", "Program"]
 
 #: The program_offset register holds a multiple of this.
 PROGRAM_ALIGN = 256
 #: The program_length register has 24 bits.
 MAX_INSTRUCTIONS = (1 << 24) - 1
+#: Runs of interleaved tensors that are compared one by one; tensors of more count as one run.
+MAX_RUNS = 1 << 20
 
 #: What a JSON document can hold.
 Metadata = Any
+_Named = TypeVar("_Named", TensorSpec, Patch)
 
 
 @dataclass(frozen=True)
 class Program:
     """What a backend loads: instructions, constants and tensors in one arena.
 
-    The program itself, the constants, inputs and outputs occupy disjoint bytes of the arena.
+    The program itself, constants, inputs, outputs and states occupy disjoint bytes of the arena;
+    but a constant may lie inside a state, as its first value. A state owns everything from its
+    first byte to its end. A device keeps it from run to run; other bytes that no constant and no
+    input gives are undefined when a run starts.
 
     Parameters
     ----------
@@ -47,8 +67,12 @@ class Program:
     arena_bytes : int
         Bytes of DRAM that the program may touch; a multiple of 16.
     constants : sequence of (offset, bytes or array)
-        Kept as bytes, sorted by offset.
-    inputs, outputs : mapping or sequence of TensorSpec
+        Kept as bytes, with zeros up to whole granules of 16, sorted by offset.
+    inputs, outputs, states : mapping or sequence of TensorSpec
+    nodes : sequence of NodeSpan
+        Which instructions belong to which node of the graph, in order; may leave some out.
+    patches : mapping or sequence of Patch
+        Fields that each run sets.
     metadata : mapping of JSON values
         What the compiler predicts, for example ``macs`` and ``predicted_cycles``.
 
@@ -65,6 +89,9 @@ class Program:
     constants: Sequence[tuple[int, Any]] = ()
     inputs: Mapping[str, TensorSpec] = field(default_factory=dict)
     outputs: Mapping[str, TensorSpec] = field(default_factory=dict)
+    states: Mapping[str, TensorSpec] = field(default_factory=dict)
+    nodes: Sequence[NodeSpan] = ()
+    patches: Mapping[str, Patch] = field(default_factory=dict)
     metadata: Mapping[str, Metadata] = field(default_factory=dict)
     isa_version: int = ISA_VERSION
 
@@ -75,10 +102,11 @@ class Program:
         keep("instructions", tuple(self.instructions))
         constants = [(offset, _as_bytes(value)) for offset, value in self.constants]
         keep("constants", tuple(sorted(constants, key=lambda item: item[0])))
-        for name in ("inputs", "outputs"):
+        keep("nodes", tuple(self.nodes))
+        for name in ("inputs", "outputs", "states", "patches"):
             given = getattr(self, name)
-            specs = list(given.values()) if isinstance(given, Mapping) else list(given)
-            keep(name, MappingProxyType(by_name(name, specs)))
+            items = list(given.values()) if isinstance(given, Mapping) else list(given)
+            keep(name, MappingProxyType(_by_name(name, items)))
         keep("metadata", MappingProxyType(json.loads(json.dumps(dict(self.metadata)))))
         self._check()
 
@@ -108,43 +136,73 @@ class Program:
                 f"the offset of a constant must be a multiple of {GRANULE_BYTES}, not {offset!r}",
             )
             rule(len(data) > 0, f"the constant at {offset} is empty")
-        for name in self.inputs:
-            rule(name not in self.outputs, f"{name!r} is both an input and an output")
+        kinds = {"an input": self.inputs, "an output": self.outputs, "a state": self.states}
+        for name in (name for specs in kinds.values() for name in specs):
+            found = [kind for kind, specs in kinds.items() if name in specs]
+            rule(len(found) == 1, f"{name!r} is both {' and '.join(found)}")
+        check_nodes(self.nodes, n)
+        self._check_patches()
         for what, _, end in self._extents():
             rule(end <= size, f"{what} ends at byte {end}, beyond the arena of {size} bytes")
         self._check_overlaps()
+
+    def _check_patches(self) -> None:
+        """Every field holds whatever the patches may make of it."""
+        for (index, name), steps in self._sites.items():
+            if index not in range(len(self.instructions)):
+                raise UsageError(f"program: patch {steps[0][0]!r} names instruction {index}")
+            old = self.instructions[index]
+            if name not in LAYOUTS[old.opcode] or name in LAYOUTS[Opcode.END]:
+                raise UsageError(f"program: {old.opcode.name} has no field {name!r} to patch")
+            patches = [(self.patches[patch], step) for patch, step in steps]
+            ends = [sorted((p.low * step, p.high * step)) for p, step in patches]
+            low, high = (old[name] + sum(end[i] for end in ends) for i in (0, 1))
+            f = LAYOUTS[old.opcode][name]
+            if low < f.low or high > f.high:
+                raise UsageError(
+                    f"program: patches set {name} of instruction {index} to {low}..{high}, "
+                    f"it holds {f.low}..{f.high}"
+                )
+
+    @cached_property
+    def _sites(self) -> dict[tuple[int, str], list[tuple[str, int]]]:
+        """(instruction, field) -> the (patch, step) that set it."""
+        found = defaultdict(list)
+        for patch in self.patches.values():
+            for index, name, step in patch.sites:
+                found[index, name].append((patch.name, step))
+        return dict(found)
 
     def _extents(self) -> list[tuple[str, int, int]]:
         """(what, first byte, end) of everything that has a place in the arena."""
         code = len(self.instructions) * INSTRUCTION_BYTES
         found = [("the program", self.program_offset, self.program_offset + code)]
         found += [(f"the constant at {o}", o, o + len(d)) for o, d in self.constants]
-        for kind, specs in (("input", self.inputs), ("output", self.outputs)):
+        for kind in ("state", "input", "output"):
+            specs: Mapping[str, TensorSpec] = getattr(self, f"{kind}s")
             found += [(f"{kind} {s.name!r}", s.offset, s.end) for s in specs.values()]
         return found
 
     def _check_overlaps(self) -> None:
-        """Refuse two owners of a byte; tensors may interleave row by row."""
+        """Refuse two owners of a byte; inputs and outputs may interleave run by run."""
         extents = self._extents()
         specs = [*self.inputs.values(), *self.outputs.values()]
-        starts, ends, owners = [], [], []
-        for owner, (_, start, end) in enumerate(extents):
-            spec_index = owner - (len(extents) - len(specs))
-            if spec_index < 0:
-                first, length = np.array([start], np.int64), end - start
-            else:
-                spec = specs[spec_index]
-                first = spec.offset + spec.pitch * np.arange(spec.shape[0], dtype=np.int64)
-                length = spec.padded_row_bytes
-            starts.append(first)
-            ends.append(first + length)
-            owners.append(np.full(len(first), owner))
-        start_all, end_all, owner_all = map(np.concatenate, (starts, ends, owners))
-        order = np.argsort(start_all, kind="stable")
-        clash = np.flatnonzero(end_all[order][:-1] > start_all[order][1:])
-        if len(clash):
-            a, b = (extents[owner_all[order[clash[0] + i]]][0] for i in (0, 1))
-            raise UsageError(f"program: {a} and {b} overlap in the arena")
+        fixed = len(extents) - len(specs)
+        first_values = {(o, o + len(d)) for o, d in self.first_values}
+        runs = [(np.array([a], np.int64), b - a) for _, a, b in extents[:fixed]]
+        runs += [_runs(spec, MAX_RUNS // len(specs)) for spec in specs]
+        inside = np.array([extent[1:] in first_values for extent in extents])
+        is_state = np.array([what.startswith("state") for what, _, _ in extents])
+        for left_out in (inside, is_state) if first_values else (is_state & False,):
+            kept = np.flatnonzero(~left_out)
+            start = np.concatenate([runs[i][0] for i in kept])
+            end = np.concatenate([runs[i][0] + runs[i][1] for i in kept])
+            owner = np.repeat(kept, [len(runs[i][0]) for i in kept])
+            order = np.argsort(start, kind="stable")
+            clash = np.flatnonzero(end[order][:-1] > start[order][1:])
+            if len(clash):
+                a, b = (extents[owner[order[clash[0] + i]]][0] for i in (0, 1))
+                raise UsageError(f"program: {a} and {b} overlap in the arena")
 
     # -- arena ------------------------------------------------------------------------------------
 
@@ -159,15 +217,29 @@ class Program:
         for offset, data in (*self.constants, (self.program_offset, self.encoded)):
             buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
 
-    @property
+    @cached_property
+    def first_values(self) -> tuple[tuple[int, bytes], ...]:
+        """The constants that lie inside states."""
+        return tuple(
+            (offset, data)
+            for offset, data in self.constants
+            if any(s.offset <= offset and offset + len(data) <= s.end for s in self.states.values())
+        )
+
+    def reset_states(self, buffer: NDArray[np.uint8]) -> None:
+        """Put the first values of the states into `buffer`, uint8 [>= arena_bytes]."""
+        for spec in self.states.values():
+            buffer[spec.offset : spec.end] = 0
+        for offset, data in self.first_values:
+            buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    @cached_property
     def encoded(self) -> bytes:
         """The bytes of the instructions."""
         return encode_program(list(self.instructions))
 
-    def write_input(
-        self, buffer: NDArray[np.uint8], name: str, array: NDArray[np.signedinteger[Any]]
-    ) -> None:
-        """Put `array` where the program expects input `name`; padding is left as it is.
+    def write_input(self, buffer: NDArray[np.uint8], name: str, array: Array) -> None:
+        """Put `array` where the program expects input `name`, and zeros into its padding.
 
         Parameters
         ----------
@@ -180,21 +252,66 @@ class Program:
             An unknown name, another shape or another dtype.
         """
         spec = _lookup("input", self.inputs, name)
-        given = np.asarray(array)
-        if given.shape != spec.shape or given.dtype.newbyteorder("<") != spec.numpy_dtype:
-            raise UsageError(
-                f"input {name!r} must be {spec.dtype} {list(spec.shape)}, "
-                f"not {given.dtype} {list(given.shape)}"
-            )
-        rows = np.ascontiguousarray(given, spec.numpy_dtype).view(np.uint8)
-        row_bytes_of(buffer, spec)[...] = rows.reshape(spec.shape[0], spec.row_bytes)
+        spec.check("input", array)
+        spec.write(buffer, array)
 
-    def read_output(self, buffer: NDArray[np.uint8], name: str) -> NDArray[np.signedinteger[Any]]:
+    def read_output(self, buffer: NDArray[np.uint8], name: str) -> Array:
         """Copy of output `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
-        spec = _lookup("output", self.outputs, name)
-        rows = row_bytes_of(buffer, spec)
-        found = np.frombuffer(rows.tobytes(), spec.numpy_dtype).reshape(spec.shape)
-        return np.array(found, spec.numpy_dtype)
+        return _lookup("output", self.outputs, name).read(buffer)
+
+    def read_state(self, buffer: NDArray[np.uint8], name: str) -> Array:
+        """Copy of state `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
+        return _lookup("state", self.states, name).read(buffer)
+
+    # -- patches ----------------------------------------------------------------------------------
+
+    def patched_instructions(self, values: Mapping[str, int] | None) -> dict[int, Instruction]:
+        """What a run with `values` has instead of the instructions of these indices.
+
+        Raises
+        ------
+        UsageError
+            A patch has no value, or one outside its range; or there is no patch of that name.
+        """
+        given = dict(values or {})
+        for name in given:
+            _lookup("patch value", self.patches, name)
+        for name, patch in self.patches.items():
+            if name not in given:
+                raise UsageError(
+                    f"patch {name!r} has no value", f"give one in {patch.low}..{patch.high}"
+                )
+            patch.check(given[name])
+        changes: dict[int, dict[str, int]] = defaultdict(dict)
+        for (index, name), steps in self._sites.items():
+            value = self.instructions[index][name] + sum(given[p] * step for p, step in steps)
+            changes[index][name] = value
+        return {
+            index: dataclasses.replace(old, fields={**old.fields, **fields})
+            for index, fields in sorted(changes.items())
+            for old in [self.instructions[index]]
+        }
+
+    def write_patched(
+        self, buffer: NDArray[np.uint8], values: Mapping[str, int] | None
+    ) -> dict[int, Instruction]:
+        """Put those of :meth:`patched_instructions` into `buffer`, and return them."""
+        changed = self.patched_instructions(values)
+        for index, instruction in changed.items():
+            at = self.program_offset + INSTRUCTION_BYTES * index
+            buffer[at : at + INSTRUCTION_BYTES] = np.frombuffer(encode(instruction), np.uint8)
+        return changed
+
+    def patched(self, values: Mapping[str, int]) -> Program:
+        """The program of a run with `values`, without patches; raises as `patched_instructions`."""
+        instructions = list(self.instructions)
+        for index, instruction in self.patched_instructions(values).items():
+            instructions[index] = instruction
+        return dataclasses.replace(self, instructions=instructions, patches={})
+
+    def node_of(self, index: int) -> NodeSpan | None:
+        """The node that the instruction belongs to; None where none is said."""
+        return next((n for n in self.nodes if n.first <= index < n.end), None)
 
     # -- identity ---------------------------------------------------------------------------------
 
@@ -217,13 +334,11 @@ class Program:
 
     def to_bytes(self) -> bytes:
         """The content of a program file."""
-        from .file import pack
+        return pack({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
-        return pack(self)
-
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of the program file."""
+        """SHA-256, in hex, of the program file: what a program is known by."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -254,32 +369,41 @@ class Program:
         cls, raw: bytes, config: AcceleratorConfig | None = None, source: str = "program file"
     ) -> Program:
         """The program in `raw`, the content of a program file; raises as :meth:`load`."""
-        from .file import unpack
-
-        program = unpack(raw, source)
+        with reading(source):
+            program = cls(**unpack(raw, source))
         if config is not None:
             program.require_config(config)
         return program
 
 
 def _as_bytes(value: Any) -> bytes:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    return np.ascontiguousarray(value).tobytes()
+    is_bytes = isinstance(value, (bytes, bytearray, memoryview))
+    data = bytes(value) if is_bytes else np.ascontiguousarray(value).tobytes()
+    return data + bytes(-len(data) % GRANULE_BYTES)
 
 
-def by_name(kind: str, specs: Iterable[TensorSpec]) -> dict[str, TensorSpec]:
-    """`specs` by their names; two of one name raise UsageError."""
-    found: dict[str, TensorSpec] = {}
-    for spec in specs:
-        if spec.name in found:
-            raise UsageError(f"program: two {kind} are named {spec.name!r}")
-        found[spec.name] = spec
+def _by_name(kind: str, items: Iterable[_Named]) -> dict[str, _Named]:
+    """`items` by their names; two of one name raise UsageError."""
+    found: dict[str, _Named] = {}
+    for item in items:
+        if item.name in found:
+            raise UsageError(f"program: two {kind} are named {item.name!r}")
+        found[item.name] = item
     return found
 
 
-def _lookup(kind: str, specs: Mapping[str, TensorSpec], name: str) -> TensorSpec:
-    if name not in specs:
-        known = ", ".join(specs) or "none"
+def _lookup(kind: str, items: Mapping[str, _Named], name: str) -> _Named:
+    if name not in items:
+        known = ", ".join(items) or "none"
         raise UsageError(f"the program has no {kind} {name!r}", f"its {kind}s are: {known}")
-    return specs[name]
+    return items[name]
+
+
+def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:
+    """(first bytes, size) of the runs of a tensor; one run where there are more than `limit`."""
+    if math.prod(count for _, count in spec.run_levels) > limit:
+        return np.array([spec.offset], np.int64), spec.end - spec.offset
+    starts = np.array([spec.offset], np.int64)
+    for pitch, count in spec.run_levels:
+        starts = (starts[:, None] + pitch * np.arange(count, dtype=np.int64)).reshape(-1)
+    return starts, spec.run_bytes

@@ -1,7 +1,8 @@
-"""Matrices in the arena, and views of their rows."""
+"""Tensors of any rank in the arena, and views of their elements."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,15 @@ from numpy.typing import NDArray
 from weft.errors import UsageError
 from weft_hw.config import GRANULE_BYTES
 
-__all__ = ["MAX_ARENA_BYTES", "TensorSpec", "is_int", "row_bytes_of"]
+__all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int"]
 
+#: int8, int16 or int32, of any rank.
+Array = NDArray[np.signedinteger[Any]]
 #: The arena_bytes register has 32 bits.
 MAX_ARENA_BYTES = (1 << 32) - 1
+MAX_RANK = 8
+#: Pixels of up to four bytes lie this far apart.
+_PIXEL_PITCH = 4
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "int8": np.dtype("<i1"),
@@ -28,16 +34,27 @@ def is_int(value: object) -> bool:
     return type(value) is int
 
 
+def _granules(size: int) -> int:
+    return -(-size // GRANULE_BYTES) * GRANULE_BYTES
+
+
 @dataclass(frozen=True)
 class TensorSpec:
-    """A matrix in the arena: row r starts at byte ``offset + r * pitch``.
+    """A tensor in the arena: element [i, j, k] is at ``offset + i * pitches[0] + j * pitches[1]``
+    plus k elements.
+
+    Its bytes form *runs*, which a DMA moves in whole granules of 16 bytes: the innermost
+    dimension, or the two innermost where pixels lie 4 bytes apart.
 
     Parameters
     ----------
     name : str
     dtype : "int8", "int16" or "int32"; little endian.
-    shape : (rows, cols), each >= 1
-    offset, pitch : int, bytes; multiples of 16.
+    shape : 1 to 8 ints, each >= 1
+    offset : int, bytes; a multiple of 16.
+    pitches : bytes between successive indices of every dimension but the innermost, which is dense
+        Multiples of 16, at least what they step over; the last may be 4 where the innermost
+        dimension has at most 4 bytes.
 
     Raises
     ------
@@ -47,9 +64,9 @@ class TensorSpec:
 
     name: str
     dtype: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     offset: int
-    pitch: int
+    pitches: tuple[int, ...]
 
     def __post_init__(self) -> None:
         def rule(ok: bool, sentence: str) -> None:
@@ -60,24 +77,36 @@ class TensorSpec:
         rule(
             self.dtype in _DTYPES, f"dtype must be one of {', '.join(_DTYPES)}, not {self.dtype!r}"
         )
-        shape = self.shape
+        shape, pitches = self.shape, self.pitches
         rule(
             isinstance(shape, tuple)
-            and len(shape) == 2
+            and 1 <= len(shape) <= MAX_RANK
             and all(is_int(n) and 1 <= n < 1 << 32 for n in shape),
-            f"shape must be two positive ints (rows, cols), not {shape!r}",
+            f"shape must be 1 to {MAX_RANK} positive ints, not {shape!r}",
         )
-        for name in ("offset", "pitch"):
-            value = getattr(self, name)
-            rule(
-                is_int(value) and value >= 0 and value % GRANULE_BYTES == 0,
-                f"{name} must be a multiple of {GRANULE_BYTES}, not {value!r}",
-            )
-        rule(self.pitch <= MAX_ARENA_BYTES, f"pitch must be below 2**32, not {self.pitch}")
         rule(
-            self.pitch >= self.row_bytes,
-            f"pitch must be at least the {self.row_bytes} bytes of a row, not {self.pitch}",
+            isinstance(pitches, tuple)
+            and len(pitches) == len(shape) - 1
+            and all(is_int(p) and 0 <= p <= MAX_ARENA_BYTES for p in pitches),
+            f"pitches must be {len(shape) - 1} ints below 2**32, not {pitches!r}",
         )
+        rule(
+            is_int(self.offset) and self.offset >= 0 and self.offset % GRANULE_BYTES == 0,
+            f"offset must be a multiple of {GRANULE_BYTES}, not {self.offset!r}",
+        )
+        extent = self.row_bytes
+        for at in reversed(range(len(pitches))):
+            pitch = pitches[at]
+            rule(
+                pitch % GRANULE_BYTES == 0 or (at == len(pitches) - 1 and self.has_pixels),
+                f"a pitch must be a multiple of {GRANULE_BYTES}, or {_PIXEL_PITCH} between pixels "
+                f"of at most {_PIXEL_PITCH} bytes, not {pitch}",
+            )
+            rule(
+                pitch >= extent,
+                f"pitch {at} must be at least the {extent} bytes that it steps over, not {pitch}",
+            )
+            extent += (shape[at] - 1) * pitch
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -86,36 +115,91 @@ class TensorSpec:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of the elements of one row."""
-        return self.shape[1] * self.numpy_dtype.itemsize
+        """Bytes of the elements of the innermost dimension."""
+        return self.shape[-1] * self.numpy_dtype.itemsize
 
     @property
-    def stride(self) -> int:
-        """Bytes from one row to the next, in a view: a single row's pitch may be any number."""
-        return self.pitch if self.shape[0] > 1 else self.row_bytes
+    def has_pixels(self) -> bool:
+        """Whether the innermost dimension lies every 4 bytes."""
+        return self.pitches[-1:] == (_PIXEL_PITCH,) and self.row_bytes <= _PIXEL_PITCH
 
     @property
-    def padded_row_bytes(self) -> int:
-        """Bytes of a row that a DMA may touch: up to the next multiple of 16."""
-        return -(-self.row_bytes // GRANULE_BYTES) * GRANULE_BYTES
+    def run_bytes(self) -> int:
+        """Bytes of a run that a DMA may touch: up to the next multiple of 16."""
+        pixels = (self.shape[-2] - 1) * _PIXEL_PITCH if self.has_pixels else 0
+        return _granules(pixels + self.row_bytes)
+
+    @property
+    def run_levels(self) -> tuple[tuple[int, int], ...]:
+        """(pitch, count) of each dimension that steps from run to run, outermost first."""
+        outer = len(self.pitches) - self.has_pixels
+        return tuple(zip(self.pitches[:outer], self.shape))
 
     @property
     def end(self) -> int:
-        """First byte behind the last row, padding included."""
-        return self.offset + (self.shape[0] - 1) * self.pitch + self.padded_row_bytes
+        """First byte behind the last run, padding included."""
+        steps = sum(pitch * (count - 1) for pitch, count in self.run_levels)
+        return self.offset + steps + self.run_bytes
 
     @property
     def bytes(self) -> int:
         """Bytes of the elements, without padding."""
-        return self.shape[0] * self.row_bytes
+        return math.prod(self.shape) * self.numpy_dtype.itemsize
 
+    def check(self, kind: str, array: Array) -> None:
+        """Refuse an array of another shape or dtype; `kind` is "input" or another word for it.
 
-def row_bytes_of(buffer: NDArray[np.uint8], spec: TensorSpec) -> NDArray[np.uint8]:
-    """View uint8 [rows, row_bytes] of a tensor in the arena."""
-    if buffer.dtype != np.uint8 or buffer.ndim != 1 or len(buffer) < spec.end:
-        raise UsageError(
-            f"the arena must be uint8 [>= {spec.end}], not {buffer.dtype} {list(buffer.shape)}"
-        )
-    shape, step = (spec.shape[0], spec.row_bytes), buffer.strides[0]
-    strides = (spec.stride * step, step)
-    return np.lib.stride_tricks.as_strided(buffer[spec.offset :], shape, strides)
+        Raises
+        ------
+        UsageError
+            The message holds both.
+        """
+        given = np.asarray(array)
+        if given.shape != self.shape or given.dtype.newbyteorder("<") != self.numpy_dtype:
+            raise UsageError(
+                f"{kind} {self.name!r} must be {self.dtype} {list(self.shape)}, "
+                f"not {given.dtype} {list(given.shape)}"
+            )
+
+    def view(self, buffer: NDArray[np.uint8]) -> Array:
+        """The elements in `buffer`, contiguous uint8 [>= end], as a view of the tensor's shape.
+
+        Raises
+        ------
+        UsageError
+            The buffer is too small, or is none.
+        """
+        if buffer.dtype != np.uint8 or buffer.ndim != 1 or len(buffer) < self.end:
+            raise UsageError(
+                f"the arena must be uint8 [>= {self.end}], not {buffer.dtype} {list(buffer.shape)}"
+            )
+        strides = (*self._strides, self.numpy_dtype.itemsize)
+        found: Array = np.ndarray(self.shape, self.numpy_dtype, buffer, self.offset, strides)
+        return found
+
+    def read(self, buffer: NDArray[np.uint8]) -> Array:
+        """Copy of the elements in `buffer`, as :meth:`view`."""
+        return np.array(self.view(buffer))
+
+    def write(self, buffer: NDArray[np.uint8], array: Array) -> None:
+        """Fill the tensor's runs in `buffer`: the elements of `array`, and zeros as their padding.
+
+        The padding is written so that no run depends on what an earlier one left there.
+        """
+        self.view(buffer)[...] = array
+        gap = (_PIXEL_PITCH if self.has_pixels else self.run_bytes) - self.row_bytes
+        self._clear(buffer, self.row_bytes, gap, len(self.pitches))
+        if self.has_pixels:
+            pixels = self.shape[-2] * _PIXEL_PITCH
+            self._clear(buffer, pixels, self.run_bytes - pixels, len(self.pitches) - 1)
+
+    @property
+    def _strides(self) -> tuple[int, ...]:
+        """Pitches, without those that nothing steps by: these may be any number."""
+        return tuple(p if n > 1 else 0 for p, n in zip(self.pitches, self.shape))
+
+    def _clear(self, buffer: NDArray[np.uint8], first: int, size: int, outer: int) -> None:
+        """Zero `size` bytes from `first` in each item of the `outer` outermost dimensions."""
+        if size > 0:
+            shape, strides = (*self.shape[:outer], size), (*self._strides[:outer], 1)
+            np.ndarray(shape, np.uint8, buffer, self.offset + first, strides)[...] = 0

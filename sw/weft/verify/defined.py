@@ -1,4 +1,4 @@
-"""Weights, parameters, tables and accumulators are written before they are read.
+"""The arena, weights, parameters, tables and accumulators are written before they are read.
 
 Activations are not tracked: lines are longer than the data of a ragged matrix, and the bytes behind
 it meet zero weights.
@@ -6,14 +6,15 @@ it meet zero weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import ProgramRefused
 from weft.program.nest import MatmulNest
-from weft_hw.config import AcceleratorConfig
+from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import LOOP_LEVELS, Instruction, Space, space_words
 
 from .accesses import Memory, Touched
@@ -33,26 +34,43 @@ def check_defined(
     touched: Sequence[Touched],
     config: AcceleratorConfig,
     order: Sequence[int],
+    arena_bytes: int,
+    given: Sequence[Region],
+    outputs: Mapping[str, Region] = MappingProxyType({}),
 ) -> None:
     """Follow one legal order of execution; ordered hazards make all others equal.
+
+    A result can then not depend on what an earlier run left, but through states.
+
+    Parameters
+    ----------
+    given : sequence of Region
+        Bytes of the arena that are defined when a run starts.
+    outputs : name -> Region
+        Bytes of the arena that are to be defined when it ends.
 
     Raises
     ------
     ProgramRefused
-        Rule ``undefined``, at the reading instruction.
+        Rule ``undefined``, at the reading instruction, or of the whole program.
     """
     written = {
         memory: np.zeros(4 * space_words(space, config), bool) for memory, space in _TRACKED.items()
     }
+    # Transfers touch whole granules of the arena, so it has a flag for each of these.
+    arena = written[Memory.ARENA] = np.zeros(arena_bytes // GRANULE_BYTES, bool)
+    for region in given:
+        _mark(arena, region, GRANULE_BYTES)
     accumulators = np.zeros(config.accumulator_rows, bool)
     for index in order:
         for access in touched[index].accesses:
             if access.memory not in written:
                 continue
+            unit = GRANULE_BYTES if access.memory is Memory.ARENA else 1
             if access.is_write:
-                _mark(written[access.memory], access.region)
+                _mark(written[access.memory], access.region, unit)
             else:
-                missing = _missing(written[access.memory], access.region)
+                missing = _missing(written[access.memory], access.region, unit)
                 if missing is not None:
                     _refuse(index, instructions, f"{access.memory.value} byte {missing}")
         nest = touched[index].nest
@@ -60,6 +78,14 @@ def check_defined(
             row = _accumulate(accumulators, instructions[index], nest)
             if row is not None:
                 _refuse(index, instructions, f"accumulator row {row}")
+    for name, region in outputs.items():
+        missing = _missing(arena, region, GRANULE_BYTES)
+        if missing is not None:
+            raise ProgramRefused(
+                f"nothing writes arena byte {missing} of output {name!r}",
+                "store all of it in each run, or make it a state",
+                rule="undefined",
+            )
 
 
 def _refuse(index: int, instructions: Sequence[Instruction], what: str) -> None:
@@ -72,16 +98,17 @@ def _refuse(index: int, instructions: Sequence[Instruction], what: str) -> None:
     )
 
 
-def _mark(written: NDArray[np.bool_], region: Region) -> None:
-    for start, end in zip(*(x.tolist() for x in region.intervals())):
+def _mark(written: NDArray[np.bool_], region: Region, unit: int = 1) -> None:
+    for start, end in zip(*((x // unit).tolist() for x in region.intervals())):
         written[start:end] = True
 
 
-def _missing(written: NDArray[np.bool_], region: Region) -> int | None:
-    for start, end in zip(*(x.tolist() for x in region.intervals())):
+def _missing(written: NDArray[np.bool_], region: Region, unit: int = 1) -> int | None:
+    """First address of `region` that is not marked; flags stand for `unit` addresses."""
+    for start, end in zip(*((x // unit).tolist() for x in region.intervals())):
         part = written[start:end]
         if not part.all():
-            return int(start + np.argmin(part))
+            return int(start + np.argmin(part)) * unit
     return None
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from weft.errors import ProgramRefused
-from weft.program import Program
+from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
     INSTRUCTION_BYTES,
@@ -21,37 +24,121 @@ from .accumulators import check_accumulators
 from .defined import check_defined
 from .hazards import check_hazards
 from .order import Order, execution_order
-from .regions import Region, overlap
+from .regions import MAX_BLOCKS, Region, overlap
 from .weights import check_weights
 
-__all__ = ["verify"]
+__all__ = ["MAX_COMBINATIONS", "verify"]
+
+#: Combinations of values of patches that are verified, one by one.
+MAX_COMBINATIONS = 256
 
 
 def verify(program: Program) -> None:
     """Refuse a program without a defined result.
 
+    A program with patches is verified for every combination of their values.
+
     Raises
     ------
     ProgramRefused
-        Names the rule, the instruction and what it conflicts with.
+        Names the rule, the instruction, its node and what it conflicts with.
     """
-    instructions, config = program.instructions, program.config
-    _check_fields(instructions, config)
-    touched = analyse(instructions, config, program.arena_bytes)
-    _check_stores(program, touched)
-    execution = execution_order(instructions, config)
-    order = Order(instructions, execution)
-    check_hazards(instructions, touched, order)
-    check_accumulators(instructions, touched, config, order)
-    check_defined(instructions, touched, config, execution)
-    constants = [*program.constants, (program.program_offset, program.encoded)]
-    inputs = [
-        Region.of(s.offset, s.padded_row_bytes, [(s.pitch, s.shape[0])])
-        for s in program.inputs.values()
-    ]
-    check_weights(
-        instructions, touched, config, execution, program.arena_bytes, constants, inputs
-    )
+    ranges = {name: range(p.low, p.high + 1) for name, p in program.patches.items()}
+    count = math.prod(map(len, ranges.values()))
+    if count > MAX_COMBINATIONS:
+        raise ProgramRefused(
+            f"the patches have {count} combinations of values, at most {MAX_COMBINATIONS} are "
+            "verified",
+            "verify program.patched(values) for the values of each run",
+            rule="patches",
+        )
+    runs = []
+    for values in itertools.product(*ranges.values()):
+        given = dict(zip(ranges, values))
+        with _of(program, given):
+            runs.append((given, _Run(program.patched(given) if given else program)))
+    # What a run leaves in a state, the next finds there, with whatever patches.
+    doubts = [b"\x80" in _first_bytes(program, s) for s in program.states.values()]
+    while True:
+        found = list(doubts)
+        for given, run in runs:
+            with _of(program, given):
+                found = [a or b for a, b in zip(found, run.check_weights(doubts))]
+        if found == doubts:
+            return
+        doubts = found
+
+
+@contextmanager
+def _of(program: Program, values: Mapping[str, int]) -> Iterator[None]:
+    """Say of a refusal which node and which values of patches it is about."""
+    try:
+        yield
+    except ProgramRefused as error:
+        node = program.node_of(error.index)
+        what = [] if node is None else [f"node {node}"]
+        what += [f"{name}={value}" for name, value in values.items()]
+        error.message = ": ".join([*([", ".join(what)] if what else []), error.message])
+        raise
+
+
+def _first_bytes(program: Program, spec: TensorSpec) -> bytes:
+    """The constants inside a state, one behind the other."""
+    inside = [d for at, d in program.first_values if spec.offset <= at < spec.end]
+    return b"".join(inside)
+
+
+class _Run:
+    """A program without patches that has passed all checks but that of weights."""
+
+    def __init__(self, program: Program) -> None:
+        instructions, config = program.instructions, program.config
+        self.program = program
+        _check_fields(instructions, config)
+        self.touched = analyse(instructions, config, program.arena_bytes)
+        _check_stores(program, self.touched)
+        self.execution = execution_order(instructions, config)
+        order = Order(instructions, self.execution)
+        check_hazards(instructions, self.touched, order)
+        check_accumulators(instructions, self.touched, config, order)
+        self.constants = [*program.constants, (program.program_offset, program.encoded)]
+        self.inputs = [_region(s) for s in program.inputs.values()]
+        self.states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
+        check_defined(
+            instructions,
+            self.touched,
+            config,
+            self.execution,
+            program.arena_bytes,
+            [*(Region(at, len(d)) for at, d in self.constants), *self.inputs, *self.states],
+            {name: _region(s) for name, s in program.outputs.items()},
+        )
+
+    def check_weights(self, doubts: Sequence[bool]) -> list[bool]:
+        """Which states may hold -128 after the run, where those of `doubts` may before it."""
+        return check_weights(
+            self.program.instructions,
+            self.touched,
+            self.program.config,
+            self.execution,
+            self.program.arena_bytes,
+            self.constants,
+            self.inputs,
+            list(zip(self.states, doubts)),
+        )
+
+
+def _region(spec: TensorSpec) -> Region:
+    """The runs of an input or an output."""
+    region = Region.of(spec.offset, spec.run_bytes, spec.run_levels)
+    runs = math.prod(count for _, count in spec.run_levels)
+    if not region.levels and region.size != runs * spec.run_bytes:
+        raise ProgramRefused(
+            f"tensor {spec.name!r} has {runs} runs, at most {MAX_BLOCKS} are verified",
+            "let them lie next to each other",
+            rule="size",
+        )
+    return region
 
 
 def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
@@ -93,7 +180,8 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
 def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
     code = Region(program.program_offset, len(program.instructions) * INSTRUCTION_BYTES)
     kept = [("the program", code)]
-    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in program.constants]
+    constants = [c for c in program.constants if c not in program.first_values]
+    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in constants]
     for index, item in enumerate(touched):
         for access in item.accesses:
             if access.memory is Memory.ARENA and access.is_write:

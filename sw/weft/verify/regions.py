@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from weft.program.nest import Affine
 
-__all__ = ["Region", "overlap"]
+__all__ = ["MAX_BLOCKS", "Region", "overlap"]
 
 Int = NDArray[np.int64]
 #: Blocks that are listed one by one; a region of more counts as everything between its bounds.

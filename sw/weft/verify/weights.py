@@ -33,11 +33,13 @@ def check_weights(
     arena_bytes: int,
     constants: Sequence[tuple[int, bytes]],
     inputs: Sequence[Region] = (),
-) -> None:
+    states: Sequence[tuple[Region, bool]] = (),
+) -> list[bool]:
     """Follow the bytes that may be -128 through one legal order of execution.
 
     Those are the bytes 0x80 of constants, all of inputs, of the scratchpad before the run and of
-    what the program stores before it stores it, and results without an int8 clamp at -127 or above.
+    what the program stores before it stores it, results without an int8 clamp at -127 or above,
+    and all of a state that may hold one.
 
     Parameters
     ----------
@@ -45,6 +47,11 @@ def check_weights(
         What lies in the arena at the start, the program itself included; the rest is zero.
     inputs : sequence of Region
         Bytes of the arena that the host writes.
+    states : sequence of (Region, whether it may hold -128 before the run)
+
+    Returns
+    -------
+    For each state, whether it may hold -128 after the run.
 
     Raises
     ------
@@ -58,7 +65,7 @@ def check_weights(
         if access.memory is Memory.ARENA and access.is_write
     ]
     doubtful = [Region(at, len(data)) for at, data in constants if _LOWEST in data]
-    doubtful += [*inputs, *stores]
+    doubtful += [*inputs, *stores, *(region for region, doubt in states if doubt)]
     loads = [
         access.region
         for instruction, item in zip(instructions, touched, strict=True)
@@ -67,8 +74,13 @@ def check_weights(
         if access.memory is Memory.ARENA
     ]
     if not any(overlap(load, region) for load in loads for region in doubtful):
-        return
-    _follow(instructions, touched, config, order, _at_start(arena_bytes, constants, inputs, stores))
+        # Not followed, so whatever is stored into a state may be -128.
+        return [doubt or any(overlap(r, store) for store in stores) for r, doubt in states]
+    arena = _at_start(arena_bytes, constants, inputs, stores)
+    for region, doubt in states:
+        _fill(arena, region, doubt)
+    _follow(instructions, touched, config, order, arena)
+    return [doubt or bool(arena[r.start : r.end].any()) for r, doubt in states]
 
 
 def _is_load(instruction: Instruction, space: Space) -> bool:

@@ -249,8 +249,8 @@ def main() -> None:
     with ExitStack() as held:
 
         def serve_board(
-            _: bytes, *, board: str, address: str, libraries: Mapping[str, str], cma: int | None
-        ) -> tuple[dict[str, Any], bytes]:
+            board: str, address: str, libraries: Mapping[str, str], cma: int | None
+        ) -> None:
             def library(config: AcceleratorConfig) -> Path:
                 if config.hash not in libraries:
                     raise ValueError(
@@ -267,7 +267,6 @@ def main() -> None:
             server = serve(virtual, address)
             held.callback(lambda: server.stop(0.5).wait())
             log(f"virtual {board} at {address}")
-            return {}, b""
 
         answer_requests({"serve": serve_board})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import struct
@@ -11,7 +10,15 @@ import numpy as np
 import pytest
 
 from weft.errors import Mismatch, ProgramFileError, UsageError
-from weft.program import FORMAT_VERSION, MAGIC, Program, TensorSpec
+from weft.program import (
+    FORMAT_VERSION,
+    MAGIC,
+    NodeSpan,
+    Patch,
+    PatchSite,
+    Program,
+    TensorSpec,
+)
 from weft_hw.config import preset
 from weft_hw.isa import Instruction, Opcode
 
@@ -27,8 +34,8 @@ def make(**changes: object) -> Program:
         "program_offset": 256,
         "arena_bytes": 16384,
         "constants": [(1024, np.arange(48, dtype=np.int8)), (512, b"abc")],
-        "inputs": [TensorSpec("x", "int8", (3, 7), 4096, 16)],
-        "outputs": [TensorSpec("y", "int32", (3, 4), 8192, 32)],
+        "inputs": [TensorSpec("x", "int8", (3, 7), 4096, (16,))],
+        "outputs": [TensorSpec("y", "int32", (3, 4), 8192, (32,))],
         "metadata": {"macs": 12, "predicted_cycles": 100.5},
     }
     return Program(**{**base, **changes})  # type: ignore[arg-type]
@@ -74,7 +81,8 @@ def test_tensors_move_in_and_out():
     program.write_input(image, "x", x)
     assert (image[4096:4103].view(np.int8) == x[0]).all()
     assert (image[4112:4119].view(np.int8) == x[1]).all()
-    assert (image[4103:4112] == 0xAA).all(), "padding stays"
+    assert not image[4103:4112].any() and not image[4135:4144].any(), "padding of a run is zero"
+    assert (image[4144:4200] == 0xAA).all()
     y = np.array([[1, -2, 3, 2**31 - 1]] * 3, "<i4")
     for row in range(3):
         image[8192 + 32 * row : 8208 + 32 * row] = y[row].view(np.uint8)
@@ -118,9 +126,9 @@ def test_short_arena():
          "program: the constant at 4128 and input 'x' overlap in the arena"),
         ({"constants": [(16368, bytes(32))]},
          "program: the constant at 16368 ends at byte 16400, beyond the arena of 16384 bytes"),
-        ({"outputs": [TensorSpec("x", "int8", (1, 1), 8192, 16)]},
+        ({"outputs": [TensorSpec("x", "int8", (1, 1), 8192, (16,))]},
          "program: 'x' is both an input and an output"),
-        ({"inputs": [TensorSpec("a", "int8", (1, 1), 8192, 16)] * 2},
+        ({"inputs": [TensorSpec("a", "int8", (1, 1), 8192, (16,))] * 2},
          "program: two inputs are named 'a'"),
     ],
 )  # fmt: skip
@@ -131,25 +139,138 @@ def test_refusals(change, sentence):
 
 
 def test_interleaved_tensors_are_fine():
-    make(outputs=[TensorSpec("y", "int8", (3, 16), 8192, 32),
-                  TensorSpec("z", "int8", (3, 16), 8208, 32)])  # fmt: skip
+    make(outputs=[TensorSpec("y", "int8", (3, 16), 8192, (32,)),
+                  TensorSpec("z", "int8", (3, 16), 8208, (32,))])  # fmt: skip
+    heads = [TensorSpec(f"head{i}", "int8", (3, 2, 16), 8192 + 16 * i, (128, 32)) for i in range(2)]
+    make(outputs=heads)
+    with pytest.raises(UsageError, match="output 'head1' and output 'head0' overlap"):
+        make(outputs=[heads[0], TensorSpec("head1", "int8", (3, 2, 17), 8208, (128, 32))])
+
+
+def test_a_tensor_of_more_runs_than_are_listed_counts_as_one():
+    size = 1 << 27
+    many = TensorSpec("y", "int8", (1 << 22, 16), 8192, (32,))
+    make(arena_bytes=size + 8192, outputs=[many])
+    with pytest.raises(UsageError, match="output 'y' and output 'z' overlap"):
+        make(
+            arena_bytes=size + 8192,
+            outputs=[many, TensorSpec("z", "int8", (3, 16), 8208, (32,))],
+        )
+
+
+STATE = TensorSpec("h", "int8", (2, 16), 12288, (64,))
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"dtype": "float32"}, "dtype must be one of int8, int16, int32, not 'float32'"),
-        ({"shape": (0, 1)}, "shape must be two positive ints (rows, cols), not (0, 1)"),
-        ({"offset": 8}, "offset must be a multiple of 16, not 8"),
-        ({"pitch": 1 << 70}, f"pitch must be below 2**32, not {1 << 70}"),
-        ({"pitch": 0}, "pitch must be at least the 4 bytes of a row, not 0"),
+        ({"constants": [(12272, bytes(32))]},
+         "program: the constant at 12272 and state 'h' overlap in the arena"),
+        ({"constants": [(12352, bytes(32))]},
+         "program: state 'h' and the constant at 12352 overlap in the arena"),
+        ({"constants": [(12288, bytes(32)), (12304, bytes(32))]},
+         "program: the constant at 12288 and the constant at 12304 overlap in the arena"),
+        ({"outputs": [TensorSpec("y", "int8", (16,), 12304, ())]},
+         "program: state 'h' and output 'y' overlap in the arena"),
+        ({"inputs": [TensorSpec("h", "int8", (16,), 4096, ())]},
+         "program: 'h' is both an input and a state"),
+    ],
+)  # fmt: skip
+def test_a_state_owns_its_bytes_gaps_included(change, sentence):
+    with pytest.raises(UsageError) as error:
+        make(states=[STATE], **change)
+    assert str(error.value) == sentence
+
+
+def test_first_values_of_a_state():
+    program = make(states=[STATE], constants=[(512, b"abc"), (12304, b"\x01\x02" * 8)])
+    assert program.first_values == ((12304, b"\x01\x02" * 8),)
+    buffer = np.full(16384, 0xAA, np.uint8)
+    program.reset_states(buffer)
+    want = program.image()[12288 : 12288 + 80]
+    assert (buffer[12288:12368] == want).all() and want.sum() == 24
+    assert (buffer[:12288] == 0xAA).all() and (buffer[12368:] == 0xAA).all()
+    assert (program.read_state(program.image(), "h") == 0).all()
+    with pytest.raises(UsageError, match="the program has no state 'x'; its states are: h"):
+        program.read_state(buffer, "x")
+
+
+POSITION = Patch("position", 0, 9, ((0, "dram_offset", 16), (1, "dram_offset", 32)))
+
+
+def test_states_nodes_and_patches_are_in_the_file():
+    program = make(
+        states=[STATE],
+        nodes=[NodeSpan("a", "linear", 0, 1), NodeSpan("b", "linear", 1, 2)],
+        patches=[POSITION],
+    )
+    again = Program.from_bytes(program.to_bytes())
+    assert again == program and again.digest == program.digest
+    assert again.patches["position"].sites[1] == PatchSite(1, "dram_offset", 32)
+    assert [str(again.node_of(i)) for i in range(3)] == ["a (linear)", "b (linear)", "None"]
+    assert len({program.digest, make().digest, make(patches=[POSITION]).digest}) == 3
+
+
+def test_patched():
+    rows = Patch("rows", -2, 1, ((0, "rows", 1), (1, "dram_offset", 16)))
+    program = make(patches=[POSITION, rows])
+    assert set(program.patched_instructions({"position": 0, "rows": 0})) == {0, 1}
+    patched = program.patched({"position": 3, "rows": -2})
+    assert patched.patches == {} and patched.digest != program.digest
+    load, store, _ = patched.instructions
+    assert (load["dram_offset"], load["rows"]) == (4096 + 48, 1)
+    assert store["dram_offset"] == 8192 + 96 - 32
+    assert program.patched({"position": 0, "rows": 0}).instructions == program.instructions
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "patch 'position' has no value; give one in 0..9"),
+        ({"position": 10}, "patch 'position' must be an int in 0..9, not 10"),
+        ({"position": True}, "patch 'position' must be an int in 0..9, not True"),
+        ({"position": 1, "x": 1},
+         "the program has no patch value 'x'; its patch values are: position"),
+    ],
+)  # fmt: skip
+def test_wrong_values(values, sentence):
+    with pytest.raises(UsageError) as error:
+        make(patches=[POSITION]).patched(values)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("patch", "sentence"),
+    [
+        ((0, 0, []), "patch 'p': needs a site"),
+        ((2, 1, [(0, "rows", 1)]), "patch 'p': low must not exceed high, not 2 and 1"),
+        ((0, 1, [(0, "rows", 1.0)]),
+         "patch 'p': a site must be (instruction, field, step), not (0, 'rows', 1.0)"),
+        ((0, 1, [(9, "rows", 1)]), "program: patch 'p' names instruction 9"),
+        ((0, 1, [(0, "count0", 1)]), "program: LOAD has no field 'count0' to patch"),
+        ((0, 1, [(0, "opcode", 1)]), "program: LOAD has no field 'opcode' to patch"),
+        ((0, 9, [(0, "rows", -1)]),
+         "program: patches set rows of instruction 0 to -6..3, it holds 0..65535"),
+    ],
+)  # fmt: skip
+def test_wrong_patches(patch, sentence):
+    with pytest.raises(UsageError) as error:
+        make(patches=[Patch("p", *patch)])
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("spans", "sentence"),
+    [
+        ([(0, 2), (1, 3)], "program: nodes must follow each other, n1 (op) has 1..3"),
+        ([(1, 1)], "program: nodes must follow each other, n0 (op) has 1..1"),
+        ([(0, 4)], "program: a node ends at instruction 4 of 3"),
     ],
 )
-def test_bad_specs(change, sentence):
-    base = TensorSpec("t", "int8", (2, 4), 0, 16)
+def test_wrong_nodes(spans, sentence):
     with pytest.raises(UsageError) as error:
-        dataclasses.replace(base, **change)
-    assert str(error.value) == f"tensor 't': {sentence}"
+        make(nodes=[NodeSpan(f"n{i}", "op", *span) for i, span in enumerate(spans)])
+    assert str(error.value) == sentence
 
 
 def test_every_truncation_is_one_sentence():
@@ -172,8 +293,9 @@ def test_trailing_bytes_and_other_versions():
     raw = make().to_bytes()
     with pytest.raises(ProgramFileError, match="1 more than it declares"):
         Program.from_bytes(raw + b"x")
-    with pytest.raises(ProgramFileError, match="has format version 9, this Weft reads version 1"):
-        Program.from_bytes(raw[:8] + struct.pack("<I", 9) + raw[12:])
+    sentence = "has format version 1, this Weft reads version 2; compile it again$"
+    with pytest.raises(ProgramFileError, match=sentence):
+        Program.from_bytes(raw[:8] + struct.pack("<I", 1) + raw[12:])
     with pytest.raises(ProgramFileError, match="is not a Weft program"):
         Program.from_bytes(b"\x7fELF" + bytes(200))
 
@@ -188,8 +310,13 @@ def test_trailing_bytes_and_other_versions():
         (lambda h: h["constants"].append([0, 16]), "the payload has"),
         (lambda h: h["constants"].append([0, -16]), "the constant at 0 has -16 bytes"),
         (lambda h: h["constants"].append(3), "a constant must be [offset, bytes], not 3"),
-        (lambda h: h["inputs"][0].update(shape=[3]), "shape must be two positive ints"),
+        (lambda h: h["inputs"][0].update(shape=[3, 0]), "shape must be 1 to 8 positive ints"),
+        (lambda h: h["inputs"][0].update(pitches=[True]), "pitches must be 1 ints below 2**32"),
         (lambda h: h["inputs"].append(4), "a tensor must be an object, not 4"),
+        (lambda h: h["nodes"].append([]), "a node must be an object, not []"),
+        (lambda h: h["patches"].append({"name": "p"}), "the patch must have exactly"),
+        (lambda h: h["patches"].append({"name": "p", "low": 0, "high": 1, "sites": [[0, "rows"]]}),
+         "missing 1 required"),
         (lambda h: h["inputs"][0].update(offset=1 << 40), "beyond the arena"),
         (lambda h: h["config"].update(rows=7), "rows must be a power of two"),
         (lambda h: h["config"].update(wings=2), "wings"),
@@ -203,7 +330,7 @@ def test_strict_header(edit, sentence):
 
 def test_bad_instruction_in_a_sealed_file():
     raw = make().to_bytes()
-    payload_at = len(raw) - 32 - 51 - 192
+    payload_at = len(raw) - 32 - 64 - 192
     body = raw[:payload_at] + b"\x77" + raw[payload_at + 1 : -32]
     with pytest.raises(ProgramFileError, match="instruction 0: opcode 0x77 is not defined"):
         Program.from_bytes(body + hashlib.sha256(body).digest())

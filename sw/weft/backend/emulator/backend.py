@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weft.backend.base import Array, Backend, Capabilities
-from weft.errors import UsageError
+from weft.errors import DeviceError, UsageError
 from weft.program import MAX_ARENA_BYTES, Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Unit
@@ -20,6 +21,8 @@ __all__ = ["EmulatorBackend"]
 
 class EmulatorBackend(Backend):
     """Run programs by the definition of their instructions; no cycles.
+
+    It holds the arenas of the loaded program and of all programs with states.
 
     Parameters
     ----------
@@ -48,29 +51,63 @@ class EmulatorBackend(Backend):
         self._choose = choose
         self._progress = progress
         self._state: State | None = None
+        #: Digest of a program -> its arena.
+        self._arenas: dict[str, NDArray[np.uint8]] = {}
 
     def capabilities(self) -> Capabilities:
         return Capabilities(cycles=False, memory=True, max_arena_bytes=MAX_ARENA_BYTES)
 
     def load(self, program: Program) -> None:
         program.require_config(self.config)
+        old = self._program
+        if old is not None and not old.states and old.digest != program.digest:
+            self.unload(old)
+        if program.digest not in self._arenas:
+            self._arenas[program.digest] = program.image()
         self._program, self._state = program, None
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        program = self.program
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
+        program, arena = self.program, self._arena
         self.check_inputs(inputs)
-        arena = program.image()
+        changed = program.write_patched(arena, patches)
         for name, array in inputs.items():
             program.write_input(arena, name, array)
-        self._state = execute(
-            self.config,
-            program.instructions,
-            arena,
-            by_loops=self._by_loops,
-            choose=self._choose,
-            progress=self._progress,
-        )
+        try:
+            self._state = execute(
+                self.config,
+                [changed.get(i, old) for i, old in enumerate(program.instructions)],
+                arena,
+                by_loops=self._by_loops,
+                choose=self._choose,
+                progress=self._progress,
+            )
+        except DeviceError as error:
+            node = program.node_of(error.instruction)
+            if node is not None:
+                error.message += f", in node {node}"
+            raise
         return {name: program.read_output(arena, name) for name in program.outputs}
+
+    @property
+    def _arena(self) -> NDArray[np.uint8]:
+        return self._arenas[self.program.digest]
+
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(self._arena, name)
+
+    def reset(self) -> None:
+        self.program.reset_states(self._arena)
+
+    def unload(self, program: Program | None = None) -> None:
+        digest = None if self._program is None else self._program.digest
+        if program is None or program.digest == digest:
+            self._program = self._state = None
+        if program is None:
+            self._arenas.clear()
+        else:
+            self._arenas.pop(program.digest, None)
 
     @property
     def state(self) -> State:
@@ -100,4 +137,4 @@ class EmulatorBackend(Backend):
 
     def close(self) -> None:
         super().close()
-        self._state = None
+        self.unload()

@@ -6,39 +6,72 @@ numpy, the contract and pynq only: this runs on a board.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from weft.backend.base import Array
+from weft.backend.base import Array, Backend, Capabilities
 from weft.bundle.manifest import Manifest, sha256
 from weft.driver.device import Device
 from weft.errors import DeviceError, WeftError
+from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
 
-from .board import Board, RunCost
 from .firmware import put_file, refresh
 from .identity import is_virtual, require_board
 from .load import PORT, LoadedOverlay, connect, load_overlay
 from .lock import BoardLock
 from .resident import Resident
-from .transport import MemoryExhausted, PynqTransport
+from .transport import PAGE, MemoryExhausted, PynqTransport
 
-if TYPE_CHECKING:
-    from weft.program import Program
-
-__all__ = ["BoardBackend", "PynqBackend"]
+__all__ = ["Board", "BoardBackend", "PynqBackend", "RunCost"]
 
 #: Cycles; the transport's timeout in seconds ends a run.
 _NO_LIMIT = 1 << 62
 
 
+class RunCost(NamedTuple):
+    """What one run took of the host: wall time with the driver, and register accesses."""
+
+    seconds: float
+    accesses: int
+
+
+class Board(Backend):
+    """A backend whose accelerator is on a board, whichever process drives it."""
+
+    name = "pynq"
+    #: Clock of the accelerator, as read back.
+    clock_mhz: float
+    #: Whether the programmable logic is simulated, so that cycles are those of the RTL.
+    virtual = False
+    #: What the board calls itself.
+    board = ""
+    #: Of the last run.
+    cost = RunCost(0.0, 0)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(cycles=True, memory=True, max_arena_bytes=(1 << 32) - PAGE)
+
+    @abstractmethod
+    def check_registers(self) -> None:
+        """Write and read registers; all programs are unloaded.
+
+        Raises
+        ------
+        DeviceError
+            They do not keep what is written, or are not those of this configuration.
+        """
+
+
 class BoardBackend(Board):
     """Run programs through a transport.
 
-    The first :meth:`load` of a program uploads its constants, which stay in its buffers;
-    :meth:`run` moves inputs and outputs. Several programs stay as long as the memory holds them.
+    The first :meth:`load` of a program uploads its constants, which stay in its buffers, as its
+    states do; :meth:`run` moves inputs, outputs and instructions that patches change. Several
+    programs stay as long as the memory holds them; those with states stay until they are unloaded.
 
     Parameters
     ----------
@@ -60,49 +93,51 @@ class BoardBackend(Board):
         super().__init__(config)
         self.transport, self.clock_mhz = transport, transport.clock_mhz
         self.device = Device(transport, config, watchdog_cycles)
-        #: Programs on the board by their digests, and the one that runs next.
+        #: Programs on the board by their digests.
         self._residents: dict[str, Resident] = {}
-        self._current: Resident | None = None
         #: Registers as this client wrote them; empty where they have to be written again.
         self._registers: dict[str, int] = {}
 
     def load(self, program: Program) -> None:
-        self._program = self._current = None
+        self._program = None
         program.require_config(self.config)
-        digest = program.digest
-        resident = self._residents.get(digest)
-        if resident is None:
+        if program.digest not in self._residents:
             self._settle()
-            resident = self._residents[digest] = self._place(program)
+            self._residents[program.digest] = self._place(program)
+        resident = self._residents[program.digest]
         self.transport.placement = resident.placement
         self.transport.flush()
         self.transport.expected_cycles = resident.predicted_cycles
-        self.device.program = resident.moved
+        self.device.program, self.device.patched = resident.moved, {}
         self._configure(resident)
-        self._program, self._current = program, resident
+        self._program = program
 
     def _place(self, program: Program) -> Resident:
-        """Buffers for `program`; where memory is short, those of all other programs go first."""
+        """Buffers for `program`; where memory is short, those of programs without states go."""
         try:
             return Resident(program, self.transport)
         except MemoryExhausted:
-            if not self._residents:
+            idle = [r.program for r in self._residents.values() if not r.program.states]
+            if not idle:
                 raise
-        self.unload()
+        for other in idle:
+            self.unload(other)
         return Resident(program, self.transport)
 
-    def unload(self) -> None:
-        """Give back the memory of all programs."""
-        self._program = None
+    def unload(self, program: Program | None = None) -> None:
+        loaded = None if self._program is None else self._program.digest
+        digests = list(self._residents) if program is None else [program.digest]
+        if loaded in digests:
+            self._program = None
         self._settle()
-        self._release()
+        self._release(*digests)
 
-    def _release(self) -> None:
-        for resident in self._residents.values():
-            self.transport.release(resident.placement)
-        self._residents.clear()
+    def _release(self, *digests: str) -> None:
+        """Give back the buffers of these programs; registers may name them."""
+        for digest in digests:
+            if digest in self._residents:
+                self.transport.release(self._residents.pop(digest).placement)
         self._registers.clear()
-        self._current = None
 
     def _settle(self) -> None:
         """No burst of an aborted run may reach buffers that are given to others.
@@ -140,8 +175,7 @@ class BoardBackend(Board):
 
     @property
     def _resident(self) -> Resident:
-        assert self._current is not None, f"{self.program} is loaded, so it is resident"
-        return self._current
+        return self._residents[self.program.digest]
 
     def _configure(self, resident: Resident) -> None:
         """Write the registers of a program that differ from those written before."""
@@ -159,11 +193,15 @@ class BoardBackend(Board):
                 self.device.write(name, value)
                 self._registers[name] = value
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         start, accesses = time.perf_counter(), self.transport.accesses
         self.check_inputs(inputs)
         resident = self._resident
+        resident.patch(patches)
         resident.write(inputs)
+        self.device.patched = resident.patched
         try:
             if not self._registers:
                 self._settle()
@@ -178,6 +216,15 @@ class BoardBackend(Board):
         seconds = time.perf_counter() - start
         self.cost = RunCost(seconds, self.transport.accesses - accesses)
         return results
+
+    def read_state(self, name: str) -> Array:
+        return self._resident.read_state(name)
+
+    def reset(self) -> None:
+        resident = self._resident
+        self._settle()
+        resident.reset()
+        self.transport.flush()
 
     def counters(self) -> dict[str, int]:
         return self.device.counters()
@@ -202,7 +249,7 @@ class BoardBackend(Board):
 
     def close(self) -> None:
         super().close()
-        self._release()
+        self._release(*self._residents)
 
 
 class PynqBackend(BoardBackend):

@@ -1,8 +1,8 @@
 """Work that needs pynq, done by another Python that has it: a process that answers framed requests.
 
 pynq pins old versions of numpy and others, so torch and it live in separate environments. Messages
-are two lengths, a JSON header and raw bytes; nothing is pickled. A request names an operation and
-its arguments; the answer is what the operation found, or the error that it raised.
+are two lengths, a JSON header, and the raw bytes of what is bytes or an array in it; nothing is
+pickled. A request names an operation and its arguments; the answer is its result or its error.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from weft.backend.base import Array
 from weft.errors import DeviceError, ToolMissing, UsageError, WeftError, error_from
 
-__all__ = ["FramedProcess", "Operation", "answer_requests", "pack", "python_with_pynq", "unpack"]
+__all__ = ["FramedProcess", "Operation", "answer_requests", "python_with_pynq"]
 
-#: (bytes of the request, its arguments by keyword) -> (JSON values, bytes) of the answer.
-Operation = Callable[..., "tuple[dict[str, Any], bytes]"]
+#: Arguments by keyword -> result; both are JSON values, bytes, arrays, and mappings of these.
+Operation = Callable[..., Any]
 
 _SOFTWARE = Path(__file__).resolve().parents[3]
 _LENGTHS = struct.Struct("<IQ")
@@ -65,31 +64,25 @@ def python_with_pynq(*versions: str) -> str:
     )
 
 
-def pack(arrays: Mapping[str, Array]) -> tuple[list[list[Any]], bytes]:
-    """(name, dtype, shape) of each array, and all their bytes."""
-    kept = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
-    heads = [[n, a.dtype.str, list(a.shape)] for n, a in kept.items()]
-    return heads, b"".join(a.tobytes() for a in kept.values())
+def _send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
+    parts: list[bytes] = []
 
+    def pack(value: object) -> dict[str, Any]:
+        if isinstance(value, bytes):
+            parts.append(value)
+            return {"": ["bytes", len(value)]}
+        if not isinstance(value, np.ndarray):
+            raise UsageError(f"a process takes arrays and JSON values, not {type(value).__name__}")
+        parts.append(np.ascontiguousarray(value).tobytes())
+        return {"": [value.dtype.str, list(value.shape)]}
 
-def unpack(heads: list[list[Any]], data: bytes) -> dict[str, Array]:
-    """The arrays that :func:`pack` packed."""
-    found: dict[str, Array] = {}
-    at = 0
-    for name, kind, shape in heads:
-        dtype, count = np.dtype(kind), math.prod(shape)
-        found[name] = np.frombuffer(data, dtype, count, at).reshape(shape).copy()
-        at += count * dtype.itemsize
-    return found
-
-
-def _send(stream: IO[bytes], header: dict[str, Any], data: bytes) -> None:
-    text = json.dumps(header).encode()
-    stream.write(_LENGTHS.pack(len(text), len(data)) + text + data)
+    text = json.dumps(message, default=pack).encode()
+    stream.write(_LENGTHS.pack(len(text), sum(map(len, parts))) + text)
+    stream.writelines(parts)
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+def _receive(stream: IO[bytes]) -> Any:
     def read(size: int) -> bytes:
         found = stream.read(size)
         if len(found) < size:
@@ -97,8 +90,21 @@ def _receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
         return found
 
     text, data = (read(size) for size in _LENGTHS.unpack(read(_LENGTHS.size)))
-    header: dict[str, Any] = json.loads(text)
-    return header, data
+    at = 0
+
+    def unpack(found: dict[str, Any]) -> Any:
+        nonlocal at
+        if "" not in found:
+            return found
+        (kind, shape), start = found[""], at
+        if kind == "bytes":
+            at += shape
+            return data[start:at]
+        dtype, count = np.dtype(kind), math.prod(shape)
+        at += count * dtype.itemsize
+        return np.frombuffer(data, dtype, count, start).reshape(shape).copy()
+
+    return json.loads(text, object_hook=unpack)
 
 
 class FramedProcess:
@@ -132,8 +138,8 @@ class FramedProcess:
                 f"{python} cannot be started: {error.strerror}", "set WEFT_PYNQ_PYTHON to a Python"
             ) from None
 
-    def ask(self, do: str, data: bytes = b"", **arguments: Any) -> tuple[dict[str, Any], bytes]:
-        """What the operation `do` answers: JSON values and bytes.
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """What the operation `do` answers.
 
         Raises
         ------
@@ -145,8 +151,8 @@ class FramedProcess:
         process = self.process
         assert process.stdin is not None and process.stdout is not None
         try:
-            _send(process.stdin, {"do": do, "arguments": arguments}, data)
-            answer, found = _receive(process.stdout)
+            _send(process.stdin, {"do": do, "arguments": arguments})
+            answer = _receive(process.stdout)
         except (EOFError, OSError):
             raise DeviceError(
                 f"the process that runs {self.module} has ended before it answered {do!r}",
@@ -154,7 +160,7 @@ class FramedProcess:
             ) from None
         if "error" in answer:
             raise error_from(answer["error"])
-        return answer["found"], found
+        return answer["result"]
 
     def close(self) -> None:
         """Let it end, by force where it does not; calling it again does nothing."""
@@ -183,15 +189,14 @@ def answer_requests(operations: Mapping[str, Operation]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells both ends; the first one acts
     while True:
         try:
-            request, data = _receive(stdin)
+            request = _receive(stdin)
         except EOFError:
             return
-        name, found = request["do"], b""
+        name = request["do"]
         try:
             if name not in operations:
                 raise UsageError(f"there is no operation {name!r}, only {', '.join(operations)}")
-            values, found = operations[name](data, **request["arguments"])
-            answer: dict[str, Any] = {"found": values}
+            answer = {"result": operations[name](**request["arguments"])}
         except WeftError as error:
             answer = {"error": error.as_dict()}
         except Exception as error:
@@ -199,4 +204,4 @@ def answer_requests(operations: Mapping[str, Operation]) -> None:
             text = (str(error).strip().splitlines() or [""])[0]
             message = f"{name} failed in the Python with pynq: {type(error).__name__}: {text}"
             answer = {"error": DeviceError(message, "its messages stand above").as_dict()}
-        _send(output, answer, found)
+        _send(output, answer)

@@ -6,23 +6,19 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from weft.backend.base import Array
 from weft.bundle.manifest import Manifest
 from weft.bundle.store import choose, find
 from weft.errors import Mismatch, UsageError, WeftError
+from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
-from .board import Board, RunCost
-from .frames import FramedProcess, pack, python_with_pynq, unpack
+from .backend import Board, RunCost
+from .frames import FramedProcess, python_with_pynq
 from .identity import BoardFacts, check_host, which_board
 from .load import PORT
-from .transport import MemoryExhausted  # noqa: F401  (an error of the other end keeps its class)
-
-if TYPE_CHECKING:
-    from weft.program import Program
 
 __all__ = ["PynqProcess", "board_facts", "local_overlay", "open_pynq"]
 
@@ -71,7 +67,7 @@ class PynqProcess(Board):
         self._sent: set[str] = set()
         try:
             path = str(Path(bitstream).resolve())
-            known, _ = self._process.ask("open", bitstream=path, host=host, port=port)
+            known = self._process.ask("open", bitstream=path, host=host, port=port)
         except WeftError:
             self.close()
             raise
@@ -84,23 +80,41 @@ class PynqProcess(Board):
     def load(self, program: Program) -> None:
         self._program = None
         digest = program.digest
-        data = b"" if digest in self._sent else program.to_bytes()
-        self._process.ask("load", data, digest=digest)
+        content = b"" if digest in self._sent else program.to_bytes()
+        self._process.ask("load", digest=digest, content=content)
         self._sent.add(digest)
         self._program = program
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def unload(self, program: Program | None = None) -> None:
+        digest = None if program is None else program.digest
+        if program is None or (self._program is not None and self._program.digest == digest):
+            self._program = None
+        self._process.ask("unload", digest=digest)
+        self._sent = set() if program is None else self._sent - {program.digest}
+
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         self.check_inputs(inputs)
-        heads, data = pack(inputs)
-        answer, found = self._process.ask("run", data, arrays=heads)
-        self.cost = RunCost(**answer["cost"])
-        return unpack(answer["arrays"], found)
+        answer = self._process.ask("run", inputs=dict(inputs), patches=dict(patches or {}))
+        self.cost = RunCost(*answer["cost"])
+        outputs: dict[str, Array] = answer["outputs"]
+        return outputs
+
+    def read_state(self, name: str) -> Array:
+        found: Array = self._process.ask("read_state", name=name)
+        return found
+
+    def reset(self) -> None:
+        self._process.ask("reset")
 
     def counters(self) -> dict[str, int]:
-        return self._process.ask("counters")[0]
+        found: dict[str, int] = self._process.ask("counters")
+        return found
 
     def memory(self) -> bytes:
-        return self._process.ask("memory")[1]
+        found: bytes = self._process.ask("memory")
+        return found
 
     def check_registers(self) -> None:
         self._program = None
@@ -108,7 +122,7 @@ class PynqProcess(Board):
 
     def put_file(self, path: str, data: bytes) -> bool:
         """As :meth:`weft.backend.pynq.backend.PynqBackend.put_file`."""
-        return bool(self._process.ask("put_file", data, path=path)[0]["written"])
+        return bool(self._process.ask("put_file", path=path, data=data))
 
     def close(self) -> None:
         super().close()
@@ -131,7 +145,7 @@ def board_facts(host: str, port: int) -> BoardFacts:
     # Any version will do: they agree on reading files.
     python = python_with_pynq(*dict.fromkeys(b.pynq for b in PYNQ_BOARDS.values()))
     with FramedProcess(python, _SERVER) as process:
-        return BoardFacts(**process.ask("facts", host=host, port=port)[0])
+        return BoardFacts(**process.ask("facts", host=host, port=port))
 
 
 def open_pynq(

@@ -5,28 +5,28 @@ numpy and the contract only: this runs on a board.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array
 from weft.errors import UsageError
+from weft.program import Array, Program, TensorSpec
+from weft_hw.isa import INSTRUCTION_BYTES, Instruction, encode
 
 from .relocate import relocate, sections
 from .transport import PAGE, PynqTransport
-
-if TYPE_CHECKING:
-    from weft.program import Program, TensorSpec
 
 __all__ = ["Resident"]
 
 
 class Resident:
-    """A program whose constants are on a board.
+    """A program whose constants and states are on a board.
 
-    Buffer 0 holds the whole arena; inputs and outputs that can move have buffers of their own.
+    Buffer 0 holds the whole arena. Inputs, outputs, states, and instructions with patches have
+    buffers of their own where they can move, so that nothing that a run writes shares a buffer
+    with what it only reads.
 
     Parameters
     ----------
@@ -43,84 +43,136 @@ class Resident:
     """
 
     def __init__(self, program: Program, transport: PynqTransport) -> None:
-        self.program = program
+        self.program, self._transport = program, transport
         self._sections = sections(program)
         sizes = [program.arena_bytes]
         sizes += [s.start % PAGE + s.end - s.start for s in self._sections]
         #: Its buffers.
-        self.placement = placement = transport.place(sizes)
-        addresses = placement.addresses
+        self.placement = transport.place(sizes)
+        addresses = self.placement.addresses
         #: Physical address of the arena that spans all buffers.
         self.base = min(addresses)
         span = max(a + -(-size // PAGE) * PAGE for a, size in zip(addresses, sizes)) - self.base
         moves = [(s, a - self.base + s.start % PAGE) for s, a in zip(self._sections, addresses[1:])]
         #: The program as the accelerator sees it.
         self.moved = relocate(program, moves, addresses[0] - self.base, span)
-        placement.wanted = {i + 1 for i, s in enumerate(self._sections) if s.kind == "output"}
-        if set(program.outputs) - {name for s in self._sections for name in s.tensors}:
-            placement.wanted.add(0)
+        #: Index of the buffer that holds each tensor, and the tensor in it.
+        self._tensors = {
+            name: (self._place(spec.offset)[0], self._in_buffer(spec))
+            for specs in (program.inputs, program.outputs, program.states)
+            for name, spec in specs.items()
+        }
+        self.placement.wanted = {self._tensors[name][0] for name in program.outputs}
+        #: Patch values of the last run, and the instructions that they made.
+        self._values: dict[str, int] = {}
+        self.patched: Mapping[int, Instruction] = {}
         predicted = program.metadata.get("predicted_cycles", 0)
         #: Cycles that the compiler expects of a run.
         self.predicted_cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
-        self._fill()
-
-    def _fill(self) -> None:
-        """Constants and instructions, as the accelerator has to find them."""
-        program = self.program
-        image = self.placement.array(0)
         for offset, data in (*program.constants, (program.program_offset, self.moved.encoded)):
-            image[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+            self._bytes(offset, len(data))[:] = np.frombuffer(data, np.uint8)
 
-    def _rows(self, spec: TensorSpec, kind: str) -> tuple[int, NDArray[np.uint8]]:
-        """(index of its buffer, view uint8 [rows, row_bytes]) of a tensor."""
-        index, shift = 0, 0
-        for i, section in enumerate(self._sections):
-            if section.kind == kind and spec.name in section.tensors:
-                index, shift = i + 1, section.start // PAGE * PAGE
-        start = self.placement.array(index)[spec.offset - shift :]
-        shape = (spec.shape[0], spec.row_bytes)
-        return index, np.lib.stride_tricks.as_strided(start, shape, (spec.stride, 1))
+    # -- places -----------------------------------------------------------------------------------
 
-    def write(self, inputs: Mapping[str, Array]) -> None:
-        """Put inputs into their buffers.
+    def _place(self, offset: int) -> tuple[int, int]:
+        """(index of the buffer, offset in it) of a byte of the program's arena."""
+        for index, section in enumerate(self._sections, 1):
+            if section.start <= offset < section.end:
+                return index, offset - section.start + section.start % PAGE
+        return 0, offset
+
+    def _bytes(self, offset: int, size: int) -> NDArray[np.uint8]:
+        """View of bytes that lie in one buffer."""
+        index, at = self._place(offset)
+        return self.placement.array(index)[at : at + size]
+
+    def _in_buffer(self, spec: TensorSpec) -> TensorSpec:
+        return dataclasses.replace(spec, offset=self._place(spec.offset)[1])
+
+    def _fetch(self, index: int) -> None:
+        """See in a buffer what the accelerator wrote, where the host has written nothing since."""
+        if index not in self.placement.dirty:
+            self._transport.fetch(self.placement.buffers[index])
+
+    def _touch(self, index: int) -> None:
+        """To be called before the host writes to a part of a buffer, which goes back as a whole."""
+        if any(self._tensors[name][0] == index for name in self.program.states):
+            self._fetch(index)
+        self.placement.dirty.add(index)
+
+    # -- runs -------------------------------------------------------------------------------------
+
+    def patch(self, values: Mapping[str, int] | None) -> None:
+        """Set the fields that a run gives; only instructions that change are written.
 
         Raises
         ------
         UsageError
-            One has another shape or dtype than the program says.
+            A patch is missing, unknown, or out of its range.
         """
+        changed = self.moved.patched_instructions(values)
+        if changed == self.patched:
+            return
+        index, start = self._place(self.program.program_offset)
+        self._touch(index)
+        for number, instruction in changed.items():
+            if instruction != self.patched.get(number):
+                at = start + INSTRUCTION_BYTES * number
+                word = np.frombuffer(encode(instruction), np.uint8)
+                self.placement.array(index)[at : at + INSTRUCTION_BYTES] = word
+        self.patched, self._values = changed, dict(values or {})
+
+    def write(self, inputs: Mapping[str, Array]) -> None:
+        """Put inputs into their buffers; they have been checked."""
         for name, array in inputs.items():
-            spec = self.program.inputs[name]
-            given = np.ascontiguousarray(array)
-            if given.shape != spec.shape or given.dtype != spec.numpy_dtype:
-                raise UsageError(
-                    f"input {name!r} must be {spec.dtype} {list(spec.shape)}, "
-                    f"not {given.dtype} {list(given.shape)}"
-                )
-            index, rows = self._rows(spec, "input")
-            rows[...] = given.view(np.uint8).reshape(rows.shape)
-            self.placement.dirty.add(index)
+            index, spec = self._tensors[name]
+            self._touch(index)
+            spec.write(self.placement.array(index), array)
 
     def read(self) -> dict[str, Array]:
         """Copies of the outputs, as the buffers hold them."""
-        results = {}
-        for name, spec in self.program.outputs.items():
-            _, rows = self._rows(spec, "output")
-            found = np.frombuffer(rows.tobytes(), spec.numpy_dtype)
-            results[name] = found.reshape(spec.shape).copy()
-        return results
+        return {name: self._read(name) for name in self.program.outputs}
+
+    def _read(self, name: str) -> Array:
+        index, spec = self._tensors[name]
+        return spec.read(self.placement.array(index))
+
+    def read_state(self, name: str) -> Array:
+        """Copy of a state, as the accelerator left it.
+
+        Raises
+        ------
+        UsageError
+            There is none of that name.
+        """
+        states = self.program.states
+        if name not in states:
+            known = ", ".join(states) or "none"
+            raise UsageError(f"the program has no state {name!r}", f"its states are: {known}")
+        self._fetch(self._tensors[name][0])
+        return self._read(name)
+
+    def reset(self) -> None:
+        """Give the states their first values."""
+        for name, spec in self.program.states.items():
+            self._touch(self._tensors[name][0])
+            self._bytes(spec.offset, spec.end - spec.offset)[:] = 0
+        for offset, data in self.program.first_values:
+            self._bytes(offset, len(data))[:] = np.frombuffer(data, np.uint8)
 
     def memory(self) -> bytes:
         """The arena as the program knows it."""
         program, placement = self.program, self.placement
-        for buffer in placement.buffers:
-            buffer.invalidate()
+        for index in range(len(placement.buffers)):
+            self._fetch(index)
         image = placement.array(0)[: program.arena_bytes].copy()
-        for index, section in enumerate(self._sections):
-            start = section.start % PAGE
-            data = placement.array(index + 1)[start : start + section.end - section.start]
-            image[section.start : section.end] = data
+        for section in self._sections:
+            image[section.start : section.end] = self._bytes(
+                section.start, section.end - section.start
+            )
         # The instructions that ran name other places; the program's own stand here.
         code = np.frombuffer(program.encoded, np.uint8)
         image[program.program_offset : program.program_offset + len(code)] = code
+        if self._values:
+            program.write_patched(image, self._values)
         return bytes(image.tobytes())

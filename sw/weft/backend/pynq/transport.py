@@ -126,8 +126,8 @@ class PynqTransport(Transport):
                 raise MemoryExhausted(
                     f"the board has no {wanted} contiguous bytes left "
                     f"({sum(sizes)} are needed): {_sentence(error)}",
-                    "close other programs that hold buffers, or raise the cma= kernel argument "
-                    "and restart the board",
+                    "unload programs, close other processes that hold buffers, or raise the cma= "
+                    "kernel argument and restart the board",
                 ) from error
             if address % PAGE:
                 self.release(found)
@@ -154,7 +154,17 @@ class PynqTransport(Transport):
 
     def invalidate(self) -> None:
         for index in sorted(self.placement.wanted):
-            self._call(self.placement.buffers[index].invalidate)
+            self.fetch(self.placement.buffers[index])
+
+    def fetch(self, buffer: Any) -> None:
+        """Make what the accelerator wrote to one buffer visible to the host.
+
+        Raises
+        ------
+        DeviceError
+            The board is gone.
+        """
+        self._call(buffer.invalidate)
 
     def check(self) -> None:
         """Nothing to do: only a simulation can see writes elsewhere."""

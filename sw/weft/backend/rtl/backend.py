@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,11 @@ from weft.dram import MemoryModel, for_config
 from weft.driver.device import Device
 from weft.driver.transport import Transport
 from weft.errors import DeviceError, UsageError
+from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 
 from . import build
 from .library import ProtocolError, Simulation, Stalls
-
-if TYPE_CHECKING:
-    from weft.program import Program
 
 __all__ = ["GUARD_BYTE", "GUARD_BYTES", "MAX_ARENA_BYTES", "RtlBackend", "RtlTransport"]
 
@@ -130,7 +127,8 @@ class RtlTransport(Transport):
 class RtlBackend(Backend):
     """Run programs on the Verilated RTL.
 
-    The simulator is built on first use of a configuration and cached.
+    The simulator is built on first use of a configuration and cached. Its memory holds one program;
+    the states of others are kept aside.
 
     Parameters
     ----------
@@ -170,7 +168,9 @@ class RtlBackend(Backend):
             raise BackendUnavailable("the rtl backend cannot start: " + "; ".join(sentences))
         self.model = for_config(config) if model is None else model
         self.timeout_cycles = timeout_cycles
-        self._image = np.zeros(0, np.uint8)
+        #: The program in the arena, and the states of others: digest -> bytes of each.
+        self._placed: Program | None = None
+        self._aside: dict[str, list[NDArray[np.uint8]]] = {}
         path = build.library(config, trace=trace is not None, progress=progress)
         self.transport = RtlTransport(path, config, self.model, stalls, trace)
         self.device = Device(self.transport, config, watchdog_cycles)
@@ -185,20 +185,55 @@ class RtlBackend(Backend):
 
     def load(self, program: Program) -> None:
         self._program = None
-        self.device.load(program)
-        self._image = self.transport.arena.copy()
-        self._program = program
+        program.require_config(self.config)
+        old = self._placed
+        if old is not None and old.digest == program.digest:
+            self.device.settle()
+            self.device.select(program)
+        else:
+            if old is not None and old.states:
+                self._aside[old.digest] = [view.copy() for view in self._states(old)]
+            self._placed = None
+            self.device.load(program)
+            kept = self._aside.pop(program.digest, [])
+            for view, data in zip(self._states(program), kept):
+                view[:] = data
+        self._placed = self._program = program
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _states(self, program: Program) -> list[NDArray[np.uint8]]:
+        """Views of the bytes of the states of the program in the arena."""
+        return [self.transport.arena[s.offset : s.end] for s in program.states.values()]
+
+    def run(
+        self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         program = self.program
         self.check_inputs(inputs)
+        program.patched_instructions(patches)
         self.device.settle()
         arena = self.transport.arena
-        arena[:] = self._image
+        self.device.patched = program.write_patched(arena, patches)
         for name, array in inputs.items():
             program.write_input(arena, name, array)
         self.device.run(self.timeout_cycles)
         return {name: program.read_output(arena, name) for name in program.outputs}
+
+    def read_state(self, name: str) -> Array:
+        return self.program.read_state(self.transport.arena, name)
+
+    def reset(self) -> None:
+        program = self.program
+        self.device.settle()
+        program.reset_states(self.transport.arena)
+
+    def unload(self, program: Program | None = None) -> None:
+        if program is None:
+            self._program = self._placed = None
+            self._aside.clear()
+            return
+        self._aside.pop(program.digest, None)
+        if self._placed is not None and self._placed.digest == program.digest:
+            self._program = self._placed = None
 
     def counters(self) -> dict[str, int]:
         return self.device.counters()

@@ -79,8 +79,8 @@ def compile_gemm(
         program_offset=program_offset,
         arena_bytes=arena,
         constants=pieces,
-        inputs={"a": TensorSpec("a", "int8", (m, k), layout.a, layout.a_pitch)},
-        outputs={"out": TensorSpec("out", dtype, (m, n), layout.out, layout.out_pitch)},
+        inputs={"a": TensorSpec("a", "int8", (m, k), layout.a, (layout.a_pitch,))},
+        outputs={"out": TensorSpec("out", dtype, (m, n), layout.out, (layout.out_pitch,))},
         metadata={
             "kind": "gemm",
             "m": m,

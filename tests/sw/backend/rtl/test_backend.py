@@ -177,6 +177,7 @@ def test_the_arena_limit_stops_every_access_beyond_it(rtl, case):
         rtl.device.run(200_000)
     assert caught.value.error_code == ErrorCode.ARENA
     assert (rtl.transport.arena[end:] == 0xC3).all()
+    rtl.unload()
     rtl.load(program)
     runs_well(rtl, case)
 
@@ -198,15 +199,17 @@ def test_a_bad_field_of_each_unit(rtl, case, unit):
     program = case[0]
     opcode = {Unit.LOAD: Opcode.LOAD, Unit.COMPUTE: Opcode.MATMUL, Unit.STORE: Opcode.STORE}[unit]
     index = index_of(program, opcode)
-    image = rtl.transport.arena.copy()
+    arena = rtl.transport.arena
     field = LAYOUTS[opcode]["count0" if unit is Unit.COMPUTE else "rows"]
     at = program.program_offset + 64 * index
-    word = int.from_bytes(image[at : at + 64].tobytes(), "little")
+    right = arena[at : at + 64].copy()
+    word = int.from_bytes(right.tobytes(), "little")
     word &= ~(((1 << field.width) - 1) << field.offset)
-    rtl.transport.arena[at : at + 64] = np.frombuffer(word.to_bytes(64, "little"), np.uint8)
+    arena[at : at + 64] = np.frombuffer(word.to_bytes(64, "little"), np.uint8)
     with pytest.raises(DeviceError) as caught:
         rtl.device.run(200_000)
     assert (caught.value.error_code, caught.value.instruction) == (ErrorCode.BAD_FIELD, index)
+    arena[at : at + 64] = right
     runs_well(rtl, case)
 
 

@@ -86,7 +86,7 @@ def program():
     ]
     return Program(
         CONFIG, instructions, 256, 1024, [(16, b"\x01" * 16)],
-        outputs={"y": TensorSpec("y", "int8", (1, 16), 0, 16)},
+        outputs={"y": TensorSpec("y", "int8", (1, 16), 0, (16,))},
     )  # fmt: skip
 
 

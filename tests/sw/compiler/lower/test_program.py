@@ -89,8 +89,8 @@ def test_metadata_says_what_was_chosen() -> None:
     assert 0 < meta["roofline_cycles"] < meta["predicted_cycles"]
     assert meta["schedule"]["block_rows"] >= 1
     assert json.dumps(dict(meta))
-    assert program.inputs["a"].pitch == 208
-    assert program.outputs["out"].pitch == 48
+    assert program.inputs["a"].pitches == (208,)
+    assert program.outputs["out"].pitches == (48,)
 
 
 def test_a_shape_beyond_the_arena_is_unsupported() -> None:

@@ -103,16 +103,10 @@ class Device:
         Raises
         ------
         Mismatch
-            The program was compiled for another configuration or another major ISA version.
+            The program was compiled for another configuration.
         """
         program.require_config(self.config)
         self.settle()
-        if program.isa_version >> 8 != ISA_VERSION >> 8:
-            raise Mismatch(
-                f"the program has ISA version {_version(program.isa_version)}, "
-                f"this software has {_version(ISA_VERSION)}",
-                "compile the program again",
-            )
         self.program = None
         self.transport.allocate(program.arena_bytes)
         program.write_image(self.transport.arena)

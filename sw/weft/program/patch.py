@@ -61,13 +61,6 @@ class Patch:
                 f"a site must be (instruction, field, step), not {tuple(site)}",
             )
 
-    def check(self, value: int) -> None:
-        """Refuse a value outside low..high; raises :class:`UsageError`."""
-        if not is_int(value) or not self.low <= value <= self.high:
-            raise UsageError(
-                f"patch {self.name!r} must be an int in {self.low}..{self.high}, not {value!r}"
-            )
-
 
 @dataclass(frozen=True)
 class NodeSpan:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -185,24 +186,25 @@ class Program:
 
     def _check_overlaps(self) -> None:
         """Refuse two owners of a byte; inputs and outputs may interleave run by run."""
-        extents = self._extents()
+        for (a, data), (b, _) in zip(self.constants, self.constants[1:]):
+            if a + len(data) > b:
+                raise UsageError(
+                    f"program: the constant at {a} and the constant at {b} overlap in the arena"
+                )
+        first_values = {f"the constant at {offset}" for offset, _ in self.first_values}
+        extents = [extent for extent in self._extents() if extent[0] not in first_values]
         specs = [*self.inputs.values(), *self.outputs.values()]
-        fixed = len(extents) - len(specs)
-        first_values = {(o, o + len(d)) for o, d in self.first_values}
-        runs = [(np.array([a], np.int64), b - a) for _, a, b in extents[:fixed]]
+        fixed = extents[: len(extents) - len(specs)]
+        runs = [(np.array([start], np.int64), end - start) for _, start, end in fixed]
         runs += [_runs(spec, MAX_RUNS // len(specs)) for spec in specs]
-        inside = np.array([extent[1:] in first_values for extent in extents])
-        is_state = np.array([what.startswith("state") for what, _, _ in extents])
-        for left_out in (inside, is_state) if first_values else (is_state & False,):
-            kept = np.flatnonzero(~left_out)
-            start = np.concatenate([runs[i][0] for i in kept])
-            end = np.concatenate([runs[i][0] + runs[i][1] for i in kept])
-            owner = np.repeat(kept, [len(runs[i][0]) for i in kept])
-            order = np.argsort(start, kind="stable")
-            clash = np.flatnonzero(end[order][:-1] > start[order][1:])
-            if len(clash):
-                a, b = (extents[owner[order[clash[0] + i]]][0] for i in (0, 1))
-                raise UsageError(f"program: {a} and {b} overlap in the arena")
+        start = np.concatenate([first for first, _ in runs])
+        end = np.concatenate([first + size for first, size in runs])
+        owner = np.repeat(np.arange(len(runs)), [len(first) for first, _ in runs])
+        order = np.argsort(start, kind="stable")
+        clash = np.flatnonzero(end[order][:-1] > start[order][1:])
+        if len(clash):
+            a, b = (extents[owner[order[clash[0] + i]]][0] for i in (0, 1))
+            raise UsageError(f"program: {a} and {b} overlap in the arena")
 
     # -- arena ------------------------------------------------------------------------------------
 
@@ -220,11 +222,13 @@ class Program:
     @cached_property
     def first_values(self) -> tuple[tuple[int, bytes], ...]:
         """The constants that lie inside states."""
-        return tuple(
-            (offset, data)
-            for offset, data in self.constants
-            if any(s.offset <= offset and offset + len(data) <= s.end for s in self.states.values())
-        )
+        states = sorted((s.offset, s.end) for s in self.states.values())
+
+        def inside(offset: int, data: bytes) -> bool:
+            at = bisect_right(states, (offset, MAX_ARENA_BYTES)) - 1
+            return at >= 0 and offset + len(data) <= states[at][1]
+
+        return tuple(constant for constant in self.constants if inside(*constant))
 
     def reset_states(self, buffer: NDArray[np.uint8]) -> None:
         """Put the first values of the states into `buffer`, uint8 [>= arena_bytes]."""
@@ -277,11 +281,11 @@ class Program:
         for name in given:
             _lookup("patch value", self.patches, name)
         for name, patch in self.patches.items():
-            if name not in given:
-                raise UsageError(
-                    f"patch {name!r} has no value", f"give one in {patch.low}..{patch.high}"
-                )
-            patch.check(given[name])
+            bounds, value = f"{patch.low}..{patch.high}", given.get(name)
+            if value is None:
+                raise UsageError(f"patch {name!r} has no value", f"give one in {bounds}")
+            if not is_int(value) or not patch.low <= value <= patch.high:
+                raise UsageError(f"patch {name!r} must be an int in {bounds}, not {value!r}")
         changes: dict[int, dict[str, int]] = defaultdict(dict)
         for (index, name), steps in self._sites.items():
             value = self.instructions[index][name] + sum(given[p] * step for p, step in steps)
@@ -304,9 +308,8 @@ class Program:
 
     def patched(self, values: Mapping[str, int]) -> Program:
         """The program of a run with `values`, without patches; raises as `patched_instructions`."""
-        instructions = list(self.instructions)
-        for index, instruction in self.patched_instructions(values).items():
-            instructions[index] = instruction
+        changed = self.patched_instructions(values)
+        instructions = [changed.get(i, old) for i, old in enumerate(self.instructions)]
         return dataclasses.replace(self, instructions=instructions, patches={})
 
     def node_of(self, index: int) -> NodeSpan | None:

@@ -43,8 +43,7 @@ def verify(program: Program) -> None:
     ProgramRefused
         Names the rule, the instruction, its node and what it conflicts with.
     """
-    ranges = {name: range(p.low, p.high + 1) for name, p in program.patches.items()}
-    count = math.prod(map(len, ranges.values()))
+    count = math.prod(p.high - p.low + 1 for p in program.patches.values())
     if count > MAX_COMBINATIONS:
         raise ProgramRefused(
             f"the patches have {count} combinations of values, at most {MAX_COMBINATIONS} are "
@@ -53,12 +52,16 @@ def verify(program: Program) -> None:
             rule="patches",
         )
     runs = []
-    for values in itertools.product(*ranges.values()):
-        given = dict(zip(ranges, values))
+    ranges = [range(p.low, p.high + 1) for p in program.patches.values()]
+    for values in itertools.product(*ranges):
+        given = dict(zip(program.patches, values))
         with _of(program, given):
             runs.append((given, _Run(program.patched(given) if given else program)))
     # What a run leaves in a state, the next finds there, with whatever patches.
-    doubts = [b"\x80" in _first_bytes(program, s) for s in program.states.values()]
+    doubts = [
+        any(b"\x80" in data for at, data in program.first_values if s.offset <= at < s.end)
+        for s in program.states.values()
+    ]
     while True:
         found = list(doubts)
         for given, run in runs:
@@ -76,16 +79,10 @@ def _of(program: Program, values: Mapping[str, int]) -> Iterator[None]:
         yield
     except ProgramRefused as error:
         node = program.node_of(error.index)
-        what = [] if node is None else [f"node {node}"]
-        what += [f"{name}={value}" for name, value in values.items()]
-        error.message = ": ".join([*([", ".join(what)] if what else []), error.message])
+        where = [f"node {node}"] if node else []
+        where += [f"{name}={value}" for name, value in values.items()]
+        error.message = ": ".join([", ".join(where), error.message] if where else [error.message])
         raise
-
-
-def _first_bytes(program: Program, spec: TensorSpec) -> bytes:
-    """The constants inside a state, one behind the other."""
-    inside = [d for at, d in program.first_values if spec.offset <= at < spec.end]
-    return b"".join(inside)
 
 
 class _Run:
@@ -180,8 +177,8 @@ def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig
 def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
     code = Region(program.program_offset, len(program.instructions) * INSTRUCTION_BYTES)
     kept = [("the program", code)]
-    constants = [c for c in program.constants if c not in program.first_values]
-    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in constants]
+    constants = set(program.constants) - set(program.first_values)
+    kept += [(f"the constant at {at}", Region(at, len(data))) for at, data in sorted(constants)]
     for index, item in enumerate(touched):
         for access in item.accesses:
             if access.memory is Memory.ARENA and access.is_write:

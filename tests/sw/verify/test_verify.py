@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.errors import ProgramRefused
-from weft.program import Program, TensorSpec
+from weft.program import Patch, Program, TensorSpec
 from weft.verify import verify
 from weft.verify.regions import Region, overlap
 from weft_hw.config import preset
@@ -388,3 +390,96 @@ def test_weights_from_inputs():
     error = refusal(program(*base, inputs=[TensorSpec("w", "int8", (1, 16), 1072, (16,))]))
     assert (error.rule, error.index) == ("weights", 0)
     assert "arena byte 1072 as a weight" in str(error)
+
+
+STATE = TensorSpec("h", "int8", (64,), 8192, ())
+
+
+def test_the_arena_is_written_before_it_is_read():
+    """What an earlier run left there must not matter, but in a state."""
+    reads = load(offset=8192)
+    error = refusal(program(reads))
+    assert (error.rule, error.index) == ("undefined", 0)
+    assert "reads arena byte 8192, which nothing has written" in str(error)
+    verify(program(reads, states=[STATE]))
+    verify(program(reads, inputs=[dataclasses.replace(STATE, name="x")]))
+    verify(program(store(posts=(0,)), load(offset=8192, waits=(0,))))
+    late = store(waits=(0,))
+    error = refusal(program(load(offset=8192, posts=(0,)), late))
+    assert error.rule == "undefined"
+    verify(program(load(offset=8192, posts=(0,)), late, states=[STATE]))
+    # Padding of an input is written with it; a gap between its rows is not.
+    rows = TensorSpec("x", "int8", (2, 3), 8192, (32,))
+    verify(program(load(offset=8192, size=16, rows=2, dram_pitch=32, chip_pitch=8), inputs=[rows]))
+    error = refusal(program(load(offset=8192, size=48), inputs=[rows]))
+    assert "reads arena byte 8208" in str(error)
+
+
+def test_outputs_are_written_whole():
+    out = TensorSpec("out", "int8", (2, 8), 8192, (48,))
+    verify(program(store(), outputs=[out]))
+    error = refusal(program(store(size=48), outputs=[out]))
+    assert (error.rule, error.index) == ("undefined", -1)
+    assert "nothing writes arena byte 8240 of output 'out'" in str(error)
+
+
+def test_accesses_of_a_state_are_ordered():
+    error = refusal(program(store(), load(offset=8192), states=[STATE]))
+    assert error.rule == "hazard" and "arena bytes 8192..8255" in str(error)
+    verify(program(store(), states=[STATE], constants=[(8192, b"x")]))
+
+
+@pytest.mark.parametrize(
+    ("low", "constants", "rule"),
+    [(-127, (), ""), (-128, (), "weights"), (-127, [(8240, b"\x80")], "weights")],
+)
+def test_weights_from_a_state(low, constants, rule):
+    """What a run leaves in a state becomes weights in the next."""
+    steps = [
+        load(Space.WEIGHTS, 8192),
+        load(Space.PARAMETERS, 2048),
+        load(posts=(0,)),
+        setup(low=low),
+        matmul(8, waits=(0,), posts=(1,)),
+        store(waits=(1,)),
+    ]
+    given = program(*steps, states=[STATE], constants=constants)
+    if not rule:
+        verify(given)
+        return
+    error = refusal(given)
+    assert (error.rule, error.index) == (rule, 0)
+
+
+def test_what_one_value_of_a_patch_leaves_another_finds():
+    """Each value alone is good; after a run with one, a run with zero takes -128 as a weight."""
+    steps = [
+        load(Space.WEIGHTS, 8192),
+        load(Space.PARAMETERS, 2048),
+        load(posts=(0,)),
+        setup(),
+        matmul(8, waits=(0,), posts=(1,)),
+        store(8256, waits=(1,)),
+    ]
+    patch = Patch("where", 0, 1, [(0, "dram_offset", -4096), (5, "dram_offset", -64)])
+    given = program(*steps, states=[STATE], patches=[patch])
+    for value in (0, 1):
+        verify(given.patched({"where": value}))
+    error = refusal(given)
+    assert (error.rule, error.index) == ("weights", 0)
+    assert error.message.startswith("where=0: instruction 0 (LOAD) takes arena byte 8192")
+
+
+def test_every_combination_of_patches_is_verified():
+    patches = [Patch("a", 0, 15, [(0, "dram_offset", 512)]), Patch("b", 0, 3, [(0, "bytes", 16)])]
+    verify(program(load(), patches=patches))
+    worse = [patches[0], Patch("b", 0, 28, [(0, "bytes", 16)])]
+    base = program(load(), patches=worse)
+    verify(base.patched({"a": 15, "b": 28}))
+    with pytest.raises(ProgramRefused, match="have 464 combinations of values, at most 256") as e:
+        verify(base)
+    assert e.value.rule == "patches" and "verify program.patched(values)" in e.value.remedy
+    worse[1] = Patch("b", 15, 25, [(0, "bytes", 16)])
+    error = refusal(program(load(offset=64), patches=worse))
+    assert error.rule == "undefined"
+    assert error.message.startswith("a=15, b=25: instruction 0 (LOAD) reads arena byte 8192")

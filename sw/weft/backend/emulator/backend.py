@@ -74,10 +74,13 @@ class EmulatorBackend(Backend):
         changed = program.write_patched(arena, patches)
         for name, array in inputs.items():
             program.write_input(arena, name, array)
+        instructions = program.instructions
+        if changed:
+            instructions = [changed.get(i, old) for i, old in enumerate(instructions)]
         try:
             self._state = execute(
                 self.config,
-                [changed.get(i, old) for i, old in enumerate(program.instructions)],
+                instructions,
                 arena,
                 by_loops=self._by_loops,
                 choose=self._choose,
@@ -101,13 +104,10 @@ class EmulatorBackend(Backend):
         self.program.reset_states(self._arena)
 
     def unload(self, program: Program | None = None) -> None:
-        digest = None if self._program is None else self._program.digest
-        if program is None or program.digest == digest:
+        for digest in list(self._arenas) if program is None else [program.digest]:
+            self._arenas.pop(digest, None)
+        if self._program is not None and self._program.digest not in self._arenas:
             self._program = self._state = None
-        if program is None:
-            self._arenas.clear()
-        else:
-            self._arenas.pop(program.digest, None)
 
     @property
     def state(self) -> State:
@@ -136,5 +136,5 @@ class EmulatorBackend(Backend):
         return np.asarray(self.state.arena).tobytes()
 
     def close(self) -> None:
-        super().close()
         self.unload()
+        super().close()

@@ -209,7 +209,6 @@ class RtlBackend(Backend):
     ) -> dict[str, Array]:
         program = self.program
         self.check_inputs(inputs)
-        program.patched_instructions(patches)
         self.device.settle()
         arena = self.transport.arena
         self.device.patched = program.write_patched(arena, patches)
@@ -227,13 +226,11 @@ class RtlBackend(Backend):
         program.reset_states(self.transport.arena)
 
     def unload(self, program: Program | None = None) -> None:
-        if program is None:
+        placed = self._placed
+        if program is None or (placed is not None and placed.digest == program.digest):
             self._program = self._placed = None
-            self._aside.clear()
-            return
-        self._aside.pop(program.digest, None)
-        if self._placed is not None and self._placed.digest == program.digest:
-            self._program = self._placed = None
+        for digest in list(self._aside) if program is None else [program.digest]:
+            self._aside.pop(digest, None)
 
     def counters(self) -> dict[str, int]:
         return self.device.counters()

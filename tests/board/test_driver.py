@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_gemm
 from weft.errors import DeviceError, Unsupported
 from weft.measure.bench import random_constants
-from weft.measure.overhead import NullBuffer, NullIp, NullMemory, NullRegisters, overhead
+from weft.measure.overhead import NullBuffer, NullMemory, NullRegisters, overhead
 from weft_hw import registers as reg
 from weft_hw.config import preset
 
@@ -65,8 +66,7 @@ class Polled(NullRegisters):
 
 
 def transport(**options) -> PynqTransport:
-    ip = NullIp(CONFIG)
-    ip.mmio = Polled()
+    ip = SimpleNamespace(mmio=Polled())
     return PynqTransport(ip, NullMemory(), 100.0, **options)
 
 

@@ -81,18 +81,18 @@ device._stub["device"].writefile(half(*second))
         zcu104,
         cut
         + """
-from weft.deploy.remote import deploy_remote
+from weft.deploy.remote import deploy
 from weft.program import Program
 for path, data in files.items():
     end = time.monotonic() + 10
     while not device.exists_file(path).exists and time.monotonic() < end:
         time.sleep(0.05)
     assert device.read_file(path) == data[: len(data) // 2]
-done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
+done = deploy(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
 assert all(r["uploaded_bytes"] == artefact.stat().st_size for r in done), done
 for path, data in files.items():
     assert device.read_file(path) == data
-done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
+done = deploy(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
 assert all(r["uploaded_bytes"] == 0 and r["stored"] in files for r in done), done
 """,
         str(tmp_path),

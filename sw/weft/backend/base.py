@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from weft.errors import ToolMissing, UsageError
 from weft.program import Array, Program
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
+
+_Self = TypeVar("_Self", bound="Backend")
 
 
 class BackendUnavailable(ToolMissing):
@@ -136,7 +139,7 @@ class Backend(ABC):
         """Give back what the backend holds; calling it again does nothing."""
         self._program = None
 
-    def __enter__(self) -> Backend:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -152,7 +153,7 @@ def overhead(
     config = find_preset(preset)
     result = measure(config, runs)
     if json:
-        print_json("board-overhead", [result.as_dict()], config=config)
+        print_json("board-overhead", [asdict(result)], config=config)
         return
     here = machine()
     print_table(

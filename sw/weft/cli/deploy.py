@@ -56,19 +56,17 @@ def command(
     if board is not None:
         find_board(board)
     fit = _Fit(program, Program.load(program), overlay, board, quiet=json)
-    command = None
-    if not host:
-        if transport == "ssh":
-            raise UsageError("--transport ssh needs a board", "give --host ADDRESS")
-        results = _here(fit)
-    else:
+    if host:
         check_host(host)
         if transport == "auto":
             transport = answering(host, port, ssh_port or 22)
-        if transport == "remote":
-            results = _over_pynq(fit, host, port)
-        else:
-            results, command = _over_ssh(fit, host, user, ssh_port)
+    elif transport == "ssh":
+        raise UsageError("--transport ssh needs a board", "give --host ADDRESS")
+    command = None
+    if transport == "ssh":
+        results, command = _over_ssh(fit, host, user, ssh_port)
+    else:
+        results = _over_pynq(fit, host, port)
     show_results("deploy", fit.program.config, results, json)
     if command is not None and not json:
         print(f"to run it on the board:\n    {command}")
@@ -109,28 +107,23 @@ class _Fit:
         return found
 
 
-def _here(fit: _Fit) -> list[dict[str, Any]]:
-    """On the board that this runs on, which is the one of the overlay."""
+def _over_pynq(fit: _Fit, host: str, port: int) -> list[dict[str, Any]]:
+    """On a board that answers PYNQ.remote, or on the one that this runs on."""
     from weft.backend.pynq.identity import BoardFacts
-    from weft.backend.pynq.process import local_overlay
+    from weft.backend.pynq.process import board_facts, local_overlay
     from weft.bundle.manifest import Manifest
-    from weft.deploy.remote import deploy_local
+    from weft.deploy.remote import deploy
     from weft_hw.pynq_boards import pynq_board
 
-    found = fit.overlay or local_overlay(fit.program.config, fit.board)
-    board = pynq_board(Manifest.load(found.with_suffix(".json")).board)
-    text = Path("/proc/meminfo").read_text(encoding="utf-8")
-    fit = replace(fit, overlay=found)
-    fit.overlay_for(BoardFacts(board.pynq_name, text, virtual=False))
-    return deploy_local(fit.path, fit.program, found)
-
-
-def _over_pynq(fit: _Fit, host: str, port: int) -> list[dict[str, Any]]:
-    from weft.backend.pynq.process import board_facts
-    from weft.deploy.remote import deploy_remote
-
-    found = fit.overlay_for(board_facts(host, port))
-    return deploy_remote(fit.path, fit.program, found, host, port)
+    if host:
+        facts = board_facts(host, port)
+    else:
+        # The board that this runs on is taken to be the overlay's.
+        found = fit.overlay or local_overlay(fit.program.config, fit.board)
+        name = pynq_board(Manifest.load(found.with_suffix(".json")).board).pynq_name
+        facts = BoardFacts(name, Path("/proc/meminfo").read_text(encoding="utf-8"), virtual=False)
+        fit = replace(fit, overlay=found)
+    return deploy(fit.path, fit.program, fit.overlay_for(facts), host, port)
 
 
 def _over_ssh(

@@ -13,28 +13,22 @@ from weft.program import Program
 
 from .selftest import check
 
-__all__ = ["deploy_local", "deploy_remote"]
+__all__ = ["deploy"]
 
 
-def deploy_local(path: Path, program: Program, overlay: Path) -> list[dict[str, Any]]:
-    """Load the board that this runs on, and check it; as :func:`deploy_remote`."""
-    with PynqProcess(overlay) as backend:
-        more = {"transport": "local", "stored": str(path), "uploaded_bytes": 0}
-        return check(backend, program, path.name, **more)
-
-
-def deploy_remote(
+def deploy(
     path: Path, program: Program, overlay: Path, host: str, port: int
 ) -> list[dict[str, Any]]:
-    """Upload overlay and program over PYNQ.remote, and check them.
+    """Bring overlay and program to a board, and check both.
 
-    The files have names of their content, and are read back: an upload that was interrupted before
-    is replaced.
+    Over PYNQ.remote the files have names of their content, and are read back: an upload that was
+    interrupted before is replaced.
 
     Parameters
     ----------
     path, program : the program's file, and what it holds
     overlay : the .bit, with .hwh and manifest beside it
+    host, port : of the PYNQ.remote server; "" is the board that this runs on
 
     Returns
     -------
@@ -48,10 +42,13 @@ def deploy_remote(
         Program, overlay and board do not belong together.
     """
     content = path.read_bytes()
-    stored = FIRMWARE + program_name(path.stem, content)
     with tempfile.TemporaryDirectory(prefix="weft-") as folder:
-        backend = PynqProcess(stage(overlay, Path(folder)), host, port)
+        there = stage(overlay, Path(folder)) if host else overlay
+        backend = PynqProcess(there, host, port)
+    stored, sent = str(path), 0
     with backend:
-        sent = len(content) if backend.put_file(stored, content) else 0
-        more = {"transport": "remote", "stored": stored, "uploaded_bytes": sent}
-        return check(backend, program, path.name, **more)
+        if host:
+            stored = FIRMWARE + program_name(path.stem, content)
+            sent = len(content) if backend.put_file(stored, content) else 0
+        more = {"transport": "remote" if host else "local"}
+        return check(backend, program, path.name, **more, stored=stored, uploaded_bytes=sent)

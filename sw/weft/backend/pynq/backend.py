@@ -17,7 +17,7 @@ from weft.driver.device import Device
 from weft.errors import DeviceError, WeftError
 from weft.program import Program
 from weft_hw.config import AcceleratorConfig
-from weft_hw.registers import IRQ_DONE, IRQ_ERROR, STATUS_BUS_BUSY, STATUS_RUNNING
+from weft_hw.registers import STATUS_BUS_BUSY, STATUS_RUNNING
 
 from .firmware import put_file, refresh
 from .identity import is_virtual, require_board
@@ -95,8 +95,6 @@ class BoardBackend(Board):
         self.device = Device(transport, config, watchdog_cycles)
         #: Programs on the board by their digests.
         self._residents: dict[str, Resident] = {}
-        #: Registers as this client wrote them; empty where they have to be written again.
-        self._registers: dict[str, int] = {}
 
     def load(self, program: Program) -> None:
         self._program = None
@@ -108,8 +106,7 @@ class BoardBackend(Board):
         self.transport.placement = resident.placement
         self.transport.flush()
         self.transport.expected_cycles = resident.predicted_cycles
-        self.device.program, self.device.patched = resident.moved, {}
-        self._configure(resident)
+        self.device.select(resident.moved)
         self._program = program
 
     def _place(self, program: Program) -> Resident:
@@ -133,11 +130,9 @@ class BoardBackend(Board):
         self._release(*digests)
 
     def _release(self, *digests: str) -> None:
-        """Give back the buffers of these programs; registers may name them."""
         for digest in digests:
             if digest in self._residents:
                 self.transport.release(self._residents.pop(digest).placement)
-        self._registers.clear()
 
     def _settle(self) -> None:
         """No burst of an aborted run may reach buffers that are given to others.
@@ -149,7 +144,7 @@ class BoardBackend(Board):
         """
         status = self.device.read("status")
         if status & STATUS_RUNNING and not self._is_ours():
-            self._registers.clear()
+            self.device.written.clear()
             raise DeviceError(
                 "another client's program is running on the board",
                 "wait until it is done, or stop that client",
@@ -177,22 +172,6 @@ class BoardBackend(Board):
     def _resident(self) -> Resident:
         return self._residents[self.program.digest]
 
-    def _configure(self, resident: Resident) -> None:
-        """Write the registers of a program that differ from those written before."""
-        values = {
-            "arena_base_low": resident.base & 0xFFFF_FFFF,
-            "arena_base_high": resident.base >> 32,
-            "arena_bytes": resident.moved.arena_bytes,
-            "program_offset": resident.moved.program_offset,
-            "program_length": len(resident.moved.instructions),
-            "watchdog": self.device.watchdog_cycles,
-            "irq_enable": IRQ_DONE | IRQ_ERROR,
-        }
-        for name, value in values.items():
-            if self._registers.get(name) != value:
-                self.device.write(name, value)
-                self._registers[name] = value
-
     def run(
         self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
     ) -> dict[str, Array]:
@@ -201,16 +180,16 @@ class BoardBackend(Board):
         resident = self._resident
         resident.patch(patches)
         resident.write(inputs)
-        self.device.patched = resident.patched
         try:
-            if not self._registers:
+            if not self.device.written:
                 self._settle()
-                self._configure(resident)
+                self.device.select(resident.moved)
+            self.device.patched = resident.patched
             self._require_ours()
             self.device.run(_NO_LIMIT)
             self._require_ours()
         except DeviceError:
-            self._registers.clear()
+            self.device.written.clear()
             raise
         results = resident.read()
         seconds = time.perf_counter() - start
@@ -307,9 +286,6 @@ class PynqBackend(BoardBackend):
             self._lock.release()
             raise
         self.board, self.virtual = str(device.name), is_virtual(device)
-
-    def __enter__(self) -> PynqBackend:
-        return self
 
     def put_file(self, path: str, data: bytes) -> bool:
         """Write a file of a remote board unless it is there already; whether it had to be written.

@@ -137,6 +137,8 @@ class FramedProcess:
             raise ToolMissing(
                 f"{python} cannot be started: {error.strerror}", "set WEFT_PYNQ_PYTHON to a Python"
             ) from None
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._requests, self._answers = self.process.stdin, self.process.stdout
 
     def ask(self, do: str, **arguments: Any) -> Any:
         """What the operation `do` answers.
@@ -148,11 +150,9 @@ class FramedProcess:
         DeviceError
             The other process has ended, or the operation has a fault.
         """
-        process = self.process
-        assert process.stdin is not None and process.stdout is not None
         try:
-            _send(process.stdin, {"do": do, "arguments": arguments})
-            answer = _receive(process.stdout)
+            _send(self._requests, {"do": do, "arguments": arguments})
+            answer = _receive(self._answers)
         except (EOFError, OSError):
             raise DeviceError(
                 f"the process that runs {self.module} has ended before it answered {do!r}",
@@ -164,16 +164,14 @@ class FramedProcess:
 
     def close(self) -> None:
         """Let it end, by force where it does not; calling it again does nothing."""
-        process = self.process
-        assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(OSError):  # it may have gone before it read all
-            process.stdin.close()
+            self._requests.close()
         try:
-            process.wait(_CLOSE_S)
+            self.process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:  # it waits for a board that does not answer
-            process.kill()
-            process.wait()
-        process.stdout.close()
+            self.process.kill()
+            self.process.wait()
+        self._answers.close()
 
     def __enter__(self) -> FramedProcess:
         return self

@@ -74,9 +74,6 @@ class PynqProcess(Board):
         self.clock_mhz = float(known["clock_mhz"])
         self.virtual, self.board = bool(known["virtual"]), str(known["board"])
 
-    def __enter__(self) -> PynqProcess:
-        return self
-
     def load(self, program: Program) -> None:
         self._program = None
         digest = program.digest

@@ -52,10 +52,14 @@ _mmio, _mmio_grpc = _pb("mmio")
 _buffer, _buffer_grpc = _pb("buffer")
 
 
-class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
+class _Of:
+    """A service of one board."""
+
     def __init__(self, board: VirtualBoard) -> None:
         self.board = board
 
+
+class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
     def existsfile(self, request: Any, context: Any) -> Any:
         known = request.file_path in self.board.files or request.file_path == COUNTS_FILE
         return _device.ExistsFileResponse(exists=known)
@@ -99,9 +103,9 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defi
         return _device.SetBitstreamAttrsResponse(status=True)
 
 
-class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
+class _Mmio(_Of, _mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
     def __init__(self, board: VirtualBoard) -> None:
-        self.board = board
+        super().__init__(board)
         self.windows: dict[str, tuple[int, int]] = {}
         # 3.1 declares the data of a read as a signed word.
         self.signed = _mmio.ReadResponse.DESCRIPTOR.fields_by_name["data"].cpp_type == 1
@@ -144,10 +148,7 @@ class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
         return _mmio.WriteResponse(status=True)
 
 
-class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, name-defined]
-    def __init__(self, board: VirtualBoard) -> None:
-        self.board = board
-
+class _Buffers(_Of, _buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, name-defined]
     def allocate(self, request: Any, context: Any) -> Any:
         with self.board.lock:
             try:

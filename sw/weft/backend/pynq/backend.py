@@ -178,13 +178,12 @@ class BoardBackend(Board):
         start, accesses = time.perf_counter(), self.transport.accesses
         self.check_inputs(inputs)
         resident = self._resident
-        resident.patch(patches)
-        resident.write(inputs)
         try:
             if not self.device.written:
                 self._settle()
                 self.device.select(resident.moved)
-            self.device.patched = resident.patched
+            self.device.patched = resident.patch(patches)
+            resident.write(inputs)
             self._require_ours()
             self.device.run(_NO_LIMIT)
             self._require_ours()

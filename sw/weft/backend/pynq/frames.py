@@ -124,7 +124,7 @@ class FramedProcess:
 
     def __init__(self, python: str, module: str, log: IO[Any] | None = None) -> None:
         folders = [str(_SOFTWARE), str(_SOFTWARE.parent / "hw"), os.environ.get("PYTHONPATH", "")]
-        self.python, self.module = python, module
+        self.python, self.module, self._works = python, module, False
         try:
             self.process = subprocess.Popen(
                 [python, "-m", module],
@@ -147,17 +147,23 @@ class FramedProcess:
         ------
         WeftError
             As the operation raised it, in its class.
+        ToolMissing
+            The other process cannot start.
         DeviceError
-            The other process has ended, or the operation has a fault.
+            It has ended, or the operation has a fault.
         """
         try:
             _send(self._requests, {"do": do, "arguments": arguments})
             answer = _receive(self._answers)
         except (EOFError, OSError):
+            if not self._works:
+                message = f"{self.python} cannot run {self.module}"
+                raise ToolMissing(message, "see its messages above, and make pynq again") from None
             raise DeviceError(
                 f"the process that runs {self.module} has ended before it answered {do!r}",
-                f"see its messages above; {self.python} must have pynq and numpy",
+                "see its messages above",
             ) from None
+        self._works = True
         if "error" in answer:
             raise error_from(answer["error"])
         return answer["result"]

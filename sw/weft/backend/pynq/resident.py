@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import UsageError
+from weft.errors import Unsupported, UsageError
 from weft.program import Array, Program, TensorSpec
 from weft_hw.isa import INSTRUCTION_BYTES, Instruction, encode
 
@@ -54,8 +54,12 @@ class Resident:
         self.base = min(addresses)
         span = max(a + -(-size // PAGE) * PAGE for a, size in zip(addresses, sizes)) - self.base
         moves = [(s, a - self.base + s.start % PAGE) for s, a in zip(self._sections, addresses[1:])]
-        #: The program as the accelerator sees it.
-        self.moved = relocate(program, moves, addresses[0] - self.base, span)
+        try:
+            #: The program as the accelerator sees it.
+            self.moved = relocate(program, moves, addresses[0] - self.base, span)
+        except Unsupported:
+            transport.release(self.placement)
+            raise
         #: Index of the buffer that holds each tensor, and the tensor in it.
         self._tensors = {
             name: (self._place(spec.offset)[0], self._in_buffer(spec))
@@ -65,7 +69,7 @@ class Resident:
         self.placement.wanted = {self._tensors[name][0] for name in program.outputs}
         #: Patch values of the last run, and the instructions that they made.
         self._values: dict[str, int] = {}
-        self.patched: Mapping[int, Instruction] = {}
+        self._patched: Mapping[int, Instruction] = {}
         predicted = program.metadata.get("predicted_cycles", 0)
         #: Cycles that the compiler expects of a run.
         self.predicted_cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
@@ -102,8 +106,12 @@ class Resident:
 
     # -- runs -------------------------------------------------------------------------------------
 
-    def patch(self, values: Mapping[str, int] | None) -> None:
+    def patch(self, values: Mapping[str, int] | None) -> Mapping[int, Instruction]:
         """Set the fields that a run gives; only instructions that change are written.
+
+        Returns
+        -------
+        index -> instruction, of those that have such fields.
 
         Raises
         ------
@@ -111,16 +119,17 @@ class Resident:
             A patch is missing, unknown, or out of its range.
         """
         changed = self.moved.patched_instructions(values)
-        if changed == self.patched:
-            return
+        if changed == self._patched:
+            return changed
         index, start = self._place(self.program.program_offset)
         self._touch(index)
         for number, instruction in changed.items():
-            if instruction != self.patched.get(number):
+            if instruction != self._patched.get(number):
                 at = start + INSTRUCTION_BYTES * number
                 word = np.frombuffer(encode(instruction), np.uint8)
                 self.placement.array(index)[at : at + INSTRUCTION_BYTES] = word
-        self.patched, self._values = changed, dict(values or {})
+        self._patched, self._values = changed, dict(values or {})
+        return changed
 
     def write(self, inputs: Mapping[str, Array]) -> None:
         """Put inputs into their buffers; they have been checked."""

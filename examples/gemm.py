@@ -1,4 +1,4 @@
-"""Compile one matrix product, run it on the emulator, and check it against torch-int.
+"""Compile one linear layer, run it on a backend, and check it against torch-int.
 
     python examples/gemm.py [emulator|rtl]
 """
@@ -7,11 +7,10 @@ import sys
 
 import numpy as np
 
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.graph.reference import TorchInt
-from weft.compiler.lower.program import compile_gemm
-from weft.dram import for_config
-from weft.measure.bench import open_backend
+from weft.backend.opening import open_backend
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft.verify import verify
 from weft_hw.config import preset
 from weft_hw.numerics import multiplier_for
@@ -20,32 +19,25 @@ M, K, N = 5, 40, 20
 
 
 def main(backend: str = "emulator") -> None:
-    """Compile, verify, run, compare."""
+    """Build a graph, compile, verify, run, compare."""
     config = preset("tiny")
     rng = np.random.default_rng(0)
     a = rng.integers(-128, 128, (M, K), np.int8)
     multiplier, shift = multiplier_for(np.full(N, 0.002))
-    constants = GemmConstants(
+    graph = linear_layer(
+        "example",
         weights=rng.integers(-127, 128, (K, N), np.int8),
         bias=rng.integers(-1000, 1000, N).astype(np.int32),
-        multiplier=multiplier,
-        shift=shift,
-        zero_point=3,
+        requant=Requant(multiplier, shift, zero_point=3),
+        rows=M,
     )
-    program = compile_gemm(config, GemmProblem(M, K, N), constants)
+    print(graph)
+    program = compile_graph(graph, config)
     verify(program)
-    with open_backend(config, backend, for_config(config)) as device:
+    with open_backend(backend, config) as device, open_backend("torch-int", config) as reference:
         device.load(program)
-        got = device.run({"a": a})["out"]
-    want = TorchInt().gemm(
-        a,
-        constants.weights,
-        constants.bias,
-        result="int8",
-        multiplier=multiplier,
-        shift=shift,
-        zero_point=3,
-    )
+        reference.load(graph)
+        got, want = (backend.run({"a": a})["out"] for backend in (device, reference))
     assert np.array_equal(got, want)
     print(f"{M} x {K} x {N} on {config.name}, {backend}: {got.size} elements equal to torch-int")
 

@@ -10,15 +10,15 @@ import json
 import re
 from pathlib import Path
 
+from weft_hw.boards import BOARDS
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import hp_numbers, pynq_board
 from weft_hw.shell.zynq7 import emit_shell
 from weft_hw.verilog import emit
 
 __all__ = ["MODELS", "shell_verilog"]
 
 MODELS = Path(__file__).parent / "models"
-_BOARD = pynq_board("pynq-z2")
+_BOARD = BOARDS["pynq-z2"]
 #: Pins that the bench turns into accesses on M_AXI_GP0.
 _LITE = {
     "awready": "ext_aw_wready",
@@ -47,7 +47,7 @@ def shell_verilog(config: AcceleratorConfig, target: str, folder: Path) -> str:
 
 def _bench(config: AcceleratorConfig, ports: dict[str, dict]) -> str:
     lines, declared = [], []
-    numbers = hp_numbers(_BOARD, config.axi_ports)
+    numbers = _BOARD.system.port_numbers(config.axi_ports)
     for name, port in ports.items():
         into = port["direction"] == "in"
         declared.append(f"{'input' if into else 'output'} [{port['width'] - 1}:0] {name}")
@@ -60,7 +60,8 @@ def _bench(config: AcceleratorConfig, ports: dict[str, dict]) -> str:
             theirs = "shell.ps7." + _LITE.get(pin, f"ext_{pin}")
         else:
             continue
-        value = f"32'h{_BOARD.base_address:x} + {name}" if pin in ("awaddr", "araddr") else name
+        base = f"32'h{_BOARD.system.base_address:x}"
+        value = f"{base} + {name}" if pin in ("awaddr", "araddr") else name
         if into:
             lines.append(f"assign {theirs} = {value};")
         else:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from weft.backend.rtl.backend import GUARD_BYTE, GUARD_BYTES, RtlBackend
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
 from weft_hw.config import PRESETS
 from weft_hw.isa import (
@@ -41,8 +42,9 @@ def job(backend):
     rng = np.random.default_rng(7)
     weights = rng.integers(-127, 128, (K, N)).astype(np.int8)
     bias = rng.integers(-999, 999, N).astype(np.int32)
-    constants = GemmConstants(weights, bias, np.full(N, 70000), np.full(N, 24))
-    program = compile_gemm(backend.config, GemmProblem(M, K, N), constants)
+    requant = Requant(np.full(N, 70000), np.full(N, 24))
+    layer = linear_layer("product", weights, bias, requant, rows=M)
+    program = compile_graph(layer, backend.config)
     a = rng.integers(-128, 128, (M, K)).astype(np.int8)
     acc = a.astype(np.int64) @ weights + bias
     want = np.clip((acc * 70000 + 2**23) >> 24, -128, 127)

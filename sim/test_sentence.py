@@ -1,14 +1,13 @@
-"""A whole sentence through MiniLM on the Verilated pynq-z2, equal to the emulator bit for bit."""
+"""A whole sentence through MiniLM on the Verilated pynq-z2: the demo, as a user runs it."""
 
 from __future__ import annotations
 
-import time
+import json
 
-import numpy as np
 import pytest
 
+from weft.cli import main
 from weft.tools import PACKAGES
-from weft_hw.config import preset
 
 pytestmark = [
     pytest.mark.sim,
@@ -20,26 +19,15 @@ pytestmark = [
 
 #: Twelve tokens, the two markers included.
 SENTENCE = "The weft crosses the warp at right angles."
-#: Wall time of the sentence once the simulator is built.
-SECONDS = 30
 
 
-def test_sentence_of_twelve_tokens():
-    from weft.models.sentence import SentenceModel
-
-    model = SentenceModel()
-    assert model.tokens([SENTENCE]) == [12]
-    log, vectors = {}, {}
-    for backend in ("emulator", "rtl"):
-        with model.accelerate(preset("pynq-z2"), backend) as fast:
-            seen = log.setdefault(backend, {})
-            fast.engine.record = lambda name, x, y, seen=seen: seen.__setitem__(name, y)
-            started = time.perf_counter()
-            vectors[backend] = model.embed([SENTENCE])
-            seconds = time.perf_counter() - started
-            runs = fast.engine.runs
-    assert len(runs) == 36 and all(r.cycles for r in runs)
-    for name, want in log["emulator"].items():
-        assert np.array_equal(log["rtl"][name], want), name
-    assert np.array_equal(vectors["rtl"], vectors["emulator"])
-    assert seconds <= SECONDS
+def test_demo_of_twelve_tokens(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "--sentence", SENTENCE, "--json"])
+    assert caught.value.code == 0
+    cpu, torch_int, emulator, rtl = json.loads(capsys.readouterr().out)["results"]
+    assert cpu["tokens"] == 12 and rtl["gemms"] == 36
+    assert torch_int["exact"] and emulator["exact"] and rtl["exact"]
+    assert rtl["label"] == "simulated" and rtl["cycles"] > 0
+    # The same integers give the same vectors, to the last bit of the cosine.
+    assert torch_int["cosine_min"] == emulator["cosine_min"] == rtl["cosine_min"] > 0.98

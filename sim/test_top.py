@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from weft.backend.emulator import EmulatorBackend
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft_hw.config import preset
 from weft_hw.top import Top
 
@@ -23,13 +24,14 @@ def gemm_case(config, shape, seed, path):
     """(program, file with its first memory image and the emulator's last)."""
     m, k, n = shape
     random = np.random.default_rng(seed)
-    constants = GemmConstants(
-        weights=random.integers(-127, 128, (k, n), dtype=np.int8),
-        bias=random.integers(-4000, 4000, n, dtype=np.int32),
-        multiplier=random.integers(20_000, 1 << 17, n),
-        shift=random.integers(20, 25, n),
+    layer = linear_layer(
+        "product",
+        random.integers(-127, 128, (k, n), dtype=np.int8),
+        random.integers(-4000, 4000, n, dtype=np.int32),
+        Requant(random.integers(20_000, 1 << 17, n), random.integers(20, 25, n)),
+        rows=m,
     )
-    program = compile_gemm(config, GemmProblem(m, k, n), constants)
+    program = compile_graph(layer, config)
     a = random.integers(-128, 128, (m, k), dtype=np.int8)
     image = program.image()
     program.write_input(image, "a", a)

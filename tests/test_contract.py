@@ -14,7 +14,7 @@ from weft_hw.config import PRESETS, AcceleratorConfig, ConfigError, preset
 from weft_hw.isa import INSTRUCTION_BYTES, LAYOUTS, LOOP_LEVELS, Opcode
 
 ROOT = Path(__file__).resolve().parent.parent
-CONTRACT = ("config", "isa", "numerics", "registers")
+CONTRACT = ("boards", "config", "ip", "isa", "numerics", "platform", "registers", "target")
 FORBIDDEN = ("amaranth", "torch", "transformers", "rich", "typer", "weft")
 
 

@@ -31,6 +31,9 @@ PARAMETER_BYTES = 8
 #: with its output register, one for the adder, one for the write.
 ACCUMULATOR_LATENCY = 4
 
+#: Parameters that say what a configuration is for, and change nothing of the RTL.
+_PLANS = ("name", "board", "clock_mhz")
+
 
 class ConfigError(ValueError):
     """A parameter, or a combination of parameters, that Weft cannot build."""
@@ -48,6 +51,8 @@ class AcceleratorConfig:
 
     #: Name for people; not part of the hash.
     name: str
+    #: Board that it is planned for (``boards``); "" is one that fits. Not part of the hash.
+    board: str = ""
     #: Clock that the preset is planned for, MHz; not part of the hash (the same RTL runs at any).
     clock_mhz: int = 100
     #: Array rows: the reduction dimension K. Written R.
@@ -239,7 +244,7 @@ class AcceleratorConfig:
 
         31 bits each, because older PYNQ remote clients read registers as signed words.
         """
-        chosen = {k: v for k, v in self.as_dict().items() if k not in ("name", "clock_mhz")}
+        chosen = {k: v for k, v in self.as_dict().items() if k not in _PLANS}
         digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).digest()
         low, high = (int.from_bytes(digest[i : i + 4], "little") & 0x7FFF_FFFF for i in (0, 4))
         return low, high
@@ -266,9 +271,10 @@ class AcceleratorConfig:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
-_Z2 = AcceleratorConfig(name="pynq-z2", axi_protocol="axi3")
+_Z2 = AcceleratorConfig(name="pynq-z2", board="pynq-z2", axi_protocol="axi3")
 _KV260 = _Z2.replace(
     name="kv260",
+    board="kv260",
     clock_mhz=200,
     rows=32,
     cols=32,
@@ -285,6 +291,7 @@ _KV260 = _Z2.replace(
     read_outstanding=16,
     write_outstanding=16,
 )
+# The small ones, for tests, stay on the board of the PYNQ-Z2, and so on its DRAM.
 _TINY = _Z2.replace(
     name="tiny",
     rows=8,
@@ -310,7 +317,7 @@ PRESETS: dict[str, AcceleratorConfig] = {
     for c in (
         _Z2,
         _KV260,
-        _KV260.replace(name="zcu104"),
+        _KV260.replace(name="zcu104", board="zcu104"),
         _TINY,
         _TINY.replace(
             name="tiny-wide",

@@ -1,6 +1,7 @@
-"""The DRAM that a simulated accelerator sees: constants per board and clock, and the roofline.
+"""The DRAM that a simulated accelerator sees, in cycles of its clock, and the roofline.
 
-Every number of cycles that Weft reports depends on these constants, so their hash goes with it.
+The board's figures are in :mod:`weft_hw.boards`. Every number of cycles that Weft reports depends
+on these constants, so their hash goes with it.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
 from weft.errors import UsageError
+from weft_hw.boards import BoardError
 from weft_hw.config import AcceleratorConfig
+from weft_hw.platform import Platform, platform
 
-__all__ = ["MemoryModel", "for_config", "roofline_cycles"]
+__all__ = ["MemoryModel", "memory_of", "roofline_cycles"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,24 @@ class MemoryModel:
     #: Cycles from the acceptance of the last write beat to the write response.
     write_latency: int
 
+    @classmethod
+    def of(cls, platform: Platform) -> MemoryModel:
+        """Memory of the platform's board, through the ports of its configuration.
+
+        Rates are rounded to hundredths of a byte per cycle, latencies up to whole cycles.
+        """
+        config, dram, clock = platform.config, platform.board.dram, platform.clock_mhz
+        bytes_per_cycle = dram.peak_gb_s * 1000 / clock
+        return cls(
+            name=f"{platform.board.name} at {clock:g} MHz",
+            ports=config.axi_ports,
+            beat_bytes=config.beat_bytes,
+            peak_bytes_per_cycle=round(bytes_per_cycle, 2),
+            deliverable_bytes_per_cycle=round(bytes_per_cycle * dram.efficiency, 2),
+            read_latency=math.ceil(dram.read_latency_ns * clock / 1000),
+            write_latency=math.ceil(dram.write_latency_ns * clock / 1000),
+        )
+
     @property
     def port_bytes_per_cycle(self) -> int:
         """Bytes per cycle that all ports together can move in one direction."""
@@ -61,58 +83,20 @@ class MemoryModel:
         )
 
 
-#: (board, MHz) -> peak, deliverable, read latency, write latency.
-#:
-#: PYNQ-Z2: 16-bit DDR3 at 525 MHz, 1050 MT/s, is 2.10 GB/s (board file of PYNQ); of that 85 % is
-#: taken, between the 97 % (sequential reads) and 79 % (mixed, random) that UG585 "DDR Efficiency"
-#: measures: refresh takes 3 to 5 % and turnarounds the rest. 500 ns first-beat read latency, 250 ns
-#: write response, in cycles of the clock.
-#: KV260: 64-bit DDR4 at 2400 MT/s, 19.2 GB/s (DS987), 75 % deliverable. ZCU104: 64-bit DDR4 at
-#: 2133 MT/s, 17.1 GB/s (board file of PYNQ), 75 % deliverable. Manev, Vaishnav and Koch (FPT 2019)
-#: reach 75 % on a ZCU102. 400 ns and 200 ns latency.
-_BOARDS: dict[tuple[str, int], tuple[float, float, int, int]] = {
-    ("pynq-z2", 100): (21.0, 17.85, 50, 25),
-    ("pynq-z2", 150): (14.0, 11.9, 75, 38),
-    ("kv260", 200): (96.0, 72.0, 80, 40),
-    ("zcu104", 200): (85.0, 64.0, 80, 40),
-}
-#: Test presets run on the memory of a real board, with their own ports.
-_BOARD_OF = {"tiny": "pynq-z2", "tiny-wide": "pynq-z2"}
-
-
-def for_config(config: AcceleratorConfig, clock_mhz: int | None = None) -> MemoryModel:
-    """Memory of the board that `config` is a preset of, at `clock_mhz` (the preset's by default).
+def memory_of(
+    config: AcceleratorConfig, board: str | None = None, clock_mhz: float | None = None
+) -> MemoryModel:
+    """Memory of ``weft_hw.platform.platform(config, board, clock_mhz)``.
 
     Raises
     ------
     UsageError
-        The board, or the board at this clock, has no constants.
+        There is no such platform; the sentence says why.
     """
-    clock = config.clock_mhz if clock_mhz is None else clock_mhz
-    board = _BOARD_OF.get(config.name, config.name)
-    clocks = [mhz for name, mhz in _BOARDS if name == board]
-    if not clocks:
-        known = ", ".join(dict.fromkeys([n for n, _ in _BOARDS] + list(_BOARD_OF)))
-        raise UsageError(
-            f"there is no memory model for configuration {config.name!r}, only for {known}",
-            "give a MemoryModel, or name the configuration after its board",
-        )
-    if clock not in clocks:
-        known = " and ".join(str(c) for c in clocks)
-        raise UsageError(
-            f"the memory of {config.name} is modelled at {known} MHz, not at {clock}",
-            "choose one of these clocks",
-        )
-    peak, deliverable, read_latency, write_latency = _BOARDS[board, clock]
-    return MemoryModel(
-        name=f"{config.name} at {clock} MHz",
-        ports=config.axi_ports,
-        beat_bytes=config.beat_bytes,
-        peak_bytes_per_cycle=peak,
-        deliverable_bytes_per_cycle=deliverable,
-        read_latency=read_latency,
-        write_latency=write_latency,
-    )
+    try:
+        return MemoryModel.of(platform(config, board, clock_mhz))
+    except BoardError as error:
+        raise UsageError(str(error), "choose another board or clock") from None
 
 
 def roofline_cycles(

@@ -19,14 +19,9 @@ from weft.bundle import Manifest, Overlay, build, virtual
 from weft.bundle.reports import VivadoFailed, finish
 from weft.bundle.wrapper import interfaces, ports
 from weft.errors import Mismatch, Unsupported, UsageError
+from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import PRESETS, preset
-from weft_hw.pynq_boards import (
-    MODULE,
-    MODULE_VLNV,
-    PYNQ_BOARDS,
-    BoardError,
-    pynq_board,
-)
+from weft_hw.ip import MODULE, MODULE_VLNV
 from weft_hw.registers import REGISTERS
 from weft_hw.target import check_target
 
@@ -99,7 +94,7 @@ def test_the_core_is_made_of_the_cells_of_the_chip(bundle):
     overlay, written = bundle
     text = (written.folder / "weft_top.v").read_text()
     packing = check_target(overlay.target)
-    assert packing is not None and overlay.target == overlay.board.logic.target
+    assert packing is not None and overlay.target == overlay.board.chip.target
     found = re.findall(r"^  (DSP48E\d) ", text, re.MULTILINE)
     # Two columns share a slice; the lanes of the requantisation take more.
     assert set(found) == {packing.primitive}
@@ -130,18 +125,18 @@ def test_hwh_and_tcl_agree_with_board_and_registers(bundle):
     assert offsets == {r.name: r.offset for r in REGISTERS.values()}
     window = root.find(f".//MEMRANGE[@INSTANCE='{weft.get('INSTANCE')}']")
     base, high = (int(window.get(n), 16) for n in ("BASEVALUE", "HIGHVALUE"))
-    assert (base, high - base + 1) == (board.base_address, board.address_range)
-    assert window.get("MASTERBUSINTERFACE") == board.master
+    assert (base, high - base + 1) == (board.system.base_address, board.system.address_range)
+    assert window.get("MASTERBUSINTERFACE") == board.system.master
     assert f"-offset 0x{base:08X} -range 0x{high - base + 1:08X}" in tcl
     masters = [b.get("NAME") for b in weft.iter("BUSINTERFACE") if b.get("TYPE") == "MASTER"]
     assert len(masters) == overlay.config.axi_ports == len(overlay.ports)
     for master, port in zip(masters, overlay.ports):
         assert f"$weft/{master}" in tcl and f"$ps/{port}]" in tcl
-    assert f"-reference {MODULE} " in tcl and board.part in tcl
-    ps = root.find(f".//MODULE[@MODTYPE='{board.ps_type}']")
+    assert f"-reference {MODULE} " in tcl and board.chip.part in tcl
+    ps = root.find(f".//MODULE[@MODTYPE='{board.system.ip}']")
     values = {p.get("NAME"): p.get("VALUE") for p in ps.iter("PARAMETER")}
     clock = "PSU__CRL_APB__PL0_REF_CTRL__ACT_FREQMHZ"
-    clock = clock if board.zynqmp else "PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
+    clock = clock if board.system.zynqmp else "PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"
     assert float(values[clock]) == pytest.approx(overlay.clock.mhz)
     assert f"FREQMHZ {{{overlay.clock.mhz:g}}}" in tcl
 
@@ -221,7 +216,7 @@ def test_the_script_runs_from_end_to_end_on_stub_procedures(bundle, tmp_path):
     with_files = run_tcl(overlay, folder, "0.10", board_parts=overlay.board.board_part)
     assert with_files.returncode == 0 and "board files" not in with_files.stdout
     assert f"set_property board_part {overlay.board.board_part} p" in with_files.stdout
-    for lacks, what in (("part", overlay.board.part), ("IP", overlay.board.ps_type)):
+    for lacks, what in (("part", overlay.board.chip.part), ("IP", overlay.board.system.ip)):
         stopped = run_tcl(overlay, folder, "0.10", lacks=lacks)
         assert stopped.returncode == 1
         assert f"weft: this Vivado has no {lacks} {what}; add the device" in stopped.stderr
@@ -279,23 +274,6 @@ def test_a_failing_vivado_is_one_error_with_the_end_of_its_log(tmp_path, monkeyp
 def test_what_a_board_cannot_carry_is_refused(name, board, clock, word):
     with pytest.raises(Unsupported, match=word):
         Overlay(preset(name), pynq_board(board), clock)
-
-
-def test_clocks_are_never_faster_than_asked():
-    for board in PYNQ_BOARDS.values():
-        for wanted in (10, 33, 99.9, 100, 142, 187.5, 200, 250):
-            clock = board.clock(wanted)
-            assert clock.mhz <= wanted + 1e-6
-            assert clock.mhz == pytest.approx(
-                board.pll_mhz / (clock.divisor0 * clock.divisor1), abs=1e-5
-            )
-    assert pynq_board("kv260").clock(200).mhz == 187.5
-    with pytest.raises(BoardError, match="333"):
-        pynq_board("kv260").clock(500)
-    with pytest.raises(BoardError, match="the boards are"):
-        pynq_board("zedboard")
-    with pytest.raises(BoardError, match=r"1\.\.4"):
-        pynq_board("kv260").data_ports(5)
 
 
 def test_presets_fit_the_boards_of_their_names():

@@ -17,8 +17,8 @@ from schema_check import load_checked
 from virtual_boards import ROOT, host, python_for
 from weft.backend.emulator import EmulatorBackend
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.measure.bench import random_constants
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft_hw.config import preset
 
 
@@ -84,8 +84,8 @@ def test_lists(built, tmp_path):
 def test_the_offline_zip_installs_without_internet(built, tmp_path):
     folder, _ = built
     config = preset("tiny")
-    problem = GemmProblem(4, 8, 8)
-    program = compile_gemm(config, problem, random_constants(problem, np.random.default_rng(5)))
+    rng = np.random.default_rng(5)
+    program = compile_graph(random_linear(GemmProblem(4, 8, 8), rng), config)
     program.save(tmp_path / "p.weft")
     bit = next((folder / "virtual").glob("*.bit"))
     target = tmp_path / "board.zip"
@@ -120,8 +120,8 @@ def test_serve_selftest_deploy_and_run(built, tmp_path):
     command = [sys.executable, "-m", "weft", "board", "serve", "--board", "zcu104"]
     command += ["--preset", "tiny", "--address", address]
     config = preset("tiny")
-    problem = GemmProblem(9, 30, 17)
-    program = compile_gemm(config, problem, random_constants(problem, np.random.default_rng(5)))
+    rng = np.random.default_rng(5)
+    program = compile_graph(random_linear(GemmProblem(9, 30, 17), rng), config)
     program.save(tmp_path / "p.weft")
     name, spec = next(iter(program.inputs.items()))
     a = np.random.default_rng(6).integers(-128, 128, spec.shape, np.int8)

@@ -14,13 +14,13 @@ import pytest
 
 from virtual_boards import environment
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq.backend import BoardBackend
+from weft.backend.pynq.backend import DriverBackend
 from weft.backend.pynq.relocate import relocate, sections
 from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError, Unsupported
-from weft.measure.bench import random_constants
 from weft.measure.overhead import NullBuffer, NullMemory, NullRegisters, overhead
 from weft_hw import registers as reg
 from weft_hw.config import preset
@@ -39,7 +39,7 @@ def importer(name, globals=None, locals=None, fromlist=(), level=0):
     return real(name, globals, locals, fromlist, level)
 builtins.__import__ = importer
 import weft.backend.pynq.backend, weft.driver.device, weft.backend.pynq.load, weft.program
-import weft.bundle.manifest, weft.bundle.virtual, weft_hw.pynq_boards, weft.backend.emulator
+import weft.bundle.manifest, weft.bundle.virtual, weft_hw.boards, weft.backend.emulator
 import weft.deploy.onboard, weft.deploy.remote, weft.deploy.selftest, weft.measure.overhead
 import weft.program.npy
 """
@@ -71,12 +71,12 @@ def transport(**options) -> PynqTransport:
 
 
 def program(m=6, k=20, n=12):
-    problem = GemmProblem(m, k, n)
-    return compile_gemm(CONFIG, problem, random_constants(problem, np.random.default_rng(0)))
+    layer = random_linear(GemmProblem(m, k, n), np.random.default_rng(0))
+    return compile_graph(layer, CONFIG)
 
 
-def backend(with_transport: PynqTransport) -> BoardBackend:
-    return BoardBackend(with_transport, CONFIG)
+def backend(with_transport: PynqTransport) -> DriverBackend:
+    return DriverBackend(with_transport, CONFIG)
 
 
 def zeros(compiled):

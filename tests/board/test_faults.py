@@ -16,12 +16,12 @@ from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.measure.bench import random_constants
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.virtual import board as system
 from weft.virtual.board import FPGA_MANAGER, BusError, VirtualBoard
 from weft.virtual.memory import PAGE
-from weft_hw.pynq_boards import pynq_board
+from weft_hw.boards import pynq_board
 
 sim = pytest.mark.sim
 slow = pytest.mark.slow
@@ -36,9 +36,8 @@ backend.close()
 
 
 def save_program(path, m=9, k=30, n=17):
-    problem = GemmProblem(m, k, n)
-    constants = random_constants(problem, np.random.default_rng(5))
-    compile_gemm(CORES["zcu104"], problem, constants).save(path)
+    layer = random_linear(GemmProblem(m, k, n), np.random.default_rng(5))
+    compile_graph(layer, CORES["zcu104"]).save(path)
     return path
 
 

@@ -18,8 +18,8 @@ from weft.bundle import Manifest, Overlay
 from weft.bundle.build import write_virtual
 from weft.bundle.store import choose, find, folders, stage
 from weft.errors import Mismatch, Unsupported, UsageError
+from weft_hw.boards import pynq_board
 from weft_hw.config import preset
-from weft_hw.pynq_boards import pynq_board
 
 TINY = preset("tiny")
 
@@ -100,7 +100,7 @@ def test_memory_of_the_board_and_what_to_do_about_it():
     board = pynq_board("pynq-z2")
     text = "MemTotal: 1 kB\nCmaTotal:         131072 kB\n"
     assert BoardFacts("Pynq-Z2", text, False).cma_bytes(board) == 128 << 20
-    assert BoardFacts("Pynq-Z2", "MemTotal: 1 kB\n", False).cma_bytes(board) == board.cma_bytes
+    assert BoardFacts("Pynq-Z2", "MemTotal: 1 kB\n", False).cma_bytes(board) == board.pynq.cma_bytes
     require_cma("p.weft", 128 << 20, 128 << 20)
     with pytest.raises(Unsupported, match="130.0 MiB.*128.0 MiB.*cma=256M"):
         require_cma("p.weft", 130 << 20, 128 << 20)

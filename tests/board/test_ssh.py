@@ -19,11 +19,11 @@ from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.cli import main
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.deploy.ssh import Ssh, answering
 from weft.errors import DeviceError, UsageError
-from weft.measure.bench import random_constants
-from weft_hw.pynq_boards import pynq_board
+from weft_hw.boards import pynq_board
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def files(tmp_path) -> tuple[Path, Path]:
     """A program and an overlay that fit each other."""
     config = CORES["zcu104"]
     manifest = write_virtual(Overlay(config, pynq_board("zcu104"), 100), tmp_path)
-    problem = GemmProblem(9, 30, 17)
-    program = compile_gemm(config, problem, random_constants(problem, np.random.default_rng(5)))
+    rng = np.random.default_rng(5)
+    program = compile_graph(random_linear(GemmProblem(9, 30, 17), rng), config)
     program.save(tmp_path / "p.weft")
     return tmp_path / "p.weft", manifest.bitstream(tmp_path)
 

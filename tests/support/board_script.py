@@ -10,8 +10,8 @@ import numpy as np
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.backend import PynqBackend
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.measure.bench import random_constants
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.program import Patch, Program, TensorSpec
 from weft.program.asm import assemble
 
@@ -41,8 +41,8 @@ def counts(backend: PynqBackend) -> dict[str, int]:
 
 
 def product(config, m: int = 12, k: int = 40, n: int = 24, seed: int = 1) -> Program:
-    problem = GemmProblem(m, k, n)
-    return compile_gemm(config, problem, random_constants(problem, np.random.default_rng(seed)))
+    layer = random_linear(GemmProblem(m, k, n), np.random.default_rng(seed))
+    return compile_graph(layer, config)
 
 
 def cache(config, joined: bool = False) -> Program:

@@ -1,31 +1,29 @@
-"""A matrix multiplication as the documents describe it, in int64, and random constants for it."""
+"""Layers as the documents describe them, in int64, and random ones."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.graph import Graph, Node
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.requant import Requant
 from weft_hw.isa import ResultType
 from weft_hw.numerics import SAT_BITS
 
-RANGES = {
-    ResultType.INT8: (-128, 127),
-    ResultType.INT16: (-(2**15), 2**15 - 1),
-    ResultType.INT32: (-128, 127),
-}
+RANGES = {ResultType.INT8: (-128, 127), ResultType.INT16: (-(2**15), 2**15 - 1)}
 
 
-def random_constants(rng: np.random.Generator, problem: GemmProblem) -> GemmConstants:
-    """Constants whose results use the whole range and also saturate."""
-    k, n = problem.k, problem.n
+def random_requant(rng: np.random.Generator, problem: GemmProblem) -> Requant | None:
+    """One whose results use the whole range and also saturate; None for int32 results."""
+    if problem.result_type is ResultType.INT32:
+        return None
     low, high = RANGES[problem.result_type]
-    spread = int(np.log2(5000 * np.sqrt(k) * 2**16 / high))
-    return GemmConstants(
-        weights=rng.integers(-127, 128, (k, n), dtype=np.int8),
-        bias=rng.integers(-(2**15), 2**15, n, dtype=np.int32),
-        multiplier=rng.integers(0, 2**17, n),
-        shift=rng.integers(spread - 3, spread + 2, n),
+    spread = int(np.log2(5000 * np.sqrt(problem.k) * 2**16 / high))
+    return Requant(
+        multiplier=rng.integers(0, 2**17, problem.n),
+        shift=rng.integers(spread - 3, spread + 2, problem.n),
         pre=int(rng.integers(0, 3)),
         zero_point=int(rng.integers(-9, 10)),
         low=low + int(rng.integers(0, 9)),
@@ -34,14 +32,46 @@ def random_constants(rng: np.random.Generator, problem: GemmProblem) -> GemmCons
     )
 
 
-def reference(a: NDArray[np.int8], problem: GemmProblem, c: GemmConstants) -> NDArray[np.int64]:
-    """int64 [M, N]: what the accelerator must write."""
-    total = a.astype(np.int64) @ c.weights.astype(np.int64) + c.bias.astype(np.int64)
+def random_operands(
+    rng: np.random.Generator, k: int, n: int
+) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """Weights [K, N] and bias [N]."""
+    weights = rng.integers(-127, 128, (k, n), dtype=np.int8)
+    return weights, rng.integers(-(2**15), 2**15, n, dtype=np.int32)
+
+
+def random_layer(rng: np.random.Generator, problem: GemmProblem) -> Graph:
+    """A graph of one layer, input ``a``, output ``out``."""
+    weights, bias = random_operands(rng, problem.k, problem.n)
+    kind = problem.result_type.name.lower()
+    requant = random_requant(rng, problem)
+    return linear_layer(problem.name, weights, bias, requant, kind, rows=problem.m)
+
+
+def linear(a: NDArray[np.signedinteger], graph: Graph, node: Node) -> NDArray[np.int64]:
+    """int64 [M, N]: what the accelerator must write for one node."""
+    _, weights, bias = (tensor.data for tensor in graph.operands(node))
+    total = a.astype(np.int64) @ weights.astype(np.int64) + bias.astype(np.int64)
     acc = (total + 2**31) % 2**32 - 2**31
-    if problem.result_type is ResultType.INT32:
+    by = node.requant
+    if by is None:
         return acc
     limit = 2 ** (SAT_BITS - 1)
-    saturated = np.clip(acc >> c.pre, -limit, limit - 1)
-    scaled = (saturated * c.multiplier + (np.int64(1) << (c.shift - 1))) >> c.shift
-    y = np.minimum(np.maximum(scaled + c.zero_point, c.low), c.high)
-    return c.table[y & 0xFF].astype(np.int64) if c.table is not None else y
+    saturated = np.clip(acc >> by.pre, -limit, limit - 1)
+    scaled = (saturated * by.multiplier + (np.int64(1) << (by.shift - 1))) >> by.shift
+    y = np.minimum(np.maximum(scaled + by.zero_point, by.low), by.high)
+    return by.table[y & 0xFF].astype(np.int64) if by.table is not None else y
+
+
+def reference(
+    graph: Graph, inputs: dict[str, NDArray], states: dict[str, NDArray] | None = None
+) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """(outputs, states after the run) of a graph of ``linear`` nodes."""
+    values = {**inputs}
+    for name in graph.states:
+        tensor = graph.tensors[name]
+        start = np.zeros(tensor.shape, np.int64) if tensor.data is None else tensor.data
+        values[name] = (states or {}).get(name, start)
+    for node in graph.nodes:
+        values[node.output] = linear(values[node.inputs[0]], graph, node)
+    return {n: values[n] for n in graph.outputs}, {s: values[v] for s, v in graph.states.items()}

@@ -16,8 +16,8 @@ from weft.backend.rtl import build
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
 from weft.errors import ToolMissing
+from weft_hw.boards import pynq_board
 from weft_hw.config import PRESETS, AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The AXI4 core and the AXI3 core that the tests run on: small ones, whose simulators are quick.
@@ -29,7 +29,7 @@ CORES = {
 
 def python_for(board: str) -> str:
     try:
-        return python_with_pynq(pynq_board(board).pynq)
+        return python_with_pynq(pynq_board(board).pynq.package)
     except ToolMissing as error:
         pytest.skip(str(error))
 

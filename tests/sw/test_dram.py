@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 
-from weft.dram import for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
-from weft_hw.config import PRESETS, preset
+from weft_hw.boards import BOARDS
+from weft_hw.config import PRESETS, AcceleratorConfig, preset
+from weft_hw.platform import Platform, platform
 
 
 @pytest.mark.parametrize(
@@ -19,7 +21,7 @@ from weft_hw.config import PRESETS, preset
     ],
 )
 def test_constants(name, clock, peak, deliverable, read, write):
-    model = for_config(preset(name), clock)
+    model = memory_of(preset(name), clock_mhz=clock)
     assert (model.peak_bytes_per_cycle, model.deliverable_bytes_per_cycle) == (peak, deliverable)
     assert (model.read_latency, model.write_latency) == (read, write)
     assert (model.ports, model.beat_bytes) == (
@@ -30,31 +32,47 @@ def test_constants(name, clock, peak, deliverable, read, write):
 
 def test_every_preset_has_a_memory_at_its_clock():
     for config in PRESETS.values():
-        assert for_config(config) == for_config(config, config.clock_mhz)
+        assert memory_of(config) == MemoryModel.of(platform(config, config.board, config.clock_mhz))
 
 
-def test_constants_agree_with_the_memory_parts():
-    """The rates are those of the DRAM chips, in bytes per accelerator cycle."""
-    assert for_config(preset("pynq-z2")).peak_bytes_per_cycle == 2 * 1050 / 100
-    assert for_config(preset("pynq-z2"), 150).peak_bytes_per_cycle == 2 * 1050 / 150
-    assert for_config(preset("kv260")).peak_bytes_per_cycle == 8 * 2400 / 200
-    assert for_config(preset("zcu104")).peak_bytes_per_cycle == pytest.approx(8 * 2133 / 200, 0.01)
-    for name, share in (("pynq-z2", 0.85), ("kv260", 0.75), ("zcu104", 0.75)):
-        model = for_config(preset(name))
-        got = model.deliverable_bytes_per_cycle / model.peak_bytes_per_cycle
-        assert got == pytest.approx(share, abs=0.005)
+@pytest.mark.parametrize("board", sorted(BOARDS))
+@pytest.mark.parametrize("clock", [1, 58.823529, 99.9, 137, 187.5, 250])
+def test_any_clock(board, clock):
+    """Rates and latencies are the same in seconds, but for the rounding."""
+    dram = BOARDS[board].dram
+    model = MemoryModel.of(Platform(preset("tiny"), BOARDS[board], clock))
+    assert model.name == f"{board} at {clock:g} MHz"
+    assert model.peak_bytes_per_cycle * clock / 1000 == pytest.approx(
+        dram.peak_gb_s, abs=0.005 * clock / 1000 + 1e-9
+    )
+    assert model.deliverable_bytes_per_cycle * clock / 1000 == pytest.approx(
+        dram.peak_gb_s * dram.efficiency, abs=0.005 * clock / 1000 + 1e-9
+    )
+    for cycles, ns in (
+        (model.read_latency, dram.read_latency_ns), (model.write_latency, dram.write_latency_ns)
+    ):
+        assert 0 <= cycles * 1000 / clock - ns < 1000 / clock
+
+
+def test_a_configuration_that_is_no_preset():
+    config = AcceleratorConfig(name="mine")
+    assert memory_of(config).name == "kv260 at 100 MHz"
+    assert memory_of(config).deliverable_bytes_per_cycle == 144
+    assert (memory_of(config).ports, memory_of(config).beat_bytes) == (2, 8)
+    assert memory_of(config, "aup-zu3", 150).deliverable_bytes_per_cycle == 48
 
 
 def test_refusals_name_the_rule():
-    with pytest.raises(UsageError, match=r"^the memory of pynq-z2 is modelled at 100 and 150 MHz, "
-                                         r"not at 125; choose one of these clocks$"):
-        for_config(preset("pynq-z2"), 125)
-    with pytest.raises(UsageError, match="no memory model for configuration 'mine', only for pynq"):
-        for_config(preset("tiny").replace(name="mine"))
+    with pytest.raises(UsageError, match="0.3 to 250 MHz, not at 400; choose another board or cl"):
+        memory_of(preset("pynq-z2"), clock_mhz=400)
+    with pytest.raises(UsageError, match="unknown board 'mars'; the boards are pynq-z2"):
+        memory_of(preset("tiny"), "mars")
+    with pytest.raises(UsageError, match="mine names no board, and its 64-bit AXI4 ports with 49-"):
+        memory_of(AcceleratorConfig(name="mine", axi_address_bits=49))
 
 
 def test_hash_covers_every_constant_and_not_the_name():
-    model = for_config(preset("pynq-z2"))
+    model = memory_of(preset("pynq-z2"))
     assert model.hash == dataclasses.replace(model, name="other").hash
     assert model.hash == "ee1ea41ba3677c81", "results that carry this hash would become orphans"
     for field in dataclasses.fields(model):
@@ -64,7 +82,7 @@ def test_hash_covers_every_constant_and_not_the_name():
 
 
 def test_latency_factor():
-    model = for_config(preset("kv260"))
+    model = memory_of(preset("kv260"))
     doubled = model.with_latency_factor(2)
     assert (doubled.read_latency, doubled.write_latency) == (160, 80)
     assert doubled.hash != model.hash
@@ -73,7 +91,7 @@ def test_latency_factor():
 
 def test_roofline_takes_the_tightest_bound():
     config = preset("pynq-z2")
-    model = for_config(config)
+    model = memory_of(config)
     # 128 x 384 x 384: 73,728 cycles of array; 196,608 bytes in and 49,152 out.
     macs = 128 * 384 * 384
     read, written = 128 * 384 + 384 * 384, 128 * 384

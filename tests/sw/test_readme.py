@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.measure.bench import random_constants
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.program.asm import disassemble
 from weft_hw.config import preset
 
@@ -18,9 +18,8 @@ BLOCK = re.compile(r"(<!-- BEGIN GENERATED[^>]*-->\n)(.*?)(<!-- END GENERATED --
 
 
 def block() -> str:
-    problem = GemmProblem(5, 40, 20)
-    constants = random_constants(problem, np.random.default_rng(0))
-    program = compile_gemm(preset("tiny"), problem, constants)
+    layer = random_linear(GemmProblem(5, 40, 20), np.random.default_rng(0))
+    program = compile_graph(layer, preset("tiny"))
     return f"```\n{disassemble(program.instructions)}```\n"
 
 

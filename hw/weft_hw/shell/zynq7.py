@@ -11,9 +11,9 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Instance, Module,
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 
+from ..boards import Board
 from ..config import AcceleratorConfig
 from ..control.axilite import AXI_LITE_PORTS
-from ..pynq_boards import PynqBoard, hp_numbers
 from ..verilog import TOP_NAME
 from .bridge import Axi3ToLite
 
@@ -44,7 +44,7 @@ class Zynq7Shell(wiring.Component):
     ----------
     config : AcceleratorConfig
         With AXI3 masters of 64 bits: those connect to the hard ports as they are.
-    board : PynqBoard
+    board : Board
         A Zynq-7000.
     ports : mapping
         Those of ``weft_top``, as the side file of ``verilog.emit`` has them.
@@ -56,9 +56,9 @@ class Zynq7Shell(wiring.Component):
     """
 
     def __init__(
-        self, config: AcceleratorConfig, board: PynqBoard, ports: Mapping[str, Mapping[str, object]]
+        self, config: AcceleratorConfig, board: Board, ports: Mapping[str, Mapping[str, object]]
     ) -> None:
-        if board.zynqmp:
+        if board.system.zynqmp:
             raise ShellError(f"{board.name} is no Zynq-7000")
         if (config.axi_protocol, config.axi_data_bits) != ("axi3", 64):
             raise ShellError(
@@ -71,7 +71,7 @@ class Zynq7Shell(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
-        m.submodules.bridge = bridge = Axi3ToLite(self.board.base_address)
+        m.submodules.bridge = bridge = Axi3ToLite(self.board.system.base_address)
         clocks, resets = Signal(4), Signal(4)
         core = {n: Signal(port["width"], name=f"core_{n}") for n, port in self.ports.items()}
         outputs = {n for n, port in self.ports.items() if port["direction"] == "out"}
@@ -82,7 +82,7 @@ class Zynq7Shell(wiring.Component):
             **{f"i_{name}": Const(0, width) for name, width in _LOW.items()},
             **self._general_purpose(m, bridge),
         }
-        for index, number in enumerate(hp_numbers(self.board, self.config.axi_ports)):
+        for index, number in enumerate(self.board.system.port_numbers(self.config.axi_ports)):
             ours = {n: s for n, s in core.items() if n.startswith(f"m_axi{index}_")}
             pins |= self._high_performance(m, ours, outputs, number)
         m.submodules.ps7 = Instance("PS7", **pins)
@@ -129,7 +129,7 @@ class Zynq7Shell(wiring.Component):
         return pins
 
 
-def emit_shell(config: AcceleratorConfig, board: PynqBoard, directory: Path) -> Path:
+def emit_shell(config: AcceleratorConfig, board: Board, directory: Path) -> Path:
     """Write ``weft_shell.v`` beside the ``weft_top`` that ``verilog.emit`` wrote there.
 
     Raises

@@ -5,15 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from weft.errors import ToolMissing, UsageError
 from weft.program import Array, Program
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities"]
-
-_Self = TypeVar("_Self", bound="Backend")
+__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities", "ProgramBackend"]
 
 
 class BackendUnavailable(ToolMissing):
@@ -34,13 +32,17 @@ class Capabilities:
     max_arena_bytes: int
 
 
-class Backend(ABC):
-    """A device that holds programs and runs one of them. A program is known by its digest.
+Loaded = TypeVar("Loaded")
+Self = TypeVar("Self", bound="Backend[Any]")
 
-    Use as a context manager, or call :meth:`close`. A run writes the program's inputs, and the
-    instructions that its patches change; constants and states stay on the device. States keep what
-    the run before left, also while other programs are loaded, until :meth:`reset` or
-    :meth:`unload`; what a run that fails leaves in them is undefined.
+
+class Backend(ABC, Generic[Loaded]):
+    """A device that holds programs, or graphs, and runs one of them.
+
+    Use as a context manager, or call :meth:`close`. A run writes inputs, and what patches change;
+    constants and states stay on the device. States keep what the run before left, also while
+    something else is loaded, until :meth:`reset` or :meth:`unload`; what a run that fails leaves in
+    them is undefined.
 
     Parameters
     ----------
@@ -55,22 +57,26 @@ class Backend(ABC):
 
     #: Short name, as the command line takes it.
     name: str
+    #: What :meth:`load` takes: "program" or "graph".
+    takes: str
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self._program: Program | None = None
+        self._program: Loaded | None = None
 
     @property
-    def program(self) -> Program:
-        """The loaded program.
+    def program(self) -> Loaded:
+        """What :meth:`run` runs.
 
         Raises
         ------
         UsageError
-            None is loaded.
+            Nothing is loaded.
         """
         if self._program is None:
-            raise UsageError(f"the {self.name} backend has no program", "call load(program) first")
+            raise UsageError(
+                f"the {self.name} backend has no {self.takes}", f"call load({self.takes}) first"
+            )
         return self._program
 
     @abstractmethod
@@ -78,12 +84,12 @@ class Backend(ABC):
         """What the backend can report."""
 
     @abstractmethod
-    def load(self, program: Program) -> None:
-        """Make `program` the one that :meth:`run` runs.
+    def load(self, program: Loaded) -> None:
+        """Make `program` what :meth:`run` runs.
 
         Constants, instructions and the first values of its states are copied to the device, unless
-        the program is still there; then its states are as they were. A program without states may
-        give way to the next one.
+        it is still there; then its states are as they were. What has no states may give way to the
+        next one.
 
         Raises
         ------
@@ -117,15 +123,15 @@ class Backend(ABC):
 
     @abstractmethod
     def read_state(self, name: str) -> Array:
-        """Copy of state `name` of the loaded program; raises UsageError where there is none."""
+        """Copy of state `name` of what is loaded; raises UsageError where there is none."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Give the states of the loaded program their first values."""
+        """Give all its states their first values."""
 
     @abstractmethod
-    def unload(self, program: Program | None = None) -> None:
-        """Forget `program` and its states, by default all programs; unknown ones are ignored."""
+    def unload(self, program: Loaded | None = None) -> None:
+        """Forget `program` and its states, by default everything; what is unknown is ignored."""
 
     @abstractmethod
     def counters(self) -> dict[str, int]:
@@ -133,17 +139,23 @@ class Backend(ABC):
 
     @abstractmethod
     def memory(self) -> bytes:
-        """The arena after the last run, ``program.arena_bytes`` bytes."""
+        """The arena after the last run."""
 
     def close(self) -> None:
         """Give back what the backend holds; calling it again does nothing."""
         self._program = None
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class ProgramBackend(Backend[Program]):
+    """A backend that runs programs; it knows them by their digest."""
+
+    takes = "program"
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that are not those of the loaded program.

@@ -125,7 +125,7 @@ def _choose(
 
         try:
             check_overlay(overlay.config, overlay.board, overlay.target)
-            return "open", find_tools(overlay.board.part, chipdb=chipdb, database=database)
+            return "open", find_tools(overlay.board.chip.part, chipdb=chipdb, database=database)
         except (ToolMissing, Unsupported):
             if toolchain == "open":
                 raise
@@ -170,7 +170,7 @@ def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) ->
             f"build with --clock {reached:g}",
         )
     progress(f"{overlay.name}: bitstream")
-    make_bitstream(tools, folder, overlay.board.part, overlay.name)
+    make_bitstream(tools, folder, overlay.board.chip.part, overlay.name)
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay, interrupt=False))
     return {
         "tools": tools.versions(),
@@ -194,7 +194,7 @@ def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manif
         "clock_mhz": overlay.clock.mhz,
         "gpio": gpio,
     }
-    (folder / f"{name}.bit").write_bytes(virtual.encode(header, name, overlay.board.part))
+    (folder / f"{name}.bit").write_bytes(virtual.encode(header, name, overlay.board.chip.part))
     (folder / f"{name}.hwh").write_text(hwh(overlay, gpio=gpio))
     manifest = _manifest(overlay, "virtual", folder, [f"{name}.bit", f"{name}.hwh"], {})
     manifest.save(folder)
@@ -214,7 +214,7 @@ def _manifest(
         name=overlay.name,
         kind=kind,
         board=overlay.board.name,
-        part=overlay.board.part,
+        part=overlay.board.chip.part,
         target="portable" if kind == "virtual" else overlay.target,
         config=overlay.config,
         clock_mhz=overlay.clock.mhz,

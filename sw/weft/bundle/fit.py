@@ -26,10 +26,10 @@ def check_fit(overlay: Overlay) -> None:
     Unsupported
         The sentence says which resource, and by how much.
     """
-    config, logic = overlay.config, overlay.board.logic
+    config, chip = overlay.config, overlay.board.chip
     wanted = config.scratchpad_bytes + config.weight_buffer_bytes + config.parameter_bytes
     wanted += config.accumulator_rows * config.cols * _ACCUMULATOR_BYTES
-    there = int(logic.bram36 * _BRAM36_BYTES + logic.uram * _URAM_BYTES)
+    there = int(chip.bram36 * _BRAM36_BYTES + chip.uram * _URAM_BYTES)
     if wanted > there:
         raise Unsupported(
             f"{config.name} has {wanted >> 10} KiB of memory on the chip, {overlay.board.name} has "
@@ -45,7 +45,7 @@ def check_fit(overlay: Overlay) -> None:
             if kept["target"] == overlay.target:
                 total = kept["blocks"]["weft_top"]
                 counts = CellCounts(name, **{key: total[key] for key in RESOURCES})
-                wrong = misfits(counts, logic)
+                wrong = misfits(counts, overlay.board)
                 if wrong:
                     raise Unsupported(
                         f"{name} does not fit {overlay.board.name}: {'; '.join(wrong)}",

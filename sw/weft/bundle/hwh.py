@@ -8,7 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from weft_hw.pynq_boards import MODULE, MODULE_VLNV
+from weft_hw.ip import MODULE, MODULE_VLNV
 from weft_hw.registers import REGISTERS
 
 from .overlay import GPIO, INSTANCE, INTERRUPT_CONTROLLER, PS, Overlay
@@ -40,21 +40,21 @@ def hwh(overlay: Overlay, *, gpio: bool = False, interrupt: bool = True) -> str:
     _add(
         root,
         "SYSTEMINFO",
-        ARCH="zynquplus" if board.zynqmp else "zynq",
-        DEVICE=board.part,
+        ARCH="zynquplus" if board.system.zynqmp else "zynq",
+        DEVICE=board.chip.part,
         NAME="top",
     )
     _add(root, "EXTERNALPORTS")
     _add(root, "EXTERNALINTERFACES")
     modules = _add(root, "MODULES")
     slaves = [
-        (INSTANCE, "s_axil", "reg0", board.base_address, board.address_range),
+        (INSTANCE, "s_axil", "reg0", board.system.base_address, board.system.address_range),
     ]
     if interrupt:
-        address = board.interrupt_controller_address
+        address = board.system.interrupt_controller_address
         slaves.append((INTERRUPT_CONTROLLER, "s_axi", "Reg", address, _WINDOW))
     if gpio:
-        slaves.append((GPIO, "S_AXI", "Reg", board.base_address + GPIO_OFFSET, _WINDOW))
+        slaves.append((GPIO, "S_AXI", "Reg", board.system.base_address + GPIO_OFFSET, _WINDOW))
     _processor(modules, overlay, slaves, interrupt)
     _accelerator(modules, overlay, interrupt)
     if interrupt:
@@ -108,13 +108,14 @@ def _processor(
     interrupt: bool,
 ) -> None:
     board = overlay.board
-    vlnv = f"xilinx.com:ip:{board.ps_type}:{board.ps_version}"
-    module = _module(modules, PS, board.ps_type, vlnv)
+    vlnv = f"xilinx.com:ip:{board.system.ip}:{board.system.ip_version}"
+    module = _module(modules, PS, board.system.ip, vlnv)
     _parameters(module, parameters(overlay))
     if interrupt:
-        _port(module, board.ps_irq, "I", "interrupt_to_ps", (INTERRUPT_CONTROLLER, "irq"))
+        pin = board.system.interrupt_pin
+        _port(module, pin, "I", "interrupt_to_ps", (INTERRUPT_CONTROLLER, "irq"))
     buses = _add(module, "BUSINTERFACES")
-    _bus(buses, board.master, "MASTER")
+    _bus(buses, board.system.master, "MASTER")
     for port in overlay.ports:
         _bus(buses, port, "SLAVE")
     memory = _add(module, "MEMORYMAP")
@@ -129,7 +130,7 @@ def _processor(
             HIGHVALUE=f"0x{base + size - 1:08X}",
             INSTANCE=instance,
             IS_DATA="TRUE",
-            MASTERBUSINTERFACE=board.master,
+            MASTERBUSINTERFACE=board.system.master,
             MEMTYPE="REGISTER",
             SLAVEBUSINTERFACE=interface,
         )
@@ -161,5 +162,5 @@ def _accelerator(modules: ET.Element, overlay: Overlay, interrupt: bool) -> None
 def _interrupt_controller(modules: ET.Element, overlay: Overlay) -> None:
     module = _module(modules, INTERRUPT_CONTROLLER, "axi_intc", "xilinx.com:ip:axi_intc:4.1")
     _port(module, "intr", "I", "weft_irq", (INSTANCE, "irq"))
-    _port(module, "irq", "O", "interrupt_to_ps", (PS, overlay.board.ps_irq))
+    _port(module, "irq", "O", "interrupt_to_ps", (PS, overlay.board.system.interrupt_pin))
     _bus(_add(module, "BUSINTERFACES"), "s_axi", "SLAVE")

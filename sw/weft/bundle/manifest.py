@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import Mismatch, UsageError
+from weft_hw.boards import BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
-from weft_hw.pynq_boards import BoardError, pynq_board
 from weft_hw.target import check_target
 
 __all__ = ["KINDS", "SCHEMA", "Manifest", "sha256", "verified"]
@@ -124,7 +124,7 @@ class Manifest:
                 f"config_hash is {given['config_hash']}, that of the config is {config.hash}"
             )
         check_target(given["target"])
-        if pynq_board(given["board"]).part != given["part"]:
+        if pynq_board(given["board"]).chip.part != given["part"]:
             raise ValueError(f"{given['board']} has not the part {given['part']}")
         for name, digest in given["files"].items():
             if not re.fullmatch(r"[\w.-]+", name) or not re.fullmatch(r"[0-9a-f]{64}", digest):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weft_hw.pynq_boards import hp_numbers
-
 from .overlay import Overlay
 
 __all__ = ["clock_pins", "parameters", "properties"]
@@ -13,13 +11,13 @@ __all__ = ["clock_pins", "parameters", "properties"]
 
 def _indices(overlay: Overlay) -> list[int]:
     """Numbers of the HP ports in use."""
-    return list(hp_numbers(overlay.board, overlay.config.axi_ports))
+    return list(overlay.board.system.port_numbers(overlay.config.axi_ports))
 
 
 def clock_pins(overlay: Overlay) -> Mapping[str, str]:
     """Pin of the processing system that clocks each of its ports, by port."""
-    names = (overlay.board.master, *overlay.ports)
-    if overlay.board.zynqmp:
+    names = (overlay.board.system.master, *overlay.ports)
+    if overlay.board.system.zynqmp:
         return {name: f"{name.replace('_AXI_', 'axi').lower()}_aclk" for name in names}
     return {name: f"{name}_ACLK" for name in names}
 
@@ -27,7 +25,7 @@ def clock_pins(overlay: Overlay) -> Mapping[str, str]:
 def properties(overlay: Overlay) -> dict[str, str]:
     """CONFIG properties of the IP, without the prefix."""
     clock, width = overlay.clock, overlay.config.axi_data_bits
-    if overlay.board.zynqmp:
+    if overlay.board.system.zynqmp:
         found = {
             "PSU__USE__M_AXI_GP0": "1",
             "PSU__USE__M_AXI_GP1": "0",
@@ -63,7 +61,7 @@ def parameters(overlay: Overlay) -> dict[str, str]:
     found: dict[str, str] = {}
     for i in range(4):
         on = "1" if i == 0 else "0"
-        if overlay.board.zynqmp:
+        if overlay.board.system.zynqmp:
             pl = f"PSU__CRL_APB__PL{i}_REF_CTRL__"
             found[f"PSU__FPGA_PL{i}_ENABLE"] = on
             found[f"{pl}DIVISOR0"] = str(clock.divisor0)
@@ -76,7 +74,7 @@ def parameters(overlay: Overlay) -> dict[str, str]:
             found[f"PCW_FCLK{i}_PERIPHERAL_DIVISOR1"] = str(clock.divisor1)
             found[f"PCW_FCLK{i}_PERIPHERAL_CLKSRC"] = "IO PLL"
             found[f"PCW_ACT_FPGA{i}_PERIPHERAL_FREQMHZ"] = f"{clock.mhz:.6f}"
-    if overlay.board.zynqmp:
+    if overlay.board.system.zynqmp:
         found["C_MAXIGP0_DATA_WIDTH"] = "32"
         for i in _indices(overlay):
             found[f"C_SAXIGP{i + 2}_DATA_WIDTH"] = str(width)

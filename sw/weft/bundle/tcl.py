@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weft_hw.pynq_boards import MODULE
+from weft_hw.ip import MODULE
 
 from .overlay import INSTANCE, INTERRUPT_CONTROLLER, PS, Overlay
 from .ps import clock_pins, properties
@@ -17,7 +17,7 @@ def script(overlay: Overlay) -> str:
         "build.tcl.j2",
         overlay=overlay,
         board=overlay.board,
-        part=overlay.board.part,
+        part=overlay.board.chip.part,
         module=MODULE,
         ps=PS,
         instance=INSTANCE,

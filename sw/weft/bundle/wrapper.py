@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weft_hw.pynq_boards import MODULE
+from weft_hw.ip import MODULE
 
 from .overlay import Overlay
 from .templates import render

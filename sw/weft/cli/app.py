@@ -18,7 +18,6 @@ from . import (
     board,
     build,
     compare,
-    demo,
     deploy,
     disasm,
     doctor,
@@ -73,7 +72,7 @@ app.command("run")(run.command)
 app.add_typer(board.app, name="board")
 app.add_typer(bitstreams.app, name="bitstreams")
 app.command("deploy")(deploy.command)
-app.command("demo")(demo.command)
+app.command("demo")(compare.demo)
 app.command("explain")(explain.command)
 app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)

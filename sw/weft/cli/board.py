@@ -27,12 +27,22 @@ app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help
 @app.command("list")
 def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
-    from weft_hw.pynq_boards import PYNQ_BOARDS
+    from weft_hw.boards import PYNQ_BOARDS
 
     if json:
-        fields = ("name", "part", "ddr_bytes", "cma_bytes", "max_clock_mhz", "pynq", "image")
-        boards = PYNQ_BOARDS.values()
-        print_json("board-list", [{f: getattr(b, f) for f in fields} for b in boards])
+        results = [
+            {
+                "name": b.name,
+                "part": b.chip.part,
+                "ddr_bytes": b.dram.bytes,
+                "cma_bytes": b.pynq.cma_bytes,
+                "max_clock_mhz": b.system.max_clock_mhz,
+                "pynq": b.pynq.package,
+                "image": b.pynq.sd_card,
+            }
+            for b in PYNQ_BOARDS.values()
+        ]
+        print_json("board-list", results)
         return
     print_table(
         "boards",
@@ -40,12 +50,12 @@ def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON 
         [
             (
                 b.name,
-                b.part,
-                b.ddr_bytes >> 20,
-                b.cma_bytes >> 20,
-                f"{b.native_bits} bit, to {b.max_clock_mhz:g} MHz",
-                b.pynq,
-                b.image,
+                b.chip.part,
+                b.dram.bytes >> 20,
+                b.pynq.cma_bytes >> 20,
+                f"{b.system.port_bits} bit, to {b.system.max_clock_mhz:g} MHz",
+                b.pynq.package,
+                b.pynq.sd_card,
             )
             for b in PYNQ_BOARDS.values()
         ],
@@ -79,7 +89,7 @@ def serve(
     found = find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [find_preset(name) for name in names]
-    python = python_with_pynq(found.pynq)
+    python = python_with_pynq(found.pynq.package)
     if not 0 < port < 1 << 16:
         raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
     libraries = {}

@@ -95,7 +95,7 @@ class _Fit:
         found = self.overlay or choose(config, here.name, facts.virtual).bitstream
         manifest = Manifest.load(found.with_suffix(".json"))
         self.program.require_config(manifest.config)
-        require_board(manifest.board, here.pynq_name)
+        require_board(manifest.board, here.pynq.name)
         needed, there = self.program.arena_bytes, facts.cma_bytes(here)
         if not self.quiet:
             print(
@@ -113,14 +113,14 @@ def _over_pynq(fit: _Fit, host: str, port: int) -> list[dict[str, Any]]:
     from weft.backend.pynq.process import board_facts, local_overlay
     from weft.bundle.manifest import Manifest
     from weft.deploy.remote import deploy
-    from weft_hw.pynq_boards import pynq_board
+    from weft_hw.boards import pynq_board
 
     if host:
         facts = board_facts(host, port)
     else:
         # The board that this runs on is taken to be the overlay's.
         found = fit.overlay or local_overlay(fit.program.config, fit.board)
-        name = pynq_board(Manifest.load(found.with_suffix(".json")).board).pynq_name
+        name = pynq_board(Manifest.load(found.with_suffix(".json")).board).pynq.name
         facts = BoardFacts(name, Path("/proc/meminfo").read_text(encoding="utf-8"), virtual=False)
         fit = replace(fit, overlay=found)
     return deploy(fit.path, fit.program, fit.overlay_for(facts), host, port)

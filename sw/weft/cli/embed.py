@@ -47,7 +47,7 @@ def command(
         tokens = sum(model.tokens(texts))
         with progress(f"embedding on {backend}", len(texts)) as advance:
             vectors = model.embed(texts, batch, lambda n: advance(n))
-        gemms = len(accelerated.engine.runs) if accelerated else 0
+        gemms = len(accelerated.session.runs) if accelerated else 0
     data = io.BytesIO()
     np.save(data, vectors)
     write_bytes(output, data.getvalue())

@@ -37,7 +37,6 @@ def command(
     known_model(model)
     config = find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
-    from weft.backend.pynq.process import open_pynq
     from weft.measure.evaluate import evaluate
     from weft.models.sentence import SCHEMES, SentenceModel
     from weft.models.texts import retrieval
@@ -55,7 +54,7 @@ def command(
             backend,
             names,
             keep_float=keep_float,
-            device=lambda: open_pynq(config, overlay, host, port) if backend == "pynq" else None,
+            board=(overlay, host, port),
             on_texts=lambda n, text: advance(n, text=text),
         )
     if json:

@@ -7,8 +7,8 @@ from typing import Optional
 
 import typer
 
-from .minilm import known_model, opened, show_choices
-from .output import find_preset, print_json
+from .minilm import known_model, show_choices
+from .output import find_preset, print_json, progress
 
 __all__ = ["command"]
 
@@ -28,8 +28,17 @@ def command(
     """Each linear layer: where it runs, how it is quantised, its signal to noise, and why."""
     known_model(model)
     config = find_preset(preset)
-    with opened(preset, "emulator", scheme, keep_float, weights) as (_, accelerated):
-        choices = accelerated.choices
+    from weft.dram import memory_of
+    from weft.models.sentence import SentenceModel
+    from weft.runtime.session import check_fit
+
+    with progress("loading MiniLM") as say:
+        quantised = SentenceModel(weights).quantise(
+            scheme, keep_float, lambda text: say(0, text=text)
+        )
+        for name, graph in quantised.graphs.items():
+            check_fit(name, graph, config, memory_of(config))
+    choices = quantised.choices
     if json:
         print_json("explain", [c.as_dict() for c in choices], config=config)
         return

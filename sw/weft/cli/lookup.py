@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.errors import UsageError
+from weft_hw.boards import Board, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
-from weft_hw.pynq_boards import BoardError, PynqBoard, pynq_board
 
 __all__ = ["changed", "find_board"]
 
 
-def find_board(name: str) -> PynqBoard:
+def find_board(name: str) -> Board:
     """The board `name`, or the usage error that lists those that exist."""
     try:
         return pynq_board(name)

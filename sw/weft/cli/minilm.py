@@ -44,28 +44,27 @@ def opened(
     weights: Path | None,
     board: tuple[Path | None, str, int] = (None, "", 7967),
 ) -> Iterator[tuple[SentenceModel, Any]]:
-    """(the model, what :func:`weft.accelerate` gave or None), ready for use, then closed.
+    """(the model, what runs its layers or None), ready for use, then closed.
 
     board : overlay, host and port of the backend "pynq".
     """
-    from weft.backend.pynq.process import open_pynq
+    from weft.backend.opening import known_backend, open_backend
     from weft.models.sentence import SentenceModel
-    from weft.runtime.products import BACKENDS
 
     config = find_preset(preset)
-    if backend != FLOAT and backend not in BACKENDS:
-        raise UsageError(f"backend must be one of {', '.join((*BACKENDS, FLOAT))}, not {backend!r}")
+    known_backend(backend, FLOAT)
     with progress("loading MiniLM") as say:
         model = SentenceModel(weights)
         if backend != FLOAT:
-            accelerated = model.accelerate(
-                *(config, backend, scheme, keep_float, lambda text: say(0, text=text)),
-                device=open_pynq(config, *board) if backend == "pynq" else None,
+            quantised = model.quantise(scheme, keep_float, lambda text: say(0, text=text))
+            say(0, text=f"opening {backend} {config.name}")
+            device = open_backend(
+                backend, config, board=board, progress=lambda text: say(0, text=text)
             )
     if backend == FLOAT:
         yield model, None
         return
-    with accelerated:
+    with model.swap(quantised, device) as accelerated:
         yield model, accelerated
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from weft.backend.base import Backend
 from weft.errors import UsageError
@@ -15,7 +16,7 @@ BACKENDS = ("emulator", "rtl", "pynq")
 
 def open_backend(
     program: Program, name: str, overlay: Path | None, host: str, port: int
-) -> Backend:
+) -> Backend[Any]:
     """The backend `name`.
 
     Raises

@@ -51,46 +51,44 @@ def command(
     by how much.
     """
     from weft.errors import Unsupported, UsageError
-    from weft.synth import chip_of, misfits, synthesise, where
+    from weft.synth import misfits, synthesise, where
     from weft.synth.flows import FLOWS, Job, flow
-    from weft_hw.boards import BOARDS
+    from weft_hw.boards import board_named
+    from weft_hw.platform import default_board
     from weft_hw.target import check_target
 
     config = find_preset(preset)
     if change:
         config = _changed(config, change)
-    if board and board not in BOARDS:
-        raise UsageError(f"unknown board {board!r}", f"name one of {', '.join(BOARDS)}")
+    try:
+        place = board_named(board) if board else default_board(config)
+        check_target(target or place.chip.target)
+    except ValueError as error:
+        raise UsageError(str(error), "name one of them") from None
     if pnr and pnr not in FLOWS:
         raise UsageError(
             f"--pnr must be {' or '.join(FLOWS)}, not {pnr!r}", "leave it out to count cells only"
         )
     if block and pnr != "ecp5":
         raise UsageError("--block goes with --pnr ecp5", "add --pnr ecp5, or leave --block out")
-    place = BOARDS.get(board or config.name)
-    chip = place.target if place else chip_of(config)
-    try:
-        check_target(target or chip)
-    except ValueError as error:
-        raise UsageError(str(error), "name one of them") from None
     make_folder(output)
     blocks = _blocks(block)
     if pnr:
         flow(pnr).check(Job(config, output, place, blocks))
     with progress(f"synthesising {config.name} (minutes, where blocks changed)"):
-        report = synthesise(config, output, chip=chip, target=target)
+        report = synthesise(config, output, chip=place.chip.target, target=target)
     routes = []
     if pnr:
         with progress(f"placing and routing {config.name} (minutes)", len(blocks)) as advance:
             routes = flow(pnr).route(Job(config, output, place, blocks, advance))
-    sentence = where(report.total, place, "" if change else config.name) if place else ""
+    sentence = where(report.total, place, "" if change else config.name)
     if json:
         print_json("synth", _results(report, place, sentence, routes), config=config)
-        if place and misfits(report.total, place):
+        if misfits(report.total, place):
             raise typer.Exit(Unsupported.exit_code)  # the one object says why
     else:
         _print(config, report, sentence, routes)
-    if place and misfits(report.total, place):
+    if misfits(report.total, place):
         raise Unsupported(sentence, "take another board or a smaller configuration")
 
 
@@ -104,7 +102,7 @@ def _blocks(names: list[str]) -> tuple[str, ...]:
 
 
 def _results(
-    report: Report, place: Board | None, sentence: str, routes: list[Route]
+    report: Report, place: Board, sentence: str, routes: list[Route]
 ) -> list[dict[str, Any]]:
     """A result per block; what was routed is part of its block's."""
     from weft.synth import misfits
@@ -116,7 +114,7 @@ def _results(
         entry = counts.as_dict() | {"target": report.target, "family": report.chip}
         if counts.name in levels:
             entry["path"] = levels[counts.name].as_dict()
-        if counts is report.total and place:
+        if counts is report.total:
             misfit = misfits(counts, place)
             entry |= {"board": place.name, "fits": not misfit, "fit": sentence}
         if counts.name in routed:
@@ -147,8 +145,7 @@ def _print(
     )
     for path in report.paths[:5]:
         print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
-    if sentence:
-        print(sentence)
+    print(sentence)
     if len(routes) > 1:
         print_table(
             f"{config.name}, each block by itself on an {routes[0].part}",

@@ -85,7 +85,7 @@ def offline_zip(program: Path, overlay: Path) -> bytes:
     manifest.verify(overlay.parent)
     bitstream = manifest.bitstream(overlay.parent)
     loaded = Program.load(program, manifest.config)
-    from weft_hw.pynq_boards import pynq_board
+    from weft_hw.boards import pynq_board
 
     board = pynq_board(manifest.board)
     name, content = wheel()
@@ -101,7 +101,7 @@ def offline_zip(program: Path, overlay: Path) -> bytes:
         program=program.name,
         arena=loaded.arena_bytes,
         board=board.name,
-        cma=board.cma_bytes,
+        cma=board.pynq.cma_bytes,
     ).encode()
     return _zip(files)
 

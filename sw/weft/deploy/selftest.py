@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq.backend import Board
+from weft.backend.pynq.backend import BoardBackend
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
-from weft.measure.bench import random_constants
 from weft.program import Program
 
 __all__ = ["check", "selftest"]
@@ -20,7 +20,7 @@ __all__ = ["check", "selftest"]
 _SHAPE = (20, 3, 5)
 
 
-def check(backend: Board, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
+def check(backend: BoardBackend, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
     """The self-test of the board, then `program` on random inputs against the emulator.
 
     Returns
@@ -36,7 +36,7 @@ def check(backend: Board, program: Program, what: str, **more: Any) -> list[dict
     return [{**result, **more} for result in found]
 
 
-def selftest(backend: Board) -> dict[str, Any]:
+def selftest(backend: BoardBackend) -> dict[str, Any]:
     """Check registers, then one product, element by element; what ``--json`` prints of it.
 
     Raises
@@ -48,13 +48,12 @@ def selftest(backend: Board) -> dict[str, Any]:
     config = backend.config
     rng = np.random.default_rng(7)
     m, k, n = _SHAPE[0], _SHAPE[1] * config.rows + 5, _SHAPE[2] * config.cols - 3
-    problem = GemmProblem(m, k, n)
-    program = compile_gemm(config, problem, random_constants(problem, rng))
+    program = compile_graph(random_linear(GemmProblem(m, k, n), rng), config)
     return _compare(backend, program, rng, f"product {m} x {k} x {n}")
 
 
 def _compare(
-    backend: Board, program: Program, rng: np.random.Generator, what: str
+    backend: BoardBackend, program: Program, rng: np.random.Generator, what: str
 ) -> dict[str, Any]:
     """Run `program` on random inputs, on the board and on the emulator."""
     inputs = {}

@@ -10,36 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Backend
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.backend.opening import SIMULATED, open_backend
+from weft.compiler.graph.graph import Graph
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.random import random_linear
+from weft.compiler.graph.reference import TorchInt
+from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule.plan import layout_of
 from weft.compiler.schedule.search import check_arena
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
 from weft.program import Program
 from weft.tools import require
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
-from weft_hw.numerics import WEIGHT_MAX, WEIGHT_MIN, multiplier_for
 
-from .equality import require_equal
+from .equality import describe_difference, require_exact
 
-__all__ = [
-    "BACKENDS",
-    "GemmBench",
-    "GemmResult",
-    "open_backend",
-    "parse_shapes",
-    "random_constants",
-    "random_runs",
-]
-
-#: Backends that a product can run on.
-BACKENDS = ("rtl", "emulator")
-#: Standard deviation of uniformly random int8 values; a sum of K products has 74**2 * sqrt(K).
-_SIGMA = 74.0
+__all__ = ["GemmBench", "GemmResult", "parse_shapes", "random_runs"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +39,8 @@ class GemmResult:
     hw_mac_utilisation : MAC slots used / (R * C * cycles). network_mac_utilisation : useful MACs
     / (R * C * cycles). bytes_read, bytes_written : on the bus, parameters included, program not.
     bank_conflicts : cycles in which a scratchpad client lost its bank. exact : every element equals
-    torch-int. model_error : predicted / cycles - 1. simulated_cycles_per_second : speed of the
-    simulation itself on this host.
+    torch-int; otherwise `difference` names the first that does not. model_error : predicted /
+    cycles - 1. simulated_cycles_per_second : speed of the simulation itself on this host.
     """
 
     m: int
@@ -70,6 +59,7 @@ class GemmResult:
     bytes_written: int
     bank_conflicts: int | None
     exact: bool
+    difference: str | None
     simulated_ms: float | None
     simulated_cycles_per_second: float | None
 
@@ -98,28 +88,6 @@ def parse_shapes(text: str) -> list[tuple[int, int, int]]:
     return shapes
 
 
-def random_constants(problem: GemmProblem, rng: np.random.Generator) -> GemmConstants:
-    """Constants whose results spread over the whole range of the result type.
-
-    Weights are uniform in -127..127; scales differ by up to 4 between channels.
-    """
-    k, n = problem.k, problem.n
-    spread = _SIGMA**2 * np.sqrt(k)
-    narrow = problem.result_type is ResultType.INT8
-    target = 64.0 if narrow else 64.0 * 256
-    multiplier, shift = multiplier_for(target / spread * 4.0 ** rng.uniform(-0.5, 0.5, n))
-    low, high = (-128, 127) if narrow else (-(2**15), 2**15 - 1)
-    return GemmConstants(
-        weights=rng.integers(WEIGHT_MIN, WEIGHT_MAX + 1, (k, n), np.int8),
-        bias=rng.integers(-(2**14), 2**14, n).astype(np.int32),
-        multiplier=multiplier,
-        shift=shift,
-        zero_point=int(rng.integers(-20, 20)),
-        low=low,
-        high=high,
-    )
-
-
 class GemmBench:
     """One accelerator with one memory on one backend, ready to run products.
 
@@ -138,7 +106,7 @@ class GemmBench:
     Raises
     ------
     UsageError
-        An unknown backend, or a clock without a memory model.
+        An unknown backend, or a clock that the board does not have.
     ToolMissing
         The backend, or torch, is not installed.
     """
@@ -152,79 +120,55 @@ class GemmBench:
         latency_factor: int = 1,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        if backend not in BACKENDS:
-            raise UsageError(f"backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+        if backend not in SIMULATED:
+            raise UsageError(f"backend must be {' or '.join(SIMULATED)}, not {backend!r}")
         self.config = config
         self.backend = backend
         self.clock_mhz = config.clock_mhz if clock_mhz is None else clock_mhz
-        model = for_config(config, self.clock_mhz)
+        model = memory_of(config, clock_mhz=self.clock_mhz)
         require("torch", what="a comparison with torch-int")
+        self._reference = TorchInt()
         self.memory_model: MemoryModel = (
             model.with_latency_factor(latency_factor) if latency_factor != 1 else model
         )
-        self._device = open_backend(config, backend, self.memory_model, progress)
-        from weft.compiler.graph.reference import TorchInt
-
-        self._reference = TorchInt()
-
-    def compile(self, problem: GemmProblem, constants: GemmConstants) -> Program:
-        """A verified program for `problem`."""
-        program = compile_gemm(self.config, problem, constants, self.memory_model)
-        verify(program)
-        return program
+        self._device = open_backend(backend, config, memory=self.memory_model, progress=progress)
 
     def run(
-        self,
-        problem: GemmProblem,
-        constants: GemmConstants,
-        activations: NDArray[np.int8],
-        layer: str | None = None,
+        self, graph: Graph, activations: NDArray[np.int8]
     ) -> tuple[GemmResult, NDArray[np.signedinteger[Any]]]:
-        """Run one product and compare it.
+        """Run one layer and compare it with torch-int.
 
         Parameters
         ----------
-        problem : GemmProblem
-        constants : GemmConstants
+        graph : one node, input ``a`` [M, K], output ``out`` [M, N], M bound
         activations : int8 [M, K]
-        layer : str, optional
-            Name for messages; the shape by default.
 
         Returns
         -------
         (GemmResult, results [M, N] of the result type)
-
-        Raises
-        ------
-        Mismatch
-            An element differs from torch-int; the sentence names layer, tile and element.
         """
-        program = self.compile(problem, constants)
+        program = compile_graph(graph, self.config, self.memory_model)
+        verify(program)
         self._device.load(program)
-        (name,) = program.inputs
         started = time.perf_counter()
-        got = self._device.run({name: activations})[next(iter(program.outputs))]
+        got = self._device.run({"a": activations})["out"]
         seconds = time.perf_counter() - started
-        kind = problem.result_type.name.lower()
-        want = self._reference.gemm(
-            activations,
-            constants.weights,
-            constants.bias,
-            result=kind,
-            multiplier=constants.multiplier,
-            shift=constants.shift,
-            pre=constants.pre,
-            zero_point=constants.zero_point,
-            low=constants.low,
-            high=constants.high,
-            table=constants.table,
+        want, _ = self._reference.run(graph, {"a": activations})
+        difference = describe_difference(
+            got,
+            want["out"],
+            layer=graph.nodes[0].name,
+            config=self.config,
+            got_name=self.backend,
         )
-        require_equal(
-            got, want, layer=layer or problem.name, config=self.config, got_name=self.backend
-        )
-        return self._measure(problem, program, seconds), got
+        problem = GemmProblem.of(graph, graph.nodes[0])
+        measured = self._measure(problem, program, seconds, difference)
+        self._device.unload(program)
+        return measured, got
 
-    def _measure(self, problem: GemmProblem, program: Program, seconds: float) -> GemmResult:
+    def _measure(
+        self, problem: GemmProblem, program: Program, seconds: float, difference: str | None
+    ) -> GemmResult:
         counters = self._device.counters()
         roofline = roofline_cycles(
             self.config,
@@ -256,7 +200,8 @@ class GemmBench:
             bytes_read=counters["beats_read"] * beat,
             bytes_written=counters["beats_written"] * beat,
             bank_conflicts=conflicts,
-            exact=True,
+            exact=difference is None,
+            difference=difference,
             simulated_ms=cycles / self.clock_mhz / 1000 if cycles else None,
             simulated_cycles_per_second=cycles / seconds if cycles else None,
         )
@@ -264,22 +209,6 @@ class GemmBench:
     def close(self) -> None:
         """Give the backend back."""
         self._device.close()
-
-
-def open_backend(
-    config: AcceleratorConfig,
-    backend: str,
-    model: MemoryModel,
-    progress: Callable[[str], None] | None = None,
-) -> Backend:
-    """The backend by name; `progress` is told what a build does."""
-    if backend == "emulator":
-        from weft.backend.emulator import EmulatorBackend
-
-        return EmulatorBackend(config)
-    from weft.backend.rtl.backend import RtlBackend
-
-    return RtlBackend(config, model, progress=progress)
 
 
 def random_runs(
@@ -295,17 +224,20 @@ def random_runs(
     ------
     Unsupported
         A shape fits no arena; said before anything is made of that size.
+    Mismatch
+        An element differs from torch-int; the sentence names layer, tile and element.
     """
     problems = [GemmProblem(m, k, n, ResultType[result.upper()]) for m, k, n in shapes]
     for problem in problems:
-        check_arena(problem, layout_of(bench.config, problem).end)
+        check_arena(f"gemm {problem.name}", layout_of(bench.config, problem)[1])
     results = []
     for index, problem in enumerate(problems):
         m, k = problem.m, problem.k
         rng = np.random.default_rng([seed, index])
-        constants = random_constants(problem, rng)
+        graph = random_linear(problem, rng)
         activations = rng.integers(-128, 128, (m, k), np.int8)
-        measured, _ = bench.run(problem, constants, activations)
+        measured, _ = bench.run(graph, activations)
+        require_exact(measured.difference)
         results.append(measured)
         on_done(measured)
     return results

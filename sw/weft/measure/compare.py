@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Backend
-from weft.backend.pynq.process import PynqProcess, open_pynq
+from weft.backend.opening import BACKENDS as DEVICES
+from weft.backend.opening import Where, open_backend
+from weft.backend.pynq.process import PynqProcess
+from weft.compiler.quantise.model import QuantisedGraph
 from weft.errors import DeviceError, ToolMissing, UsageError
 from weft.models.sentence import SentenceModel
-from weft.runtime.products import GemmRun
+from weft.runtime.session import GemmRun
 from weft_hw.config import AcceleratorConfig
 
 from . import host as timing
-from .equality import require_equal
+from .equality import describe_difference, require_exact
 
 __all__ = ["BACKENDS", "BackendResult", "compare"]
 
 #: All that can be compared.
-BACKENDS = ("pynq", "rtl", "emulator", "torch-int", "torch-cpu", "torch-cuda")
+BACKENDS = (*DEVICES, "torch-cpu", "torch-cuda")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class BackendResult:
     host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
     end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /
     cycles over all products. cosine_mean, cosine_min : over the texts, to float32 on the CPU.
-    exact : every result of every product equals torch-int. gemms : products.
+    exact : every result of every product equals torch-int; otherwise `difference` names the first
+    that does not. gemms : products.
     """
 
     backend: str
@@ -58,6 +62,7 @@ class BackendResult:
     cosine_mean: float | None = None
     cosine_min: float | None = None
     exact: bool | None = None
+    difference: str | None = None
     texts: int | None = None
     tokens: int | None = None
     gemms: int | None = None
@@ -77,7 +82,7 @@ def _total(runs: Sequence[GemmRun], name: str) -> int | None:
 
 
 class _Comparison:
-    """The batch, and the two references: float32 on the CPU and torch-int."""
+    """The batch, the integers of its model, and two references: float32 and torch-int."""
 
     def __init__(
         self,
@@ -87,15 +92,22 @@ class _Comparison:
         host: str,
         scheme: str,
         keep_float: Sequence[str],
+        board: Where | None,
         say: Callable[[str], None],
     ) -> None:
         self.model, self.texts, self.config, self.host = model, list(texts), config, host
-        self.scheme, self.keep_float, self.say = scheme, keep_float, say
+        self.scheme, self.keep_float, self.board, self.say = scheme, keep_float, board, say
         self.tokens = sum(model.tokens(texts))
         self.inputs = model.batch(self.texts)
         say("torch-cpu float32")
         self.cpu = timing.measure(model, self.inputs)
         self.wanted: dict[str, NDArray[Any]] | None = None
+
+    @cached_property
+    def quantised(self) -> QuantisedGraph:
+        """The linear layers in integers: the same ones on every backend."""
+        self.say("calibrating")
+        return self.model.quantise(self.scheme, self.keep_float)
 
     def _cosines(self, vectors: NDArray[np.float32]) -> tuple[float, float]:
         cosine = (vectors * self.cpu.vectors).sum(axis=1)
@@ -110,40 +122,36 @@ class _Comparison:
             "tokens": self.tokens,
         }
 
-    def pynq(self, open_board: Callable[[], PynqProcess]) -> BackendResult:
-        """The linear layers on a board, or why there is none."""
-        self.say("opening the board")
-        try:
-            device = open_board()
-        except (ToolMissing, DeviceError, UsageError) as error:
-            return BackendResult("pynq", "absent", reason=str(error))
-        board, clock_mhz = device.board, device.clock_mhz
-        label = "simulated" if device.virtual else "measured"
-        found = self.integer("pynq", device)
-        assert found.cycles is not None
-        milliseconds = found.cycles / clock_mhz / 1000
-        return replace(found, label=label, accelerator_ms=milliseconds, device=board)
-
-    def integer(self, backend: str, device: Backend | None = None) -> BackendResult:
-        """Run the linear layers on `backend`, the rest on the host; equal to torch-int."""
+    def integer(self, backend: str) -> BackendResult:
+        """Run the linear layers on `backend`, the rest on the host, or say why that cannot be."""
         if self.wanted is None and backend != "torch-int":
             self.integer("torch-int")
+        quantised = self.quantised
+        self.say(f"opening {backend}")
+        try:
+            device = open_backend(backend, self.config, board=self.board, progress=self.say)
+        except (ToolMissing, DeviceError, UsageError) as error:
+            if isinstance(error, UsageError) and DEVICES[backend].where != "board":
+                raise
+            return BackendResult(backend, "absent", reason=str(error))
+        clock_mhz, board, of_board = float(self.config.clock_mhz), None, False
+        if isinstance(device, PynqProcess):
+            clock_mhz, board, of_board = device.clock_mhz, device.board, not device.virtual
         got: dict[str, NDArray[Any]] = {}
-        with self.model.accelerate(
-            *(self.config, backend, self.scheme, self.keep_float),
-            progress=self.say,
-            device=device,
-        ) as accelerated:
-            engine = accelerated.engine
-            engine.record = lambda name, x, y: got.__setitem__(name, y)
+        with self.model.swap(quantised, device) as accelerated:
+            session = accelerated.session
+            session.record = lambda name, x, y: got.__setitem__(name, y)
             self.say(f"{backend}: {len(self.texts)} texts, {self.tokens} tokens")
             self.model.reset()
             vectors = self.model.embed(self.texts, batch=len(self.texts))
-            runs, seconds = engine.runs, engine.seconds
+            runs, seconds = session.runs, session.seconds
         if self.wanted is None:
             self.wanted = got
-        for name, want in self.wanted.items():
-            require_equal(got[name], want, layer=name, config=self.config, got_name=backend)
+        differences = [
+            describe_difference(got[name], want, layer=name, config=self.config, got_name=backend)
+            for name, want in self.wanted.items()
+        ]
+        difference = next(filter(None, differences), None)
         cycles = _total(runs, "cycles")
         predicted = _total(runs, "predicted_cycles")
         roofline = sum(r.roofline_cycles for r in runs)
@@ -152,10 +160,14 @@ class _Comparison:
         of_torch = backend == "torch-int"
         return BackendResult(
             backend,
-            "measured" if of_torch else "estimated" if cycles is None else "simulated",
+            "measured"
+            if of_torch or of_board
+            else "estimated"
+            if cycles is None
+            else "simulated",
             variant=self.scheme,
             scope=None if of_torch else "linear layers only",
-            accelerator_ms=None if clock is None else clock / self.config.clock_mhz / 1000,
+            accelerator_ms=None if clock is None else clock / clock_mhz / 1000,
             host_ms=everything if of_torch else everything - 1000 * seconds,
             host=self.host,
             end_to_end_ms=everything if of_torch else None,
@@ -165,7 +177,9 @@ class _Comparison:
             attainment=roofline / cycles if cycles else None,
             bytes_read=_total(runs, "bytes_read"),
             bytes_written=_total(runs, "bytes_written"),
-            exact=True,
+            exact=difference is None,
+            difference=difference,
+            device=board,
             gemms=len(runs),
             **self._shared(vectors),
         )
@@ -225,7 +239,7 @@ def compare(
     scheme: str = "static",
     keep_float: Sequence[str] = (),
     cuda: str = "cuda",
-    board: Callable[[], PynqProcess] | None = None,
+    board: Where | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[BackendResult]:
     """Run `texts` as one batch on each of `backends`.
@@ -234,7 +248,7 @@ def compare(
     ----------
     host : what this machine is called in results
     cuda : the torch device that stands for the GPU
-    board : opens the board of the backend "pynq"; by default the one that the environment names
+    board : of the backend "pynq"; see :func:`weft.backend.opening.open_backend`
     say : told what runs
 
     Raises
@@ -247,19 +261,14 @@ def compare(
     for name in backends:
         if name not in BACKENDS:
             raise UsageError(f"backends are {', '.join(BACKENDS)}, not {name!r}")
-    comparison = _Comparison(model, texts, config, host, scheme, keep_float, say)
+    comparison = _Comparison(model, texts, config, host, scheme, keep_float, board, say)
     results: list[BackendResult] = []
     for name in dict.fromkeys(backends):
         if name == "torch-cpu":
             results.append(comparison.torch_cpu())
         elif name == "torch-cuda":
             results += comparison.torch_cuda(cuda)
-        elif name == "pynq":
-            results.append(comparison.pynq(board or (lambda: open_pynq(config))))
         else:
-            try:
-                results.append(comparison.integer(name))
-            except ToolMissing as error:
-                absent = BackendResult(name, "absent")
-                results.append(replace(absent, reason=str(error)))
+            results.append(comparison.integer(name))
+            require_exact(results[-1].difference)
     return results

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from weft.errors import Mismatch
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["describe_difference", "require_equal"]
+__all__ = ["describe_difference", "require_exact"]
 
 
 def describe_difference(
@@ -53,24 +53,13 @@ def describe_difference(
     )
 
 
-def require_equal(
-    got: NDArray[np.integer[Any]],
-    want: NDArray[np.integer[Any]],
-    *,
-    layer: str,
-    config: AcceleratorConfig,
-    got_name: str,
-    want_name: str = "torch-int",
-) -> None:
-    """Refuse results that differ.
+def require_exact(difference: str | None) -> None:
+    """Refuse results that differ; `difference` is what :func:`describe_difference` said of them.
 
     Raises
     ------
     Mismatch
-        With the sentence of :func:`describe_difference`.
+        With that sentence.
     """
-    sentence = describe_difference(
-        got, want, layer=layer, config=config, got_name=got_name, want_name=want_name
-    )
-    if sentence:
-        raise Mismatch(sentence, "this is a defect of Weft: please report it with the command")
+    if difference is not None:
+        raise Mismatch(difference, "this is a defect of Weft: please report it with the command")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Backend
+from weft.backend.opening import Where, open_backend
 from weft.compiler.quantise.choose import Choice
 from weft.models.sentence import SentenceModel
 from weft.models.texts import Retrieval, calibration_sentences
@@ -67,14 +67,14 @@ def evaluate(
     schemes: Sequence[str],
     *,
     keep_float: Sequence[str] = (),
-    device: Callable[[], Backend | None] = lambda: None,
+    board: Where | None = None,
     on_texts: Callable[[int, str], None] = lambda count, what: None,
 ) -> list[Evaluation]:
     """Evaluate `schemes`, each on all of `texts`; the float model is run once.
 
     Parameters
     ----------
-    device : gives an open backend for each scheme, or None for one by the name `backend`
+    board : of the backend "pynq"; see :func:`weft.backend.opening.open_backend`
     on_texts : called with the number of texts done since the last call, and what runs.
     """
 
@@ -91,9 +91,9 @@ def evaluate(
     results = []
     for scheme in schemes:
         on_texts(0, f"{scheme}: calibrating")
-        with model.accelerate(
-            config, backend, scheme, keep_float, device=device()
-        ) as accelerated:
+        quantised = model.quantise(scheme, keep_float)
+        device = open_backend(backend, config, board=board)
+        with model.swap(quantised, device) as accelerated:
             model.reset()
             p, q = embed(scheme)
         cosine = np.concatenate([(p * float_p).sum(axis=1), (q * float_q).sum(axis=1)])
@@ -101,7 +101,11 @@ def evaluate(
         p1, p10, median = (float(v) for v in np.percentile(cosine, [1, 10, 50]))
         results.append(
             Evaluation(
-                *(scheme, backend, len(p), len(q), len(calibration_sentences())),
+                scheme=scheme,
+                backend=backend,
+                passages=len(p),
+                queries=len(q),
+                calibration_texts=len(calibration_sentences()),
                 cosine_mean=float(cosine.mean()),
                 cosine_min=float(cosine.min()),
                 cosine_p1=p1,

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from weft.backend.pynq.backend import BoardBackend
+from weft.backend.pynq.backend import DriverBackend
 from weft.backend.pynq.transport import PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_gemm
+from weft.compiler.graph.random import random_linear
+from weft.compiler.lower.program import compile_graph
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
-
-from .bench import random_constants
 
 __all__ = ["NullBuffer", "NullMemory", "NullRegisters", "Overhead", "overhead"]
 
@@ -103,10 +102,9 @@ def overhead(config: AcceleratorConfig, runs: int = 200) -> Overhead:
     """Time `runs` inferences of one product, whose device is done before it is asked."""
     m, k, n = _SHAPE
     rng = np.random.default_rng(0)
-    problem = GemmProblem(m, k, n)
-    program = compile_gemm(config, problem, random_constants(problem, rng))
+    program = compile_graph(random_linear(GemmProblem(m, k, n), rng), config)
     ip = SimpleNamespace(mmio=NullRegisters(config))
-    with BoardBackend(PynqTransport(ip, NullMemory(), 100.0), config) as backend:
+    with DriverBackend(PynqTransport(ip, NullMemory(), 100.0), config) as backend:
         backend.load(program)
         # The driver sleeps until the predicted end; nothing runs here, so that is no overhead.
         backend.transport.expected_cycles = 0

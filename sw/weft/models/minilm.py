@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 from files on this machine, and what arrives at its first linear layers.
+"""all-MiniLM-L6-v2 from files on this machine.
 
 torch and transformers are imported when a model is loaded; their chatter stays off the terminal.
 """
@@ -12,12 +12,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from weft.errors import Mismatch, ToolMissing, UsageError
 from weft.tools import require
@@ -26,8 +22,6 @@ __all__ = [
     "LAYERS",
     "MODEL_SHA256",
     "SENTENCE",
-    "LinearCapture",
-    "capture",
     "find_weights",
     "load",
     "quiet",
@@ -51,22 +45,6 @@ LAYERS = (
     ("intermediate", "intermediate.dense", "int8"),
     ("output", "output.dense", "int16"),
 )
-
-
-@dataclass(frozen=True)
-class LinearCapture:
-    """One linear layer and one real input.
-
-    weight : float32 [N, K]; bias : float32 [N]; x : float32 [M, K]; y : float32 [M, N];
-    result : the type that its result shall have.
-    """
-
-    name: str
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    result: str
 
 
 def find_weights(folder: Path | None = None) -> Path:
@@ -169,58 +147,3 @@ def load(folder: Path | None = None, what: str = "MiniLM") -> tuple[Any, Any]:
         )
         model.eval()
         return tokenizer, model
-
-
-def capture(sentence: str = SENTENCE, folder: Path | None = None) -> list[LinearCapture]:
-    """Run `sentence` through the float model; inputs and outputs of :data:`LAYERS` in layer 0.
-
-    Parameters
-    ----------
-    sentence : str
-        M of the captures is its number of tokens, the two markers included; at most 512.
-    folder : Path, optional
-        As :func:`find_weights` takes it.
-
-    Raises
-    ------
-    UsageError
-        The sentence is empty, or too long.
-    """
-    if not sentence.strip():
-        raise UsageError("the sentence is empty", "give some words")
-    tokenizer, model = load(folder, "the MiniLM demo")
-    with quiet():
-        import torch
-
-        tokens = tokenizer(sentence, return_tensors="pt")
-        count = int(tokens["input_ids"].shape[1])
-        limit = int(model.config.max_position_embeddings)
-        if count > limit:
-            raise UsageError(f"the sentence has {count} tokens, the model takes {limit}", "cut it")
-        encoder = model.encoder.layer[0]
-        modules = {name: encoder.get_submodule(path) for name, path, _ in LAYERS}
-        seen: dict[str, tuple[Any, Any]] = {}
-
-        def keep(name: str) -> Any:
-            def hook(_: Any, inputs: tuple[Any, ...], output: Any) -> None:
-                seen[name] = (inputs[0].detach()[0].numpy(), output.detach()[0].numpy())
-
-            return hook
-
-        handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
-        try:
-            with torch.no_grad():
-                model(**tokens)
-        finally:
-            for handle in handles:
-                handle.remove()
-    return [
-        LinearCapture(
-            name,
-            modules[name].weight.detach().numpy(),
-            modules[name].bias.detach().numpy(),
-            *seen[name],
-            result,
-        )
-        for name, _, result in LAYERS
-    ]

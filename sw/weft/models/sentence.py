@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Backend
+from weft.compiler.quantise.model import QuantisedGraph, quantise
 from weft.errors import UsageError
-from weft_hw.config import AcceleratorConfig
 
 from . import minilm
 from .texts import calibration_sentences
+
+if TYPE_CHECKING:
+    from weft.backend.base import Backend
+    from weft.runtime.accelerate import Accelerated
 
 __all__ = ["BATCH", "RESULTS", "SCHEMES", "SentenceModel", "read_texts"]
 
@@ -128,37 +131,25 @@ class SentenceModel:
             on_batch(len(chosen))
         return vectors
 
-    def accelerate(
+    def quantise(
         self,
-        config: AcceleratorConfig,
-        backend: str = "emulator",
         scheme: str = "static",
         keep_float: Sequence[str] = (),
         progress: Callable[[str], None] = lambda text: None,
-        device: Backend | None = None,
-    ) -> Any:
-        """Swap the linear layers; see :func:`weft.accelerate`.
+    ) -> QuantisedGraph:
+        """The linear layers in integers, calibrated on our own sentences.
 
         Parameters
         ----------
         scheme : "static", "per-row" or "plain"
-        device : an open backend instead of `backend`, closed with what is returned
-
-        Returns
-        -------
-        Accelerated
+        keep_float : names or patterns of layers that stay on the host
         """
-        from weft.runtime.accelerate import accelerate
-
         if scheme not in SCHEMES:
             raise UsageError(f"scheme must be one of {', '.join(SCHEMES)}, not {scheme!r}")
         plain = scheme == "plain"
-        return accelerate(
+        return quantise(
             self.model,
-            calibration=[self.batch([text]) for text in calibration_sentences()],
-            preset=config,
-            backend=backend,
-            device=device,
+            [self.batch([text]) for text in calibration_sentences()],
             per_row=scheme == "per-row",
             migrate=not plain,
             result="int8" if plain else None,
@@ -166,6 +157,12 @@ class SentenceModel:
             keep_float=keep_float,
             progress=progress,
         )
+
+    def swap(self, quantised: QuantisedGraph, device: Backend[Any]) -> Accelerated:
+        """Let the linear layers run on `device`; see :func:`weft.runtime.accelerate.swap`."""
+        from weft.runtime.accelerate import swap
+
+        return swap(self.model, quantised, device)
 
 
 def pool(model: Any, inputs: dict[str, Any]) -> Any:

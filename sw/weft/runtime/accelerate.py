@@ -1,28 +1,30 @@
 """Swaps the linear layers of a torch model for accelerated ones, and back.
 
-Importing this module imports torch.
+Four steps, each a call of its own: :func:`weft.compiler.quantise.model.quantise` (no device),
+:func:`weft.backend.opening.open_backend`, :func:`swap`, and running the model. :func:`accelerate`
+does the first three. Importing this module imports torch.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 
 from weft.backend.base import Backend
-from weft.compiler.frontend.observe import Observation, observe
-from weft.compiler.quantise.choose import Choice, FloatLinear, Scheme, quantise_group
+from weft.backend.opening import known_backend, open_backend
+from weft.compiler.quantise.choose import Choice
 from weft.compiler.quantise.linear import QuantisedLinear
+from weft.compiler.quantise.model import QuantisedGraph, quantise
+from weft.dram import MemoryModel, memory_of
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.config import preset as preset_of
 
-from .products import Engine
+from .session import Session
 
-__all__ = ["Accelerated", "AcceleratedLinear", "accelerate"]
+__all__ = ["Accelerated", "AcceleratedLinear", "accelerate", "swap"]
 
 
 class _Input:
@@ -51,7 +53,7 @@ class _Input:
 
 
 class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A linear layer whose product runs on an :class:`~weft.runtime.products.Engine`.
+    """A linear layer whose product runs in a :class:`~.session.Session`.
 
     The host quantises the input and turns the results back into float; there is no gradient.
 
@@ -59,16 +61,16 @@ class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is unty
     ----------
     linear : the layer that it stands for, kept for :meth:`Accelerated.restore`
     layer : QuantisedLinear
-    engine : knows `layer`
+    session : knows `layer`
     """
 
     def __init__(
-        self, linear: torch.nn.Linear, layer: QuantisedLinear, engine: Engine, source: _Input
+        self, linear: torch.nn.Linear, layer: QuantisedLinear, session: Session, source: _Input
     ) -> None:
         super().__init__()
         # In a tuple, so that the float weights are no parameters of this module.
         self._linear = (linear,)
-        self._layer, self._engine, self._source = layer, engine, source
+        self._layer, self._session, self._source = layer, session, source
         self.in_features, self.out_features = linear.in_features, linear.out_features
 
     @property
@@ -86,30 +88,30 @@ class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is unty
         if not x.numel():
             return x.new_zeros(shape)
         q, scale = self._source.quantise(self._layer, x)
-        y = self._layer.real(self._engine.run(self._layer.name, q), scale)
+        y = self._layer.real(self._session.run(self._layer.name, q), scale)
         return torch.from_numpy(y).to(x.device, x.dtype).reshape(shape)
 
     def extra_repr(self) -> str:
         """For ``print(model)``."""
-        return f"{self.in_features}, {self.out_features}, {self._engine.backend}"
+        return f"{self.in_features}, {self.out_features}, {self._session.backend}"
 
 
 class Accelerated:
     """A model whose linear layers run on an accelerator; restores them when it is left.
 
-    model : the model that was given, changed in place. engine : what runs the products, with its
+    model : the model that was given, changed in place. session : what runs the products, with its
     measurements. choices : one per linear layer of the model, in its order.
     """
 
     def __init__(
         self,
         model: torch.nn.Module,
-        engine: Engine,
+        session: Session,
         choices: Sequence[Choice],
         swapped: Mapping[str, AcceleratedLinear],
         sources: Iterable[_Input],
     ) -> None:
-        self.model, self.engine, self.choices = model, engine, tuple(choices)
+        self.model, self.session, self.choices = model, session, tuple(choices)
         self._sources = list(sources)
         self._places: list[tuple[torch.nn.Module, str, torch.nn.Linear]] = []
         by_linear = {id(new.linear): new for new in swapped.values()}
@@ -129,11 +131,11 @@ class Accelerated:
                 source.forget()
 
     def restore(self) -> torch.nn.Module:
-        """Put the float layers back and close the engine; calling it again does nothing."""
+        """Put the float layers back and close the session; calling it again does nothing."""
         for parent, name, linear in self._places:
             setattr(parent, name, linear)
         self._places = []
-        self.engine.close()
+        self.session.close()
         return self.model
 
     def __enter__(self) -> Accelerated:
@@ -143,13 +145,55 @@ class Accelerated:
         self.restore()
 
 
+def swap(
+    model: torch.nn.Module,
+    quantised: QuantisedGraph,
+    device: Backend[Any],
+    memory: MemoryModel | None = None,
+) -> Accelerated:
+    """Let the layers of `model` that `quantised` holds run on `device`, in place.
+
+    Parameters
+    ----------
+    quantised : of this model
+    device : an open backend, closed by ``restore()``
+    memory : the DRAM that schedules are chosen for; that of the board of the device's configuration
+        by default.
+
+    Raises
+    ------
+    UsageError
+        `model` has no such layer.
+    Unsupported
+        A layer does not fit the accelerator; the model is left as it was.
+    """
+    session = Session(device, memory or memory_of(device.config))
+    linears = dict(model.named_modules())
+    swapped: dict[str, AcceleratedLinear] = {}
+    sources = []
+    for names in quantised.groups:
+        source = _Input()
+        sources.append(source)
+        for name in names:
+            linear = linears.get(name)
+            if not isinstance(linear, torch.nn.Linear):
+                raise UsageError(
+                    f"{type(model).__name__} has no linear layer {name!r}",
+                    "give the model that was quantised",
+                )
+            layer = quantised.layers[name]
+            session.add(name, layer.graph)
+            swapped[name] = AcceleratedLinear(linear, layer, session, source)
+    return Accelerated(model, session, quantised.choices, swapped, sources)
+
+
 def accelerate(
     model: torch.nn.Module,
     *,
     calibration: Iterable[Any],
     preset: str | AcceleratorConfig = "pynq-z2",
     backend: str = "emulator",
-    device: Backend | None = None,
+    device: Backend[Any] | None = None,
     per_row: bool = False,
     migrate: bool = True,
     result: str | None = None,
@@ -161,28 +205,13 @@ def accelerate(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Left in its mode; layers that the calibration never calls stay in float.
-    calibration : iterable
-        Real inputs: a mapping is given as keywords, a tuple as arguments, else one argument.
+    model, calibration, per_row, migrate, result, results, keep_float, progress
+        As :func:`~weft.compiler.quantise.model.quantise` takes them.
     preset : name of a preset, or a configuration
-    backend : "emulator", "rtl", "pynq" or "torch-int"
+    backend : a name of :data:`weft.backend.opening.BACKENDS`
         "pynq" is the board that ``$WEFT_BOARD`` and ``$WEFT_OVERLAY`` name.
     device : Backend, optional
-        An open backend, for example :class:`weft.backend.pynq.process.PynqProcess`, which is used
-        instead and closed by ``restore()``.
-    per_row : bool
-        A scale for each row of activations, found at run time; results are int32.
-    migrate : bool
-        Let the weights take a part of the spread between input channels where that helps.
-    result : "int8", "int16" or "int32", optional
-        For all layers; by default int8, or int16 where an output channel dwarfs the others.
-    results : mapping, optional
-        Result types of layers by name or pattern (``*.output.dense``).
-    keep_float : sequence of str
-        Names or patterns of layers that stay on the host.
-    progress : callable
-        Told in words what happens.
+        An open backend, which is used instead and closed by ``restore()``.
 
     Returns
     -------
@@ -208,28 +237,26 @@ def accelerate(
     torch.Size([64, 4])
     """
     config = _config(preset)
-    scheme = Scheme(per_row, migrate, result)
-    linears = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
-    if not linears:
-        raise UsageError(
-            f"{type(model).__name__} has no nn.Linear layer, so there is nothing to accelerate",
-            "give a model with linear layers",
-        )
-    kept = _matching(linears, keep_float, "keep_float")
-    asked: dict[str, str] = {}
-    for pattern, kind in (results or {}).items():
-        Scheme(result=kind)
-        asked |= dict.fromkeys(_matching(linears, [pattern], "results"), kind)
-    progress("calibrating")
-    seen = observe(model, {n: m for n, m in linears.items() if n not in kept}, calibration)
-    progress(f"opening {backend} {config.name}")
-    engine = Engine(config, backend, device=device, progress=progress)
+    if device is None:
+        known_backend(backend)
+    quantised = quantise(
+        model,
+        calibration,
+        per_row=per_row,
+        migrate=migrate,
+        result=result,
+        results=results,
+        keep_float=keep_float,
+        progress=progress,
+    )
+    if device is None:
+        progress(f"opening {backend} {config.name}")
+        device = open_backend(backend, config, progress=progress)
     try:
-        swapped, choices, sources = _quantise(linears, kept, seen, scheme, asked, engine)
+        return swap(model, quantised, device)
     except BaseException:
-        engine.close()
+        device.close()
         raise
-    return Accelerated(model, engine, choices, swapped, sources)
 
 
 def _config(preset: str | AcceleratorConfig) -> AcceleratorConfig:
@@ -239,56 +266,3 @@ def _config(preset: str | AcceleratorConfig) -> AcceleratorConfig:
         return preset_of(preset)
     except ConfigError as error:
         raise UsageError(str(error), "see weft presets") from None
-
-
-def _matching(
-    linears: Mapping[str, torch.nn.Linear], patterns: Sequence[str], what: str
-) -> dict[str, str]:
-    """Layer -> the pattern that names it; a pattern that names none is refused."""
-    found: dict[str, str] = {}
-    for pattern in patterns:
-        names = [n for n in linears if fnmatchcase(n, pattern)]
-        if not names:
-            near = difflib.get_close_matches(pattern, linears, 3, 0.3) or list(linears)[:3]
-            raise UsageError(
-                f"{what}: no linear layer is called {pattern!r}", f"there are {', '.join(near)}"
-            )
-        found |= dict.fromkeys(names, pattern)
-    return found
-
-
-def _quantise(
-    linears: Mapping[str, torch.nn.Linear],
-    kept: Mapping[str, str],
-    seen: Mapping[str, Observation],
-    scheme: Scheme,
-    asked: Mapping[str, str],
-    engine: Engine,
-) -> tuple[dict[str, AcceleratedLinear], list[Choice], list[_Input]]:
-    groups: dict[int, list[str]] = {}
-    choices: dict[str, Choice] = {}
-    for name, linear in linears.items():
-        if name in seen:
-            groups.setdefault(seen[name].group, []).append(name)
-            continue
-        reason = "kept in float as asked for" if name in kept else "not called by the calibration"
-        choices[name] = Choice(
-            *(name, linear.in_features, linear.out_features, "host", reason),
-            *("float32", False, "float32", None, None),
-        )
-    swapped, sources = {}, []
-    for names in groups.values():
-        source = _Input()
-        sources.append(source)
-        floats = {
-            n: FloatLinear(
-                linears[n].weight.detach().float().cpu().numpy(),
-                None if linears[n].bias is None else linears[n].bias.detach().float().cpu().numpy(),
-            )
-            for n in names
-        }
-        for layer, choice in quantise_group(floats, seen, scheme, asked):
-            engine.add(layer)
-            swapped[layer.name] = AcceleratedLinear(linears[layer.name], layer, engine, source)
-            choices[layer.name] = choice
-    return swapped, [choices[name] for name in linears], sources

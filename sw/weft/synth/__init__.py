@@ -3,6 +3,6 @@
 from .counts import CellCounts
 from .depth import Path
 from .fit import misfits, where
-from .run import Report, chip_of, synthesise
+from .run import Report, synthesise
 
-__all__ = ["CellCounts", "Path", "Report", "chip_of", "misfits", "synthesise", "where"]
+__all__ = ["CellCounts", "Path", "Report", "misfits", "synthesise", "where"]

@@ -15,10 +15,10 @@ _WORDS = {"lut": "LUT", "ff": "flip-flops", "bram36": "BRAM36", "uram": "URAM", 
 def misfits(counts: CellCounts, board: Board) -> list[str]:
     """What is too much for `board`, a phrase per resource; empty where all fits."""
     return [
-        f"{getattr(counts, name):g} {_WORDS[name]} where it has {getattr(board, name)} "
-        f"({getattr(counts, name) / max(getattr(board, name), 1) - 1:+.0%})"
+        f"{getattr(counts, name):g} {_WORDS[name]} where it has {getattr(board.chip, name)} "
+        f"({getattr(counts, name) / max(getattr(board.chip, name), 1) - 1:+.0%})"
         for name in RESOURCES
-        if getattr(counts, name) > getattr(board, name)
+        if getattr(counts, name) > getattr(board.chip, name)
     ]
 
 
@@ -30,13 +30,13 @@ def where(counts: CellCounts, board: Board, name: str = "") -> str:
     wrong = misfits(counts, board)
     if not wrong:
         shares = ", ".join(
-            f"{getattr(counts, name) / getattr(board, name):.0%} {_WORDS[name]}"
+            f"{getattr(counts, name) / getattr(board.chip, name):.0%} {_WORDS[name]}"
             for name in RESOURCES
-            if getattr(board, name)
+            if getattr(board.chip, name)
         )
-        return f"fits {board.name} ({board.part}): {shares}"
+        return f"fits {board.name} ({board.chip.part}): {shares}"
     others = [b.name for b in BOARDS.values() if b is not board and not misfits(counts, b)]
     remedy = f"fits {', '.join(others)}" if others else "no board of the table holds it"
     made = board.name in PRESETS and name != board.name
     smaller = f"; the preset made for {board.name} is {board.name}" if made else ""
-    return f"does not fit {board.name} ({board.part}): {'; '.join(wrong)}; {remedy}{smaller}"
+    return f"does not fit {board.name} ({board.chip.part}): {'; '.join(wrong)}; {remedy}{smaller}"

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
+from weft_hw.platform import default_board
 
 __all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
 
@@ -41,8 +42,9 @@ class Job:
     config : AcceleratorConfig
     folder : Path
         For everything that the tools read and write, and for results that are kept.
-    board : Board or None
-        Whose part and form of the cells a flow takes that serves a chip family.
+    board : Board, optional
+        Whose part and form of the cells a flow takes that serves a chip family; the board of the
+        configuration by default, see :attr:`place`.
     blocks : tuple of str
         WHOLE, or names of blocks below the core ("compute.array"), each by itself.
     advance : function
@@ -54,6 +56,11 @@ class Job:
     board: Board | None = None
     blocks: tuple[str, ...] = (WHOLE,)
     advance: Callable[..., None] = _silent
+
+    @property
+    def place(self) -> Board:
+        """The board."""
+        return self.board or default_board(self.config)
 
 
 @dataclass

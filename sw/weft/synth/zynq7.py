@@ -8,8 +8,8 @@ from pathlib import Path
 
 from weft.errors import Unsupported
 from weft.tools import require
+from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PynqBoard
 
 from .counts import CellCounts
 from .nextpnr import Timing, place_and_route
@@ -48,7 +48,7 @@ class Route:
         }
 
 
-def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> None:
+def check_overlay(config: AcceleratorConfig, board: Board, target: str) -> None:
     """Refuse what the open flow cannot build.
 
     Raises
@@ -56,14 +56,14 @@ def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> N
     Unsupported
         The sentence says why, the remedy what can be built.
     """
-    if board.zynqmp:
+    if board.system.zynqmp:
         raise Unsupported(
-            f"the open tools have no bitstreams for {board.part} ({board.name})",
+            f"the open tools have no bitstreams for {board.chip.part} ({board.name})",
             "choose pynq-z2 or pynq-z1, or take Vivado",
         )
     if target not in TARGETS:
         raise Unsupported(
-            f"{board.part} has no cells of target {target}", f"choose {' or '.join(TARGETS)}"
+            f"{board.chip.part} has no cells of target {target}", f"choose {' or '.join(TARGETS)}"
         )
     if (config.axi_protocol, config.axi_data_bits) != ("axi3", 64):
         raise Unsupported(
@@ -75,7 +75,7 @@ def check_overlay(config: AcceleratorConfig, board: PynqBoard, target: str) -> N
 
 def route(
     config: AcceleratorConfig,
-    board: PynqBoard,
+    board: Board,
     folder: Path,
     tools: Tools,
     *,
@@ -116,5 +116,5 @@ def route(
     progress(f"{config.name}: Yosys (minutes)")
     counts = synthesise_shell(tools, folder)
     progress(f"{config.name}: nextpnr (up to an hour)")
-    timing = place_and_route(tools, folder, board.part, clock_mhz)
-    return Route(board.part, clock_mhz, timing, counts)
+    timing = place_and_route(tools, folder, board.chip.part, clock_mhz)
+    return Route(board.chip.part, clock_mhz, timing, counts)

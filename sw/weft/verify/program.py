@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from weft.errors import ProgramRefused
@@ -36,7 +36,8 @@ MAX_COMBINATIONS = 256
 def verify(program: Program) -> None:
     """Refuse a program without a defined result.
 
-    A program with patches is verified for every combination of their values.
+    A program with patches is verified for every combination of their values, and for runs of all
+    of these on the same states.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def verify(program: Program) -> None:
     for values in itertools.product(*ranges):
         given = dict(zip(program.patches, values))
         with _of(program, given):
-            runs.append((given, _Run(program.patched(given) if given else program)))
+            runs.append((given, _check(program.patched(given) if given else program)))
     # What a run leaves in a state, the next finds there, with whatever patches.
     doubts = [
         any(b"\x80" in data for at, data in program.first_values if s.offset <= at < s.end)
@@ -64,9 +65,9 @@ def verify(program: Program) -> None:
     ]
     while True:
         found = list(doubts)
-        for given, run in runs:
+        for given, check_weights_of in runs:
             with _of(program, given):
-                found = [a or b for a, b in zip(found, run.check_weights(doubts))]
+                found = [a or b for a, b in zip(found, check_weights_of(doubts))]
         if found == doubts:
             return
         doubts = found
@@ -81,48 +82,32 @@ def _of(program: Program, values: Mapping[str, int]) -> Iterator[None]:
         node = program.node_of(error.index)
         where = [f"node {node}"] if node else []
         where += [f"{name}={value}" for name, value in values.items()]
-        error.message = ": ".join([", ".join(where), error.message] if where else [error.message])
+        if where:
+            error.message = f"{', '.join(where)}: {error.message}"
         raise
 
 
-class _Run:
-    """A program without patches that has passed all checks but that of weights."""
+def _check(program: Program) -> Callable[[Sequence[bool]], list[bool]]:
+    """Make all checks of a program without patches but that of weights, and return that one.
 
-    def __init__(self, program: Program) -> None:
-        instructions, config = program.instructions, program.config
-        self.program = program
-        _check_fields(instructions, config)
-        self.touched = analyse(instructions, config, program.arena_bytes)
-        _check_stores(program, self.touched)
-        self.execution = execution_order(instructions, config)
-        order = Order(instructions, self.execution)
-        check_hazards(instructions, self.touched, order)
-        check_accumulators(instructions, self.touched, config, order)
-        self.constants = [*program.constants, (program.program_offset, program.encoded)]
-        self.inputs = [_region(s) for s in program.inputs.values()]
-        self.states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
-        check_defined(
-            instructions,
-            self.touched,
-            config,
-            self.execution,
-            program.arena_bytes,
-            [*(Region(at, len(d)) for at, d in self.constants), *self.inputs, *self.states],
-            {name: _region(s) for name, s in program.outputs.items()},
-        )
-
-    def check_weights(self, doubts: Sequence[bool]) -> list[bool]:
-        """Which states may hold -128 after the run, where those of `doubts` may before it."""
-        return check_weights(
-            self.program.instructions,
-            self.touched,
-            self.program.config,
-            self.execution,
-            self.program.arena_bytes,
-            self.constants,
-            self.inputs,
-            list(zip(self.states, doubts)),
-        )
+    It takes for each state whether it may hold -128 before the run, and gives the same for after.
+    """
+    instructions, config = program.instructions, program.config
+    _check_fields(instructions, config)
+    touched = analyse(instructions, config, program.arena_bytes)
+    _check_stores(program, touched)
+    execution = execution_order(instructions, config)
+    order = Order(instructions, execution)
+    check_hazards(instructions, touched, order)
+    check_accumulators(instructions, touched, config, order)
+    constants = [*program.constants, (program.program_offset, program.encoded)]
+    inputs = [_region(s) for s in program.inputs.values()]
+    states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
+    given = [*(Region(at, len(data)) for at, data in constants), *inputs, *states]
+    outputs = {name: _region(s) for name, s in program.outputs.items()}
+    run = instructions, touched, config, execution, program.arena_bytes
+    check_defined(*run, given, outputs)
+    return lambda doubts: check_weights(*run, constants, inputs, list(zip(states, doubts)))
 
 
 def _region(spec: TensorSpec) -> Region:

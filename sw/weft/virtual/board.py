@@ -13,10 +13,11 @@ import numpy as np
 from weft.backend.rtl.library import DECERR, Simulation
 from weft.bundle import virtual
 from weft.bundle.hwh import GPIO_OFFSET
-from weft.dram import for_config
+from weft.dram import MemoryModel
 from weft.errors import DeviceError
+from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PynqBoard
+from weft_hw.platform import Platform
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
 from .memory import BufferPool
@@ -43,7 +44,7 @@ class VirtualBoard:
 
     Parameters
     ----------
-    board : PynqBoard
+    board : Board
     library : callable(config) -> Path
         Shared library that simulates a configuration.
     cma_bytes : int, optional
@@ -54,18 +55,19 @@ class VirtualBoard:
 
     def __init__(
         self,
-        board: PynqBoard,
+        board: Board,
         library: Callable[[AcceleratorConfig], Path],
         cma_bytes: int | None = None,
         log: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.board, self._library, self._log = board, library, log
         self.lock = threading.RLock()
-        size = board.cma_bytes if cma_bytes is None else cma_bytes
-        self.pool = BufferPool(np.zeros(size, np.uint8), board.cma_base)
+        size = board.pynq.cma_bytes if cma_bytes is None else cma_bytes
+        self.pool = BufferPool(np.zeros(size, np.uint8), board.system.cma_base)
+        architecture = board.system.architecture
         self.files: dict[str, bytes] = {
-            "/proc/version": f"Linux version 6.6.0-virtual ({board.architecture}) Weft".encode(),
-            "/proc/device-tree/chosen/pynq_board": board.pynq_name.encode() + b"\0",
+            "/proc/version": f"Linux version 6.6.0-virtual ({architecture}) Weft".encode(),
+            "/proc/device-tree/chosen/pynq_board": board.pynq.name.encode() + b"\0",
             "/proc/meminfo": f"CmaTotal: {size >> 10:>14} kB\n".encode(),
             f"{FPGA_MANAGER}/state": b"operating\n",
             f"{FPGA_MANAGER}/flags": b"0\n",
@@ -110,6 +112,7 @@ class VirtualBoard:
                 )
             if header["board"] != self.board.name:
                 raise ValueError(f"it is for {header['board']}, this is {self.board.name}")
+            platform = Platform(config, self.board, header["clock_mhz"])
         except KeyError as error:
             self._refuse(name, f"there is no {error.args[0]}")
         except (TypeError, ValueError) as error:
@@ -117,7 +120,7 @@ class VirtualBoard:
         self._simulation = Simulation(
             self._library(config),
             config,
-            for_config(config),
+            MemoryModel.of(platform),
             len(self.pool.dram),
             base=self.pool.base,
         )
@@ -184,17 +187,17 @@ class VirtualBoard:
     def _place(self, address: int) -> tuple[Simulation, int] | None:
         """The accelerator and an offset in it; None for a plain register."""
         board = self.board
-        offset = address - board.base_address
-        if 0 <= offset < board.address_range:
+        offset = address - board.system.base_address
+        if 0 <= offset < board.system.address_range:
             if self._simulation is None:
                 raise BusError(f"nothing answers at {address:#x}: no bitstream is loaded")
             return self._simulation, offset
         window = 0x1000
-        plain = [board.interrupt_controller_address]
-        plain += [board.base_address + GPIO_OFFSET] if self._gpio else []
+        plain = [board.system.interrupt_controller_address]
+        plain += [board.system.base_address + GPIO_OFFSET] if self._gpio else []
         if any(0 <= address - base < window for base in plain) and self._simulation is not None:
             return None
-        if any(0 <= address - base < size for base, size in _REGIONS[board.zynqmp]):
+        if any(0 <= address - base < size for base, size in _REGIONS[board.system.zynqmp]):
             return None
         raise BusError(f"nothing answers at {address:#x}")
 
@@ -238,14 +241,14 @@ _REGIONS = {
 }
 
 
-def _reset_values(board: PynqBoard) -> dict[int, int]:
+def _reset_values(board: Board) -> dict[int, int]:
     """Clock registers as the boot loader of an image leaves them.
 
     Zynq-7000: UG585, SLCR: reference 50 MHz (PYNQ-Z1/Z2), IO PLL x 20, ARM PLL x 26, DDR PLL x 21.
     UltraScale+: UG1087, CRL_APB and CRF_APB: reference 33.333 MHz, IO PLL x 45, APLL x 72 / 2.
     """
     words: dict[int, int] = {}
-    if board.zynqmp:
+    if board.system.zynqmp:
         words[0xFF5E_0020] = 45 << 8
         for i in range(4):
             words[0xFF5E_00C0 + 4 * i] = 1 << 24 | 1 << 16 | 15 << 8

@@ -24,8 +24,8 @@ import grpc
 from weft.backend.pynq.frames import answer_requests
 from weft.backend.pynq.identity import COUNTS_FILE
 from weft.errors import DeviceError
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import pynq_board
 
 from .board import FPGA_MANAGER, BusError, VirtualBoard
 from .memory import OutOfMemory

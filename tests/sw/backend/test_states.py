@@ -70,6 +70,24 @@ def test_a_state_survives_runs_reset_and_other_programs(backend, config):
     steps(backend, one, range(11, 13))
 
 
+def test_the_image_is_written_once(backend, config, monkeypatch):
+    model, loop = TwoSteps(config), Decoding(config)
+    stateless = dataclasses.replace(loop.compiled, states={}, outputs=loop.compiled.states)
+    written = []
+    write_image = Program.write_image
+    monkeypatch.setattr(
+        Program, "write_image", lambda p, buffer: written.append(p) or write_image(p, buffer)
+    )
+    backend.load(model.compiled)
+    steps(backend, model, range(3))
+    backend.load(model.compiled)
+    backend.reset()
+    assert written == [model.compiled]
+    for program in (stateless, loop.compiled, stateless):
+        backend.load(program)
+    assert written[1:] == [stateless, loop.compiled, stateless], "a program without states may go"
+
+
 def test_unload_forgets_states(backend, config):
     one, two = TwoSteps(config), TwoSteps(config, seed=5)
     for model in (one, two):

@@ -143,14 +143,12 @@ def test_asm_and_disasm_round_trip(weft, weft_json, tmp_path):
 
 def test_disasm_of_a_program_file(weft_json, tmp_path):
     from weft.compiler.graph.matmul import GemmProblem
-    from weft.compiler.lower.program import compile_gemm
-    from weft.measure.bench import random_constants
+    from weft.compiler.graph.random import random_linear
+    from weft.compiler.lower.program import compile_graph
     from weft_hw.config import preset
 
-    problem = GemmProblem(5, 9, 7)
-    program = compile_gemm(
-        preset("tiny"), problem, random_constants(problem, np.random.default_rng(0))
-    )
+    layer = random_linear(GemmProblem(5, 9, 7), np.random.default_rng(0))
+    program = compile_graph(layer, preset("tiny"))
     program.save(tmp_path / "p.weft")
     data = weft_json("disasm", str(tmp_path / "p.weft"))
     assert data["preset"] == "tiny" and data["results"][-1]["opcode"] == "END"
@@ -181,14 +179,14 @@ def test_bench_names_the_first_difference(weft, monkeypatch):
     pytest.importorskip("torch")
     from weft.compiler.graph.reference import TorchInt
 
-    right = TorchInt.gemm
+    right = TorchInt.run
 
-    def wrong(self, *arguments, **options):
-        y = right(self, *arguments, **options).copy()
-        y[2, 3] ^= 1
-        return y
+    def wrong(self, *arguments):
+        outputs, states = right(self, *arguments)
+        outputs["out"][2, 3] ^= 1
+        return outputs, states
 
-    monkeypatch.setattr(TorchInt, "gemm", wrong)
+    monkeypatch.setattr(TorchInt, "run", wrong)
     line = sentence(
         *(weft, "bench", "gemm", "--preset", "tiny", "--backend", "emulator"),
         *("--shapes", "4x8x8"),
@@ -212,9 +210,9 @@ def test_bench_names_the_first_difference(weft, monkeypatch):
         ("bench gemm --preset tiny --shapes 1x1x1 --backend fpga", 2, "backend must be rtl or"),
         ("bench gemm --preset tiny --shapes 1x1x1 --result int4", 2, "--result must be int8, "),
         (
-            "bench gemm --preset tiny --shapes 1x1x1 --backend emulator --clock 77",
+            "bench gemm --preset tiny --shapes 1x1x1 --backend emulator --clock 400",
             2,
-            "the memory of tiny is modelled at 100 MHz and 150 MHz, not at 77",
+            "a Zynq-7000 can clock the accelerator at 0.3 to 250 MHz, not at 400",
         ),
         (
             "bench gemm --preset tiny --shapes 99999x99999x99999 --backend emulator",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from weft.errors import Mismatch
-from weft.measure.equality import describe_difference, require_equal
+from weft.measure.equality import describe_difference, require_exact
 from weft_hw.config import PRESETS
 
 CONFIG = PRESETS["tiny"]
@@ -10,6 +10,7 @@ CONFIG = PRESETS["tiny"]
 
 def test_equal_is_none():
     x = np.arange(12).reshape(3, 4)
+    require_exact(None)
     assert describe_difference(x, x, layer="q", config=CONFIG, got_name="rtl") is None
 
 
@@ -19,7 +20,9 @@ def test_names_layer_tile_and_first_element():
     got[1, 17] = 5
     got[2, 0] = -1
     with pytest.raises(Mismatch) as caught:
-        require_equal(got, want, layer="query", config=CONFIG, got_name="rtl")
+        require_exact(
+            describe_difference(got, want, layer="query", config=CONFIG, got_name="rtl")
+        )
     assert caught.value.message == (
         "layer 'query', tile 2 (columns 16..19): element [1, 17] is 5 on rtl and 0 on torch-int; "
         "2 of 60 elements differ"

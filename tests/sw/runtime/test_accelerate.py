@@ -8,17 +8,22 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import weft  # noqa: E402
+from weft.backend.opening import open_backend  # noqa: E402
+from weft.compiler.lower import program as lowering  # noqa: E402
 from weft.compiler.quantise.linear import (  # noqa: E402
-    affine_range,
     integer_linear,
     migration_factors,
     quantise_linear,
     quantise_to,
     signal_to_noise_db,
 )
+from weft.compiler.quantise.model import quantise  # noqa: E402
+from weft.compiler.quantise.ranges import affine_range  # noqa: E402
+from weft.dram import memory_of  # noqa: E402
 from weft.errors import ToolMissing, Unsupported, UsageError  # noqa: E402
-from weft.runtime import products as engine_module  # noqa: E402
-from weft.runtime.products import Engine, bucket  # noqa: E402
+from weft.runtime import session as session_module  # noqa: E402
+from weft.runtime.accelerate import swap  # noqa: E402
+from weft.runtime.session import Session, bucket  # noqa: E402
 from weft_hw.config import preset  # noqa: E402
 
 TINY = preset("tiny")
@@ -78,8 +83,8 @@ def test_every_place_of_a_layer_is_swapped_and_restored(model, inputs):
     ]
     assert fast.choices[-1].reason == "not called by the calibration"
     fast(inputs[0])
-    assert [r.layer for r in fast.engine.runs] == ["left", "right", "tail", "tail"]
-    assert [r.m for r in fast.engine.runs] == [18] * 4, "a batch is one product per layer"
+    assert [r.layer for r in fast.session.runs] == ["left", "right", "tail", "tail"]
+    assert [r.m for r in fast.session.runs] == [18] * 4, "a batch is one product per layer"
     fast.restore()
     fast.restore()
     assert model.tail is model.again is float_tail
@@ -156,7 +161,7 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
         with pytest.raises(UsageError, match=r"layer 'left' needs \[..., 24\], not \[2, 5\]"):
             fast(torch.zeros(2, 5))
     monkeypatch.setattr("weft.compiler.schedule.search.MAX_ARENA_BYTES", 100)
-    engine_module._schedule.cache_clear()
+    lowering.scheduled.cache_clear()
     with pytest.raises(Unsupported, match="layer 'left': gemm .* needs an arena of .*keep-float"):
         weft.accelerate(model, calibration=inputs, preset="tiny")
     assert isinstance(model.left, torch.nn.Linear)
@@ -187,24 +192,43 @@ def test_programs_are_compiled_once(monkeypatch):
     weight, x = rng.normal(size=(12, 20)), rng.normal(size=(30, 20))
     layer = quantise_linear("a", weight, None, x, x @ weight.T)
     searches = []
-    search = engine_module.schedule_gemm
+    search = lowering.schedule_gemm
 
     def counted(config, problem, memory):
         searches.append(problem.m)
         return search(config, problem, memory)
 
-    monkeypatch.setattr(engine_module, "schedule_gemm", counted)
-    engine_module._schedule.cache_clear()
-    monkeypatch.setattr(engine_module, "MAX_ROWS", 24)
-    with Engine(TINY) as engine:
-        engine.add(layer)
+    monkeypatch.setattr(lowering, "schedule_gemm", counted)
+    lowering.scheduled.cache_clear()
+    monkeypatch.setattr(session_module, "MAX_ROWS", 24)
+    with Session(open_backend("emulator", TINY), memory_of(TINY)) as session:
+        session.add("a", layer.graph)
         q, _ = layer.quantise(x)
         for rows in (3, 5, 8, 30, 29):
             want = integer_linear(layer, q[:rows])
-            assert np.array_equal(engine.run("a", q[:rows]), want)
+            assert np.array_equal(session.run("a", q[:rows]), want)
         assert searches == [8, 24]
-        assert [r.m for r in engine.runs] == [3, 5, 8, 24, 6, 24, 5]
-        with pytest.raises(UsageError, match="the engine has no layer 'b'"):
-            engine.run("b", q)
+        assert [r.m for r in session.runs] == [3, 5, 8, 24, 6, 24, 5]
+        with pytest.raises(UsageError, match="the session has no layer 'b'"):
+            session.run("b", q)
         with pytest.raises(UsageError, match=r"layer 'a' needs activations \[M, 20\]"):
-            engine.run("a", q[:, :3])
+            session.run("a", q[:, :3])
+
+
+def test_quantising_needs_no_device_and_is_done_once(model, inputs, monkeypatch):
+    """The four calls one by one: the same integers on two devices, and explained without any."""
+    monkeypatch.setattr("weft.backend.opening.BACKENDS", {})
+    quantised = quantise(model, inputs)
+    assert [c.where for c in quantised.choices] == ["accelerator"] * 3 + ["host"]
+    assert "linear(a, left.weights, left.bias)" in str(quantised)
+    assert quantised.groups == (("left", "right"), ("tail",))
+    with pytest.raises(UsageError, match="backend must be one of"):
+        open_backend("emulator", TINY)
+    monkeypatch.undo()
+    answers = []
+    for name in ("emulator", "torch-int"):
+        with swap(model, quantised, open_backend(name, TINY)) as fast:
+            answers.append(fast(inputs[0]))
+    assert torch.equal(*answers)
+    with pytest.raises(UsageError, match="Linear has no linear layer 'left'"):
+        swap(torch.nn.Linear(24, 3), quantised, open_backend("emulator", TINY))

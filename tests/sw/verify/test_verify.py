@@ -423,6 +423,13 @@ def test_outputs_are_written_whole():
     assert "nothing writes arena byte 8240 of output 'out'" in str(error)
 
 
+def test_tensors_of_too_many_runs_are_refused():
+    many = TensorSpec("out", "int8", ((1 << 20) + 1, 16), 65536, (32,))
+    error = refusal(program(store(), outputs=[many], arena_bytes=1 << 26))
+    assert (error.rule, error.index) == ("size", -1)
+    assert "tensor 'out' has 1048577 runs, at most 1048576 are verified" in str(error)
+
+
 def test_accesses_of_a_state_are_ordered():
     error = refusal(program(store(), load(offset=8192), states=[STATE]))
     assert error.rule == "hazard" and "arena bytes 8192..8255" in str(error)

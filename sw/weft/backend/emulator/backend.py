@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.errors import DeviceError, UsageError
 from weft.program import MAX_ARENA_BYTES, Program
 from weft_hw.config import AcceleratorConfig
@@ -19,7 +19,7 @@ from .state import State
 __all__ = ["EmulatorBackend"]
 
 
-class EmulatorBackend(Backend):
+class EmulatorBackend(ProgramBackend):
     """Run programs by the definition of their instructions; no cycles.
 
     It holds the arenas of the loaded program and of all programs with states.

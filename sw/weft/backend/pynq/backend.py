@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from weft.backend.base import Array, Backend, Capabilities
+from weft.backend.base import Array, Capabilities, ProgramBackend
 from weft.bundle.manifest import Manifest, sha256
 from weft.driver.device import Device
 from weft.errors import DeviceError, WeftError
@@ -26,7 +26,7 @@ from .lock import BoardLock
 from .resident import Resident
 from .transport import PAGE, MemoryExhausted, PynqTransport
 
-__all__ = ["Board", "BoardBackend", "PynqBackend", "RunCost"]
+__all__ = ["BoardBackend", "DriverBackend", "PynqBackend", "RunCost"]
 
 #: Cycles; the transport's timeout in seconds ends a run.
 _NO_LIMIT = 1 << 62
@@ -39,7 +39,7 @@ class RunCost(NamedTuple):
     accesses: int
 
 
-class Board(Backend):
+class BoardBackend(ProgramBackend):
     """A backend whose accelerator is on a board, whichever process drives it."""
 
     name = "pynq"
@@ -66,7 +66,7 @@ class Board(Backend):
         """
 
 
-class BoardBackend(Board):
+class DriverBackend(BoardBackend):
     """Run programs through a transport.
 
     The first :meth:`load` of a program uploads its constants, which stay in its buffers, as its
@@ -230,7 +230,7 @@ class BoardBackend(Board):
         self._release(*self._residents)
 
 
-class PynqBackend(BoardBackend):
+class PynqBackend(DriverBackend):
     """Run programs on a board.
 
     Parameters

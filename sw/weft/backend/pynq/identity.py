@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.errors import Mismatch, Unsupported, UsageError
-from weft_hw.pynq_boards import PYNQ_BOARDS, PynqBoard, pynq_board
+from weft_hw.boards import PYNQ_BOARDS, Board, pynq_board
 
 __all__ = [
     "COUNTS_FILE",
@@ -42,10 +42,10 @@ class BoardFacts:
     meminfo: str
     virtual: bool
 
-    def cma_bytes(self, board: PynqBoard) -> int:
+    def cma_bytes(self, board: Board) -> int:
         """Contiguous memory, or what the image of `board` sets aside."""
         found = re.search(r"^CmaTotal:\s+(\d+) kB", self.meminfo, re.MULTILINE)
-        return int(found[1]) << 10 if found else board.cma_bytes
+        return int(found[1]) << 10 if found else board.pynq.cma_bytes
 
 
 def check_host(host: str) -> None:
@@ -61,7 +61,7 @@ def check_host(host: str) -> None:
         )
 
 
-def which_board(facts: BoardFacts, asked: str | None) -> PynqBoard:
+def which_board(facts: BoardFacts, asked: str | None) -> Board:
     """The board at the other end, which has to be `asked` where that is given.
 
     Raises
@@ -75,7 +75,7 @@ def which_board(facts: BoardFacts, asked: str | None) -> PynqBoard:
         require_board(asked, facts.name, "--board is")
         return pynq_board(asked)
     for board in PYNQ_BOARDS.values():
-        if board.pynq_name.lower() == facts.name.lower():
+        if board.pynq.name.lower() == facts.name.lower():
             return board
     raise UsageError(
         f"the board calls itself {facts.name or 'nothing'}, which Weft does not know",
@@ -98,7 +98,7 @@ def require_board(wanted: str, found: str, why: str = "the overlay is for") -> N
     Mismatch
         The sentence names both.
     """
-    name = pynq_board(wanted).pynq_name
+    name = pynq_board(wanted).pynq.name
     if found.lower() not in (*_NAMELESS, name.lower()):
         raise Mismatch(
             f"{why} {wanted} ({name}), the board says that it is {found}",

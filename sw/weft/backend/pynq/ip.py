@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pynq import DefaultIP
 
-from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV
+from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 from weft_hw.registers import REGISTERS
 
 __all__ = ["WeftAccelerator"]

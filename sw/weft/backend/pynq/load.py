@@ -15,7 +15,8 @@ from typing import Any
 
 from weft.bundle.manifest import Manifest, verified
 from weft.errors import DeviceError, Mismatch, ToolMissing
-from weft_hw.pynq_boards import MODULE_VLNV, PACKAGED_VLNV, hp_numbers, pynq_board
+from weft_hw.boards import pynq_board
+from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 
 from . import zynq7
 
@@ -111,9 +112,9 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     manifest = verified(bitstream)
     board = pynq_board(manifest.board)
     remote = bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
-    if remote and device.arch != board.architecture:
+    if remote and device.arch != board.system.architecture:
         raise Mismatch(
-            f"{bitstream.name} is for {board.name} ({board.architecture}), "
+            f"{bitstream.name} is for {board.name} ({board.system.architecture}), "
             f"the board at the other end is {device.name} ({device.arch})",
             "take the overlay of this board",
         )
@@ -137,7 +138,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
                 f"check that it is a {board.name}, and reload",
             ) from error
         if manifest.kind == "open":
-            numbers = hp_numbers(board, manifest.config.axi_ports)
+            numbers = board.system.port_numbers(manifest.config.axi_ports)
             zynq7.enable_ports(partial(pynq.MMIO, device=device), numbers)
         clock = _set_clock(pynq.ps.Clocks, manifest)
         ip = getattr(overlay, name)
@@ -173,7 +174,7 @@ def _set_clock(clocks: Any, manifest: Manifest) -> float:
     if found > manifest.clock_mhz * _CLOCK_TOLERANCE:
         # The dividers round to the nearest; take the next slower clock.
         board = pynq_board(manifest.board)
-        wanted = board.clock(manifest.clock_mhz)
+        wanted = board.system.clock(manifest.clock_mhz)
         clocks.set_pl_clk(0, wanted.divisor0, wanted.divisor1)
         found = float(clocks.fclk0_mhz)
     if not 0 < found <= manifest.clock_mhz * _CLOCK_TOLERANCE:

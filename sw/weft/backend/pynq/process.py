@@ -12,10 +12,10 @@ from weft.bundle.manifest import Manifest
 from weft.bundle.store import choose, find
 from weft.errors import Mismatch, UsageError, WeftError
 from weft.program import Program
+from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.pynq_boards import PYNQ_BOARDS, pynq_board
 
-from .backend import Board, RunCost
+from .backend import BoardBackend, RunCost
 from .frames import FramedProcess, python_with_pynq
 from .identity import BoardFacts, check_host, which_board
 from .load import PORT
@@ -25,7 +25,7 @@ __all__ = ["PynqProcess", "board_facts", "local_overlay", "open_pynq"]
 _SERVER = "weft.backend.pynq.server"
 
 
-class PynqProcess(Board):
+class PynqProcess(BoardBackend):
     """As :class:`weft.backend.pynq.backend.PynqBackend`, in a Python that has the board's pynq.
 
     Parameters
@@ -60,7 +60,7 @@ class PynqProcess(Board):
         if host:
             check_host(host)
         if python is None:
-            version = pynq_board(manifest.board).pynq
+            version = pynq_board(manifest.board).pynq.package
             python = python_with_pynq(version) if host else sys.executable
         self._process = FramedProcess(python, _SERVER)
         #: Digests of the programs that the other process has.
@@ -140,7 +140,7 @@ def board_facts(host: str, port: int) -> BoardFacts:
     """
     check_host(host)
     # Any version will do: they agree on reading files.
-    python = python_with_pynq(*dict.fromkeys(b.pynq for b in PYNQ_BOARDS.values()))
+    python = python_with_pynq(*dict.fromkeys(b.pynq.package for b in PYNQ_BOARDS.values()))
     with FramedProcess(python, _SERVER) as process:
         return BoardFacts(**process.ask("facts", host=host, port=port))
 

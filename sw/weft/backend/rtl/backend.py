@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import toolchain
-from weft.backend.base import Array, Backend, BackendUnavailable, Capabilities
-from weft.dram import MemoryModel, for_config
+from weft.backend.base import Array, BackendUnavailable, Capabilities, ProgramBackend
+from weft.dram import MemoryModel, memory_of
 from weft.driver.device import Device
 from weft.driver.transport import Transport
 from weft.errors import DeviceError, UsageError
@@ -124,7 +124,7 @@ class RtlTransport(Transport):
         self._simulation.close()
 
 
-class RtlBackend(Backend):
+class RtlBackend(ProgramBackend):
     """Run programs on the Verilated RTL.
 
     The simulator is built on first use of a configuration and cached. Its memory holds one program;
@@ -133,7 +133,7 @@ class RtlBackend(Backend):
     Parameters
     ----------
     model : MemoryModel, optional
-        The DRAM; by default that of the preset's board at its clock.
+        The DRAM; by default that of the configuration's board at its clock.
     stalls : Stalls, optional
         Random stalls on all channels of the data ports.
     trace : Path, optional
@@ -166,7 +166,7 @@ class RtlBackend(Backend):
         sentences = toolchain.missing()
         if sentences:
             raise BackendUnavailable("the rtl backend cannot start: " + "; ".join(sentences))
-        self.model = for_config(config) if model is None else model
+        self.model = memory_of(config) if model is None else model
         self.timeout_cycles = timeout_cycles
         #: The program in the arena, and the states of others: digest -> bytes of each.
         self._placed: Program | None = None

@@ -1,11 +1,12 @@
-"""The independent reference: integer matrix products and requantisation written again in torch.
+"""torch-int: any graph in integers, written again in torch from the documents.
 
-The arithmetic is written from its documented definition. Constants come from ``weft_hw.numerics``,
-functions never do, so that an error there cannot hide here.
+Constants come from ``weft_hw.numerics``, functions never do, so that an error there cannot hide
+here. An operation is a function of this file and an entry of ``_OPS``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from weft.errors import ToolMissing, UsageError
 from weft.tools import require
-from weft_hw.numerics import PRE_MAX, SAT_BITS, SHIFT_MAX, SHIFT_MIN, TABLE_SIZE
+from weft_hw.numerics import SAT_BITS, TABLE_SIZE
+
+from .graph import DTYPES, Graph, Node
+from .requant import Requant
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +27,11 @@ __all__ = ["TorchInt"]
 #: Largest reduction whose int8 products have a float64 sum that is exact: 2**53 / 2**14.
 _FLOAT64_TERMS = 1 << 39
 
+Array = NDArray[np.signedinteger[Any]]
+
 
 class TorchInt:
-    """Integer layers on torch.
+    """Integer graphs on torch.
 
     Parameters
     ----------
@@ -47,104 +53,96 @@ class TorchInt:
         self._torch = torch
         self.device = device
 
-    def gemm(
-        self,
-        activations: NDArray[np.int8],
-        weights: NDArray[np.int8],
-        bias: NDArray[np.int32],
-        *,
-        result: str = "int32",
-        multiplier: NDArray[np.integer[Any]] | None = None,
-        shift: NDArray[np.integer[Any]] | None = None,
-        pre: int = 0,
-        zero_point: int = 0,
-        low: int = -128,
-        high: int = 127,
-        table: NDArray[np.int8] | None = None,
-    ) -> NDArray[np.integer[Any]]:
-        """``result_of(bias + activations @ weights)``.
+    def run(
+        self, graph: Graph, inputs: Mapping[str, Array], states: Mapping[str, Array] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """One run of `graph`, whose named sizes are bound by the arrays.
 
         Parameters
         ----------
-        activations : int8 [M, K]
-        weights : int8 [K, N]
-        bias : int32 [N]
-        result : "int8", "int16" or "int32"; int32 is the accumulator itself.
-        multiplier, shift : int [N]; needed unless the result is int32.
-        pre : int, right shift before the saturation to 25 bits.
-        zero_point, low, high : int, added after the scaling; bounds of the result.
-        table : int8 [256], optional, for int8 results: entry i replaces the value of byte i.
+        inputs : name -> array of the dtype and shape of that input; all of them.
+        states : name -> value that a state has now; what is not given has its initial value.
 
         Returns
         -------
-        array [M, N] of the dtype that `result` names.
+        (outputs by name, value of each state for the next run)
 
         Raises
         ------
         UsageError
-            Shapes disagree or a constant is outside its range.
+            An input is missing, unknown, or of another kind; an operation is not written here.
         """
-        m, k = activations.shape
-        if weights.shape[0] != k or bias.shape != (weights.shape[1],):
+        if set(inputs) != set(graph.inputs):
             raise UsageError(
-                f"activations [{m}, {k}] need weights [{k}, N] and bias [N], not "
-                f"{list(weights.shape)} and {list(bias.shape)}"
+                f"the graph has the inputs {', '.join(graph.inputs)}, not {', '.join(inputs)}"
             )
-        acc = self._accumulate(activations, weights, bias)
-        if result == "int32":
-            return np.asarray(acc.to(self._torch.int32).cpu().numpy())
-        if result not in ("int8", "int16"):
-            raise UsageError(f"result must be int8, int16 or int32, not {result!r}")
-        if multiplier is None or shift is None:
-            raise UsageError(f"an {result} result needs a multiplier and a shift per channel")
-        if not (0 <= pre <= PRE_MAX and np.all((shift >= SHIFT_MIN) & (shift <= SHIFT_MAX))):
-            raise UsageError(
-                f"pre must be in 0..{PRE_MAX} and shift in {SHIFT_MIN}..{SHIFT_MAX}, "
-                f"not {pre} and {np.min(shift)}..{np.max(shift)}"
-            )
-        y = self._requantise(acc, multiplier, shift, pre, zero_point, low, high)
-        if table is not None:
-            if result != "int8" or table.shape != (TABLE_SIZE,):
-                raise UsageError(f"a table has {TABLE_SIZE} entries and needs an int8 result")
-            y = self._tensor(table)[self._torch.remainder(y, TABLE_SIZE)]
-        kind = self._torch.int8 if result == "int8" else self._torch.int16
-        return np.asarray(y.to(kind).cpu().numpy())
+        sizes: dict[str, int] = {}
+        for name, array in inputs.items():
+            wanted = graph.tensors[name]
+            fits = array.dtype == DTYPES[wanted.dtype] and array.ndim == len(wanted.shape)
+            for size, found in zip(wanted.shape, array.shape):
+                size = sizes.setdefault(size, found) if isinstance(size, str) else size
+                fits = fits and size == found
+            if not fits:
+                raise UsageError(
+                    f"input {wanted} is not {array.dtype} {list(array.shape)}", "see the graph"
+                )
+        values: dict[str, torch.Tensor] = {n: self._tensor(a) for n, a in inputs.items()}
+        for name in graph.states:
+            tensor = graph.tensors[name]
+            shape = [sizes[d] if isinstance(d, str) else d for d in tensor.shape]
+            start = np.zeros(shape, np.int64) if tensor.data is None else tensor.data
+            values[name] = self._tensor((states or {}).get(name, start))
+        for node in graph.nodes:
+            if node.op not in _OPS:
+                raise UsageError(f"torch-int has no operation {node.op!r}", "write it there")
+            operands = []
+            for operand in graph.operands(node):
+                if operand.name not in values:
+                    assert operand.data is not None
+                    values[operand.name] = self._tensor(operand.data)
+                operands.append(values[operand.name])
+            values[node.output] = _OPS[node.op](self, node, operands)
+
+        def array_of(name: str, kind: str) -> Array:
+            return np.asarray(values[name].cpu().numpy().astype(DTYPES[kind]))
+
+        outputs = {n: array_of(n, graph.tensors[n].dtype) for n in graph.outputs}
+        kept = {s: array_of(v, graph.tensors[s].dtype) for s, v in graph.states.items()}
+        return outputs, kept
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         """`array` as int64 on the device."""
         return self._torch.from_numpy(np.array(array, np.int64)).to(self.device)
 
-    def _accumulate(
-        self, a: NDArray[np.int8], w: NDArray[np.int8], bias: NDArray[np.int32]
-    ) -> torch.Tensor:
-        """Accumulators in int64, reduced to what 32 bits hold."""
-        torch = self._torch
-        x, y = (torch.from_numpy(np.array(v, np.int8)).to(self.device) for v in (a, w))
-        if x.device.type == "cpu":
-            total = torch.matmul(x.to(torch.int32), y.to(torch.int32)).to(torch.int64)
-        else:
-            if a.shape[1] > _FLOAT64_TERMS:
-                raise UsageError(f"K must be at most {_FLOAT64_TERMS}, not {a.shape[1]}")
-            total = torch.matmul(x.to(torch.float64), y.to(torch.float64)).to(torch.int64)
-        total = total + self._tensor(bias)
-        return torch.remainder(total + 2**31, 2**32) - 2**31
+    # -- operations -------------------------------------------------------------------------------
 
-    def _requantise(
-        self,
-        acc: torch.Tensor,
-        multiplier: NDArray[Any],
-        shift: NDArray[Any],
-        pre: int,
-        zero_point: int,
-        low: int,
-        high: int,
-    ) -> torch.Tensor:
-        """Scale, round half up, add the zero point, clamp; the upper bound wins."""
+    def linear(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``x @ weights + bias`` modulo 2**32, then requantised."""
+        torch = self._torch
+        x, w, bias = operands
+        if x.device.type == "cpu":
+            total = torch.matmul(x.to(torch.int32), w.to(torch.int32)).to(torch.int64)
+        else:
+            if x.shape[1] > _FLOAT64_TERMS:
+                raise UsageError(f"K must be at most {_FLOAT64_TERMS}, not {x.shape[1]}")
+            total = torch.matmul(x.to(torch.float64), w.to(torch.float64)).to(torch.int64)
+        acc = torch.remainder(total + bias + 2**31, 2**32) - 2**31
+        return acc if node.requant is None else self.requantise(acc, node.requant)
+
+    def requantise(self, acc: torch.Tensor, by: Requant) -> torch.Tensor:
+        """Scale, round half up, add the zero point, clamp, look up; the upper bound wins."""
         torch = self._torch
         limit = 2 ** (SAT_BITS - 1)
-        a = torch.div(acc, 2**pre, rounding_mode="floor")
+        a = torch.div(acc, 2**by.pre, rounding_mode="floor")
         a = torch.clamp(a, -limit, limit - 1)
-        divisor = self._tensor(2 ** np.array(shift, np.int64))
-        scaled = a * self._tensor(multiplier) + torch.div(divisor, 2, rounding_mode="floor")
-        y = torch.div(scaled, divisor, rounding_mode="floor") + zero_point
-        return torch.clamp(torch.clamp(y, min=low), max=high)
+        divisor = self._tensor(2 ** np.array(by.shift, np.int64))
+        scaled = a * self._tensor(by.multiplier) + torch.div(divisor, 2, rounding_mode="floor")
+        y = torch.div(scaled, divisor, rounding_mode="floor") + by.zero_point
+        y = torch.clamp(torch.clamp(y, min=by.low), max=by.high)
+        if by.table is not None:
+            y = self._tensor(by.table)[torch.remainder(y, TABLE_SIZE)]
+        return y
+
+
+_OPS: Mapping[str, Callable[[TorchInt, Node, Sequence[Any]], Any]] = {"linear": TorchInt.linear}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.compiler.graph.matmul import GemmConstants
+from weft.compiler.graph.requant import Requant
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["pack_parameters", "pack_weights"]
@@ -34,19 +34,25 @@ def pack_weights(config: AcceleratorConfig, weights: NDArray[np.int8]) -> NDArra
     return np.ascontiguousarray(tiles).reshape(n_tiles, k_tiles, config.tile_bytes)
 
 
-def pack_parameters(config: AcceleratorConfig, constants: GemmConstants) -> NDArray[np.uint64]:
+def pack_parameters(
+    config: AcceleratorConfig, bias: NDArray[np.signedinteger], requant: Requant | None  # type: ignore[type-arg]
+) -> NDArray[np.uint64]:
     """Parameter entries, padded to whole tiles of C channels.
+
+    Parameters
+    ----------
+    bias : int32 [N]
+    requant : of N channels; None leaves multipliers and shifts zero, as int32 results need none.
 
     Returns
     -------
     uint64 [ceil(N / C) * C]
         Bias in bits 31..0, multiplier from bit 32, shift from bit 49; padding is zero.
     """
-    n = len(constants.bias)
+    n = len(bias)
     entries = np.zeros(-(-n // config.cols) * config.cols, "<u8")
-    entries[:n] = (
-        constants.bias.view(np.uint32).astype(np.uint64)
-        | constants.multiplier.astype(np.uint64) << np.uint64(32)
-        | constants.shift.astype(np.uint64) << np.uint64(49)
-    )
+    entries[:n] = np.ascontiguousarray(bias, np.int32).view(np.uint32)
+    if requant is not None:
+        entries[:n] |= requant.multiplier.astype(np.uint64) << np.uint64(32)
+        entries[:n] |= requant.shift.astype(np.uint64) << np.uint64(49)
     return entries

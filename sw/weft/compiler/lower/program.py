@@ -1,98 +1,235 @@
-"""From a problem and its constants to a program."""
+"""From a graph to a program: places in the arena, schedule, constants."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
 
-from weft.compiler.cost.timing import TIMING, Timing
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.compiler.cost.predict import predict
+from weft.compiler.cost.timing import TIMING
+from weft.compiler.graph.graph import DTYPES, Graph, Tensor
+from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit
-from weft.compiler.schedule.plan import REGION_ALIGN, round_up
+from weft.compiler.schedule.place import Copy, place_layers
+from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
-from weft.dram import MemoryModel
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
-from weft.program import Program, TensorSpec
-from weft_hw.config import AcceleratorConfig
+from weft.program import NodeSpan, Program, TensorSpec
+from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
 from .constants import pack_parameters, pack_weights
 
-__all__ = ["compile_gemm"]
+__all__ = ["compile_graph", "scheduled"]
 
 
-def compile_gemm(
-    config: AcceleratorConfig,
-    problem: GemmProblem,
-    constants: GemmConstants,
-    memory_model: MemoryModel | None = None,
-    timing: Timing = TIMING,
-    schedule: Schedule | None = None,
+@lru_cache(maxsize=512)
+def scheduled(config: AcceleratorConfig, problem: GemmProblem, memory: MemoryModel) -> Schedule:
+    """The schedule of a shape, which all layers of this shape share; raises Unsupported."""
+    return schedule_gemm(config, problem, memory)
+
+
+def _pitch(tensor: Tensor) -> int:
+    """Bytes from one row of a matrix to the next."""
+    return round_up(int(tensor.shape[1]) * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return int(tensor.shape[0]) * _pitch(tensor)
+
+
+def _in_place(graph: Graph, state: str) -> bool:
+    """Whether the new value of a state may be written where the old one lies.
+
+    All that read the old value come before, and nothing else owns the new one.
+    """
+    value = graph.states[state]
+    writer = graph.producers.get(value, -1)
+    readers = graph.consumers[state]
+    shared = value in graph.outputs or list(graph.states.values()).count(value) > 1
+    return writer >= 0 and not shared and all(reader < writer for reader in readers)
+
+
+def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
+    """(tensors that need a place, states whose new value is written in place)."""
+    last = len(graph.nodes)
+    shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
+    found = [
+        Region(name, _bytes(graph.tensors[name]), 0, last)
+        for name in (*graph.inputs, *graph.states)
+    ]
+    for index, node in enumerate(graph.nodes):
+        if node.output in shared:
+            continue
+        kept = node.output in graph.outputs or node.output in graph.states.values()
+        # What nobody reads keeps its place: nothing would order the stores of the next tenant.
+        until = last if kept else max(graph.consumers[node.output], default=last)
+        first = 0 if node.output in graph.outputs else index
+        found.append(Region(node.output, _bytes(graph.tensors[node.output]), first, until))
+    return found, shared
+
+
+def compile_graph(
+    graph: Graph, config: AcceleratorConfig, memory: MemoryModel | None = None
 ) -> Program:
-    """Program that reads tensor ``a`` int8 [M, K] and writes tensor ``out`` [M, N].
+    """One program that runs all nodes of `graph`.
 
     Parameters
     ----------
-    memory_model : MemoryModel, optional
+    graph : Graph
+        Verified, with all sizes bound.
+    memory : MemoryModel, optional
         The DRAM that the schedule is chosen for; that of the board of `config` by default.
-    schedule : Schedule, optional
-        Of a problem of the same shape and result type, which saves the search.
 
     Returns
     -------
     Program
-        ``metadata`` holds m, k, n, macs, bytes_read, bytes_written, predicted_cycles,
-        roofline_cycles and the schedule.
+        With the graph's inputs, outputs and states under their names. ``metadata`` holds macs,
+        bytes_read, bytes_written, predicted_cycles, roofline_cycles, memory_model, and for each
+        node its shape and tiling.
 
     Raises
     ------
     UsageError
-        The constants do not belong to the problem.
+        The graph breaks a rule, or a size is not bound.
     Unsupported
-        The problem does not fit the accelerator.
+        A node does not fit the accelerator, or all of them no arena.
     """
-    constants.check(problem)
-    if schedule is None:
-        schedule = schedule_gemm(config, problem, memory_model, constants, timing)
-    elif (schedule.problem, schedule.config) != (problem, config):
-        raise UsageError(f"gemm: the schedule is for {schedule.problem.name}, not {problem.name}")
-    else:
-        program = emit(schedule.plan, schedule.memory, constants, timing)
-        schedule = dataclasses.replace(schedule, instructions=tuple(program))
-    layout = schedule.plan.layout
-    program_offset = layout.end
-    arena = round_up(program_offset + len(schedule.instructions) * INSTRUCTION_BYTES, REGION_ALIGN)
-    check_arena(problem, arena)
-    pieces = [
-        (layout.weights, pack_weights(config, constants.weights)),
-        (
-            layout.parameters,
-            pack_parameters(config, constants),
-        ),
+    graph.verify()
+    for tensor in graph.tensors.values():
+        free = [d for d in tensor.shape if isinstance(d, str)]
+        if free:
+            raise UsageError(f"graph: size {free[0]!r} of {tensor} is not known", "bind it first")
+    if not graph.nodes:
+        raise UsageError("graph: there is no node", "give a graph that computes something")
+    memory = memory or memory_of(config)
+    problems = [GemmProblem.of(graph, node) for node in graph.nodes]
+    schedules = [scheduled(config, problem, memory) for problem in problems]
+
+    # Places: the constants of each node, then the tensors.
+    places: list[dict[str, int]] = []
+    at = 0
+    for problem in problems:
+        offsets = {"table": 0}
+        for name, size in Layout.constant_bytes(config, problem).items():
+            offsets[name] = at
+            at = round_up(at + size, REGION_ALIGN)
+        places.append(offsets)
+    regions, shared = _regions(graph)
+    tensors, end = place_regions(regions, at)
+    tensors |= {value: tensors[state] for value, state in shared.items()}
+
+    layers = []
+    for node, schedule, offsets in zip(graph.nodes, schedules, places):
+        source, target = node.inputs[0], node.output
+        layout = Layout(
+            **offsets,
+            a=tensors[source],
+            a_pitch=_pitch(graph.tensors[source]),
+            out=tensors[target],
+            out_pitch=_pitch(graph.tensors[target]),
+            source=source,
+            target=target,
+        )
+        (layer,) = schedule.plan.layers
+        layers.append(dataclasses.replace(layer, layout=layout))
+    copies = [
+        Copy(
+            layer=graph.producers[value],
+            tensor=value,
+            source=tensors[value],
+            target=tensors[state],
+            bytes=_bytes(graph.tensors[state]),
+        )
+        for state, value in graph.states.items()
+        if value not in shared and value != state
     ]
-    if constants.table is not None:
-        pieces.append((layout.table, constants.table))
-    m, k, n = problem.m, problem.k, problem.n
-    dtype = problem.result_type.name.lower()
+    plan = place_layers(config, layers, copies)
+    program, owners = emit(plan, [node.requant for node in graph.nodes], memory)
+    one = len(layers) == 1 and not copies
+    prediction = schedules[0].prediction if one else predict(program, config, memory, TIMING)
+
+    program_offset = end
+    arena = round_up(program_offset + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
+    check_arena(_title(problems), arena)
+    pieces: list[tuple[int, NDArray[Any]]] = []
+    for node, offsets in zip(graph.nodes, places):
+        weights, bias = graph.tensors[node.inputs[1]].data, graph.tensors[node.inputs[2]].data
+        assert weights is not None and bias is not None
+        pieces.append((offsets["weights"], pack_weights(config, weights)))
+        pieces.append((offsets["parameters"], pack_parameters(config, bias, node.requant)))
+        if node.requant is not None and node.requant.table is not None:
+            pieces.append((offsets["table"], node.requant.table))
+
+    for state in graph.states:
+        data = graph.tensors[state].data
+        if data is not None and np.any(data):
+            rows = np.zeros((len(data), _pitch(graph.tensors[state])), np.uint8)
+            row = np.ascontiguousarray(data).view(np.uint8).reshape(len(data), -1)
+            rows[:, : row.shape[1]] = row
+            pieces.append((tensors[state], rows))
+
+    def specs(names: Iterable[str]) -> Mapping[str, TensorSpec]:
+        found = {}
+        for name in names:
+            t = graph.tensors[name]
+            shape = (int(t.shape[0]), int(t.shape[1]))
+            found[name] = TensorSpec(name, t.dtype, shape, tensors[name], (_pitch(t),))
+        return found
+
     return Program(
         config=config,
-        instructions=schedule.instructions,
+        instructions=program,
         program_offset=program_offset,
         arena_bytes=arena,
         constants=pieces,
-        inputs={"a": TensorSpec("a", "int8", (m, k), layout.a, (layout.a_pitch,))},
-        outputs={"out": TensorSpec("out", dtype, (m, n), layout.out, (layout.out_pitch,))},
+        inputs=specs(graph.inputs),
+        outputs=specs(graph.outputs),
+        states=specs(graph.states),
+        nodes=_spans(graph, owners),
         metadata={
-            "kind": "gemm",
-            "m": m,
-            "k": k,
-            "n": n,
-            "macs": problem.macs,
-            "bytes_read": problem.bytes_read,
-            "bytes_written": problem.bytes_written,
-            "predicted_cycles": schedule.prediction.cycles,
-            "predicted_array_cycles": schedule.prediction.array_cycles,
-            "roofline_cycles": schedule.roofline,
-            "memory_model": schedule.memory.hash,
-            "schedule": dataclasses.asdict(schedule.plan.tiling),
+            "macs": sum(p.macs for p in problems),
+            "bytes_read": sum(p.bytes_read for p in problems),
+            "bytes_written": sum(p.bytes_written for p in problems),
+            "predicted_cycles": prediction.cycles,
+            "predicted_array_cycles": prediction.array_cycles,
+            "roofline_cycles": _roofline(config, memory, problems),
+            "memory_model": memory.hash,
+            "nodes": [
+                {"name": node.name, "op": node.op, "m": p.m, "k": p.k, "n": p.n,
+                 "schedule": dataclasses.asdict(layer.tiling)}
+                for node, p, layer in zip(graph.nodes, problems, layers)
+            ],
         },
+    )
+
+
+def _spans(graph: Graph, owners: list[int]) -> list[NodeSpan]:
+    """Runs of instructions that work for one node."""
+    spans, at = [], 0
+    for owner, run in groupby(owners):
+        end = at + len(list(run))
+        spans.append(NodeSpan(graph.nodes[owner].name, graph.nodes[owner].op, at, end))
+        at = end
+    return spans
+
+
+def _title(problems: list[GemmProblem]) -> str:
+    return f"gemm {problems[0].name}" if len(problems) == 1 else f"a chain of {len(problems)} nodes"
+
+
+def _roofline(
+    config: AcceleratorConfig, memory: MemoryModel, problems: list[GemmProblem]
+) -> float:
+    """Sum over the nodes: each reads its operands and writes its results once."""
+    return sum(
+        roofline_cycles(config, memory, p.macs, p.bytes_read, p.bytes_written) for p in problems
     )

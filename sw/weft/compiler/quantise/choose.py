@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.compiler.frontend.linears import FloatLinear
 from weft.compiler.frontend.observe import Observation
 from weft.errors import UsageError
 
 from .linear import (
     QuantisedLinear,
-    affine_range,
     integer_linear,
     migration_factors,
     quantise_to,
     signal_to_noise_db,
 )
+from .ranges import affine_range
 
-__all__ = ["ALPHA", "OUTLIERS", "Choice", "FloatLinear", "Scheme", "quantise_group"]
+__all__ = ["ALPHA", "OUTLIERS", "Choice", "Scheme", "quantise_group"]
 
 #: Share of the spread between input channels that a migration gives to the weights.
 ALPHA = 0.5
@@ -45,14 +46,6 @@ class Scheme:
     def __post_init__(self) -> None:
         if self.result not in (None, "int8", "int16", "int32"):
             raise UsageError(f"result must be int8, int16 or int32, not {self.result!r}")
-
-
-@dataclass(frozen=True)
-class FloatLinear:
-    """Weight float [N, K] and bias float [N] or None of one layer."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -122,14 +115,18 @@ def quantise_group(
             narrow = result == "int8"
             target = affine_range(y) if narrow else affine_range(y, 16, symmetric=True)
             layer = quantise_to(
-                *(name, f.weight, f.bias, layer.input, target), result=result, factors=factors
+                name, f.weight, f.bias, layer.input, target, result=result, factors=factors
             )
         n, k = f.weight.shape
         made.append(
             (
                 layer,
                 Choice(
-                    *(name, k, n, "accelerator", reason),
+                    layer=name,
+                    k=k,
+                    n=n,
+                    where="accelerator",
+                    reason=reason,
                     scheme="per-row" if scheme.per_row else "static",
                     migration=factors is not None,
                     result=result,

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.graph import Graph, Node
+from weft.compiler.graph.requant import Requant
 from weft.errors import Unsupported, UsageError
 from weft_hw.numerics import (
     ACC_MAX,
@@ -26,66 +29,16 @@ from weft_hw.numerics import (
     requantise,
 )
 
+from .ranges import MIN_SCALE, AffineRange, Float, affine_range
+
 __all__ = [
-    "AffineRange",
     "QuantisedLinear",
-    "affine_range",
     "integer_linear",
     "migration_factors",
     "quantise_linear",
     "quantise_to",
     "signal_to_noise_db",
 ]
-
-Float = NDArray[np.floating[Any]]
-
-#: Smallest scale: a constant tensor would give zero, and a dead channel a bias beyond int32.
-MIN_SCALE = 2.0**-24
-
-
-@dataclass(frozen=True)
-class AffineRange:
-    """How integers of one tensor stand for reals: ``real = scale * (q - zero_point)``."""
-
-    scale: float
-    zero_point: int
-    low: int
-    high: int
-
-    def quantise(self, x: Float) -> NDArray[np.int64]:
-        """Nearest integers, clamped to low..high; the shape of `x`."""
-        q = np.floor(np.asarray(x, np.float64) / self.scale + 0.5) + self.zero_point
-        return np.asarray(np.clip(q, self.low, self.high), np.int64)
-
-    def real(self, q: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """Reals of the integers `q`, same shape."""
-        return self.scale * (q.astype(np.float64) - self.zero_point)
-
-
-def affine_range(x: Float, bits: int = 8, symmetric: bool = False) -> AffineRange:
-    """Range of all of `x`, zero included, in integers of `bits` bits.
-
-    Parameters
-    ----------
-    x : float, any shape, finite and not empty
-    bits : 8 or 16
-    symmetric : bool
-        Zero point 0, and the most negative integer is not used.
-
-    Raises
-    ------
-    UsageError
-        `x` is empty or holds a value that is not finite.
-    """
-    if x.size == 0 or not np.all(np.isfinite(x)):
-        raise UsageError(f"a range needs finite values, not {x.size} values with NaN or infinity")
-    top = 2 ** (bits - 1) - 1
-    if symmetric:
-        return AffineRange(max(float(np.max(np.abs(x))) / top, MIN_SCALE), 0, -top, top)
-    low, high = min(0.0, float(np.min(x))), max(0.0, float(np.max(x)))
-    scale = max((high - low) / (2 * top + 1), MIN_SCALE)
-    zero_point = int(np.clip(np.floor(-top - 1 - low / scale + 0.5), -top - 1, top))
-    return AffineRange(scale, zero_point, -top - 1, top)
 
 
 def migration_factors(x_peak: Float, w_peak: Float, alpha: float = 0.5) -> NDArray[np.float64]:
@@ -102,13 +55,12 @@ def migration_factors(x_peak: Float, w_peak: Float, alpha: float = 0.5) -> NDArr
     return np.asarray(x**alpha / w ** (1.0 - alpha), np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QuantisedLinear:
-    """One linear layer in integers.
+    """One linear layer: its graph, and how the host's reals meet the graph's integers.
 
-    weights : int8 [K, N]; bias : int32 [N], the input's zero point folded in; multiplier, shift :
-    int64 [N]; pre : right shift before the saturation; result : "int8", "int16" or "int32"; input,
-    output : what the integers stand for; factors : float64 [K], which divide the input, or None;
+    graph : one ``linear`` node with input ``a`` [M, K] and output ``out`` [M, N]. input, output :
+    what these integers stand for. factors : float64 [K], which divide the input, or None.
     acc_scale : float64 [N], what one step of an accumulator stands for.
 
     A layer whose input is None is quantised per row: its input is symmetric with a scale for each
@@ -117,17 +69,29 @@ class QuantisedLinear:
     """
 
     name: str
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    multiplier: NDArray[np.int64]
-    shift: NDArray[np.int64]
-    pre: int
-    result: str
+    graph: Graph
     input: AffineRange | None
     output: AffineRange | None
     acc_scale: NDArray[np.float64]
     factors: NDArray[np.float64] | None = None
     float_bias: NDArray[np.float64] | None = None
+
+    @property
+    def node(self) -> Node:
+        """The layer in integers."""
+        return self.graph.nodes[0]
+
+    @property
+    def weights(self) -> NDArray[np.signedinteger[Any]]:
+        """int8 [K, N]."""
+        data = self.graph.operands(self.node)[1].data
+        assert data is not None
+        return data
+
+    @property
+    def result(self) -> str:
+        """dtype of the results."""
+        return self.graph.tensors[self.node.output].dtype
 
     def quantise(self, x: Float) -> tuple[NDArray[np.int8], NDArray[np.float64] | None]:
         """Integers [M, K] of the input [M, K], and the scale [M, 1] of each row if there is one."""
@@ -153,17 +117,20 @@ class QuantisedLinear:
 
 def integer_linear(layer: QuantisedLinear, x: NDArray[np.int8]) -> NDArray[np.int32]:
     """Results [M, N] of the integers `x` [M, K], by the definition of each step."""
-    acc = accumulate(layer.bias, x, layer.weights)
-    if layer.output is None:
+    _, weights, bias = (tensor.data for tensor in layer.graph.operands(layer.node))
+    assert weights is not None and bias is not None
+    acc = accumulate(bias.astype(np.int32), x, weights.astype(np.int8))
+    by = layer.node.requant
+    if by is None:
         return acc
     y = requantise(
         acc,
-        layer.multiplier,
-        layer.shift,
-        pre=layer.pre,
-        zero_point=layer.output.zero_point,
-        low=layer.output.low,
-        high=layer.output.high,
+        by.multiplier,
+        by.shift,
+        pre=by.pre,
+        zero_point=by.zero_point,
+        low=by.low,
+        high=by.high,
     )
     return y.astype(np.int32)
 
@@ -247,11 +214,16 @@ def quantise_to(
         w = w * factors[:, None]
     w_scale = np.maximum(np.max(np.abs(w), axis=0) / WEIGHT_MAX, MIN_SCALE)
     q = np.clip(np.floor(w / w_scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
-    q8, zeros = q.astype(np.int8), np.zeros(n, np.int64)
+    q8 = q.astype(np.int8)
     if source is None:
-        none = zeros.astype(np.int32)
         return QuantisedLinear(
-            *(name, q8, none, zeros, zeros + 1, 0, "int32", None, None, w_scale, factors, offset)
+            name=name,
+            graph=linear_layer(name, q8, np.zeros(n, np.int32)),
+            input=None,
+            output=None,
+            acc_scale=w_scale,
+            factors=factors,
+            float_bias=offset,
         )
     acc_scale = source.scale * w_scale
     q_bias = np.floor(offset / acc_scale + 0.5) - source.zero_point * q.sum(axis=0)
@@ -262,19 +234,31 @@ def quantise_to(
             "steps, beyond int32",
             "scale the channel's weights up, or its bias down",
         )
-    b32 = q_bias.astype(np.int32)
-    if target is None:
-        return QuantisedLinear(
-            *(name, q8, b32, zeros, zeros + 1, 0, "int32", source, None, acc_scale, factors)
+    requant = None
+    if target is not None:
+        ratio = acc_scale / target.scale
+        pre = _pre_shift(q, q_bias, ratio, target)
+        try:
+            multiplier, shift = multiplier_for(ratio, pre)
+        except ValueError as error:
+            raise Unsupported(
+                f"layer {name!r}: {error}", "widen the range of the output"
+            ) from None
+        requant = Requant(
+            multiplier=multiplier,
+            shift=shift,
+            pre=pre,
+            zero_point=target.zero_point,
+            low=target.low,
+            high=target.high,
         )
-    ratio = acc_scale / target.scale
-    pre = _pre_shift(q, q_bias, ratio, target)
-    try:
-        multiplier, shift = multiplier_for(ratio, pre)
-    except ValueError as error:
-        raise Unsupported(f"layer {name!r}: {error}", "widen the range of the output") from None
     return QuantisedLinear(
-        *(name, q8, b32, multiplier, shift, pre, result, source, target, acc_scale, factors)
+        name=name,
+        graph=linear_layer(name, q8, q_bias.astype(np.int32), requant, result),
+        input=source,
+        output=target,
+        acc_scale=acc_scale,
+        factors=factors,
     )
 
 

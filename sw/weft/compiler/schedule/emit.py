@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from weft.compiler.cost.predict import simulate_units
 from weft.compiler.cost.timing import TIMING, Timing
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
+from weft.compiler.graph.requant import Requant
 from weft.dram import MemoryModel
-from weft_hw.isa import Instruction, Opcode, ResultType
+from weft_hw.isa import Instruction, Opcode
 
 from .plan import Load, Plan, Step, Store
 
-__all__ = ["COMPUTE_TO_LOAD", "COMPUTE_TO_STORE", "LOAD_TO_COMPUTE", "STORE_TO_COMPUTE", "emit"]
+__all__ = ["emit"]
 
 #: Each semaphore is posted by one unit and waited on by one. Units retire in order, so a single one
 #: per pair suffices: only the last of the instructions that a waiter needs posts.
-LOAD_TO_COMPUTE, COMPUTE_TO_LOAD, COMPUTE_TO_STORE, STORE_TO_COMPUTE = range(4)
+(
+    LOAD_TO_COMPUTE,
+    COMPUTE_TO_LOAD,
+    COMPUTE_TO_STORE,
+    STORE_TO_COMPUTE,
+    STORE_TO_LOAD,
+    LOAD_TO_STORE,
+) = range(6)
 
 
-def _setup(
-    plan: Plan, problem: GemmProblem, constants: GemmConstants | None, rows: int
-) -> Instruction:
-    pitch = plan.result_pitch // 4
+def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
+    """How the steps of a layer that have as many rows as `step` make results."""
+    problem = plan.layers[step.layer].problem
+    pitch, rows = step.result_pitch // 4, step.rows
     column = plan.config.cols * problem.result_type.bytes // 4
     fields = {
         "result_type": int(problem.result_type),
@@ -29,13 +38,14 @@ def _setup(
         "result_jump2": column - (rows - 1) * pitch,
         "parameter_jump2": plan.config.cols // 2,
         "table_enable": int(problem.table),
+        "table": step.table,
     }
-    if constants is not None and problem.result_type is not ResultType.INT32:
+    if requant is not None:
         fields |= {
-            "pre": constants.pre,
-            "zero_point": constants.zero_point,
-            "low": constants.low,
-            "high": constants.high,
+            "pre": requant.pre,
+            "zero_point": requant.zero_point,
+            "low": requant.low,
+            "high": requant.high,
         }
     return Instruction(Opcode.SETUP, fields=fields)
 
@@ -101,54 +111,63 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
     return waits, posts
 
 
-def _units(
-    plan: Plan, problem: GemmProblem, constants: GemmConstants | None
-) -> tuple[list[Instruction], list[Instruction], list[Instruction]]:
-    """Instructions of the load, compute and store unit, each in order."""
-    load_waits, step_posts_load = _links([x.after_step for x in plan.loads])
-    step_waits_load, load_posts = _links([x.after_load for x in plan.steps])
-    step_waits_store, store_posts = _links([x.after_store for x in plan.steps])
-    store_waits, step_posts_store = _links([x.after_step for x in plan.stores])
+#: Instructions of one unit in its order, each with the layer that it works for.
+Queue = list[tuple[Instruction, int]]
 
-    def numbers(*pairs: tuple[bool, int]) -> tuple[int, ...]:
-        return tuple(number for wanted, number in pairs if wanted)
+
+def _units(plan: Plan, requants: Sequence[Requant | None]) -> tuple[Queue, Queue, Queue]:
+    """What the load, compute and store unit have to do."""
+    links = {
+        COMPUTE_TO_LOAD: _links([x.after_step for x in plan.loads]),
+        STORE_TO_LOAD: _links([x.after_store for x in plan.loads]),
+        LOAD_TO_COMPUTE: _links([x.after_load for x in plan.steps]),
+        STORE_TO_COMPUTE: _links([x.after_store for x in plan.steps]),
+        COMPUTE_TO_STORE: _links([x.after_step for x in plan.stores]),
+        LOAD_TO_STORE: _links([x.after_load for x in plan.stores]),
+    }
+
+    def waits(index: int, *numbers: int) -> tuple[int, ...]:
+        return tuple(number for number in numbers if links[number][0][index])
+
+    def posts(index: int, *numbers: int) -> tuple[int, ...]:
+        return tuple(number for number in numbers if index in links[number][1])
 
     loads = [
-        _transfer(
-            Opcode.LOAD,
-            item,
-            int(item.space),
-            numbers((load_waits[i], COMPUTE_TO_LOAD)),
-            numbers((i in load_posts, LOAD_TO_COMPUTE)),
+        (
+            _transfer(
+                Opcode.LOAD,
+                item,
+                int(item.space),
+                waits(i, COMPUTE_TO_LOAD, STORE_TO_LOAD),
+                posts(i, LOAD_TO_COMPUTE, LOAD_TO_STORE),
+            ),
+            item.layer,
         )
         for i, item in enumerate(plan.loads)
     ]
-    compute: list[Instruction] = []
-    rows = 0
+    compute: Queue = []
+    in_force = (-1, 0)
     for i, step in enumerate(plan.steps):
-        if step.rows != rows:
-            rows = step.rows
-            compute.append(_setup(plan, problem, constants, rows))
-        compute.append(
-            _matmul(
-                plan,
-                step,
-                numbers(
-                    (step_waits_load[i], LOAD_TO_COMPUTE), (step_waits_store[i], STORE_TO_COMPUTE)
-                ),
-                numbers(
-                    (i in step_posts_load, COMPUTE_TO_LOAD),
-                    (i in step_posts_store, COMPUTE_TO_STORE),
-                ),
-            )
+        if (step.layer, step.rows) != in_force:
+            in_force = (step.layer, step.rows)
+            compute.append((_setup(plan, step, requants[step.layer]), step.layer))
+        matmul = _matmul(
+            plan,
+            step,
+            waits(i, LOAD_TO_COMPUTE, STORE_TO_COMPUTE),
+            posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
         )
+        compute.append((matmul, step.layer))
     stores = [
-        _transfer(
-            Opcode.STORE,
-            item,
-            0,
-            numbers((store_waits[i], COMPUTE_TO_STORE)),
-            numbers((i in store_posts, STORE_TO_COMPUTE)),
+        (
+            _transfer(
+                Opcode.STORE,
+                item,
+                0,
+                waits(i, COMPUTE_TO_STORE, LOAD_TO_STORE),
+                posts(i, STORE_TO_COMPUTE, STORE_TO_LOAD),
+            ),
+            item.layer,
         )
         for i, item in enumerate(plan.stores)
     ]
@@ -157,23 +176,28 @@ def _units(
 
 def emit(
     plan: Plan,
+    requants: Sequence[Requant | None],
     memory: MemoryModel,
-    constants: GemmConstants | None = None,
     timing: Timing = TIMING,
-) -> list[Instruction]:
-    """The program of a plan.
+) -> tuple[list[Instruction], list[int]]:
+    """(the program of a plan, the layer that each instruction but the last works for).
+
+    Parameters
+    ----------
+    requants : of each layer; None leaves the fields zero, which cycles do not depend on.
 
     Fetch stops at a full queue, so the order between units decides how far loads run ahead. The
     units are simulated without queues, and instructions are fetched in the order in which they
     start. What an instruction waits for has ended, hence started, before it: no order of this kind
     can deadlock.
     """
-    units = _units(plan, plan.problem, constants)
-    starts = simulate_units(units, plan.config, memory, timing)
+    units = _units(plan, requants)
+    queues = [[instruction for instruction, _ in unit] for unit in units]
+    starts = simulate_units(queues, plan.config, memory, timing)
     keyed = [
         (start, unit, index)
         for unit, times in enumerate(starts)
         for index, start in enumerate(times)
     ]
     program = [units[unit][index] for _, unit, index in sorted(keyed)]
-    return [*program, Instruction(Opcode.END)]
+    return [*(i for i, _ in program), Instruction(Opcode.END)], [layer for _, layer in program]

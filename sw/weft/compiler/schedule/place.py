@@ -1,84 +1,105 @@
-"""From a tiling to a plan: addresses, sizes and who waits for whom."""
+"""From layers and their tilings to a plan: addresses, sizes and who waits for whom."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weft.compiler.graph.matmul import GemmProblem
 from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space, result_align_words
+from weft_hw.numerics import TABLE_SIZE
 
+from .chip import Chip, Held, Ring
 from .cut import Cut, Pass
-from .plan import Load, Plan, Step, Store, Tiling, round_up
+from .plan import Layer, Load, Plan, Step, Store, round_up
 
-__all__ = ["build_plan"]
+__all__ = ["Copy", "place_layers"]
 
 #: Tiles along N whose parameters one load brings, so that the first product starts early.
 PARAMETER_TILES = 12
+#: (first row, end, index of the store) of what a plan writes to each tensor.
+Written = dict[str, list[tuple[int, int, int]]]
 
 
-@dataclass
-class Held:
-    """Who occupies [start, end) of an on-chip memory, and the last index that needs it."""
+@dataclass(frozen=True)
+class Copy:
+    """`bytes` bytes from `source`, where `layer` writes `tensor`, to `target` in the arena."""
 
-    start: int
-    end: int
-    last: int = -1
-
-
-class Ring:
-    """Allocates an on-chip memory round and round; a new tenant waits for those it overwrites."""
-
-    def __init__(self, what: str, start: int, size: int) -> None:
-        self.what, self.start, self.size = what, start, size
-        self.head = start
-        self.held: list[Held] = []
-
-    def take(self, size: int) -> tuple[Held, int]:
-        """(place, last index that needs what was there or -1)."""
-        if size > self.size:
-            raise Unsupported(f"a tiling needs {size} bytes of {self.what}, there are {self.size}")
-        if self.head + size > self.start + self.size:
-            self.head = self.start
-        place = Held(self.head, self.head + size)
-        self.head = place.end
-        gone = [h for h in self.held if h.start < place.end and place.start < h.end]
-        self.held = [h for h in self.held if h not in gone] + [place]
-        return place, max((h.last for h in gone), default=-1)
+    layer: int
+    tensor: str
+    source: int
+    target: int
+    bytes: int
 
 
-class _Builder:
-    def __init__(self, config: AcceleratorConfig, problem: GemmProblem, tiling: Tiling) -> None:
+class _Placer:
+    """Adds one layer to a plan."""
+
+    def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
+        self.plan, self.index, self.chip, self.written = plan, index, chip, written
+        layer, config = plan.layers[index], plan.config
+        problem, tiling = layer.problem, layer.tiling
         self.config, self.problem, self.tiling = config, problem, tiling
+        self.layout = layer.layout
         self.cut = Cut(config, problem, tiling)
         align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
         widest = max(b - a for a, b in self.cut.gathers)
-        pitch = round_up(widest * self.cut.column_bytes, align)
-        self.plan = Plan(config, problem, tiling, self.cut.layout, pitch)
+        self.pitch = round_up(widest * self.cut.column_bytes, align)
         bank = config.scratchpad_bank_bytes
         limit = (config.scratchpad_banks - tiling.result_banks) * bank
-        self.act_ring = Ring("scratchpad for activations", 0, limit)
-        self.out_ring = Ring("scratchpad for results", limit, tiling.result_banks * bank)
-        self.weight_ring = Ring("weight buffer", 0, config.weight_buffer_bytes)
-        #: Place and load of what is on chip, by its extent.
+        self.act_ring = Ring("scratchpad for activations", 0, limit, chip.scratchpad)
+        self.out_ring = Ring(
+            "scratchpad for results", limit, tiling.result_banks * bank, chip.scratchpad
+        )
+        #: Place and load of what is on chip, by its extent; all weights where they are resident.
         self.weights: dict[tuple[int, ...], tuple[Held, int]] = {}
+        self.all_weights: tuple[Held, int] | None = None
         self.acts: dict[tuple[int, ...], tuple[Held, int]] = {}
         #: Tiles along K of the newest activations that are loaded, and what those overwrite.
-        self.act_done, self.act_after = 0, -1
-        #: Per half of the parameter memory: region, tiles loaded, last step; and its last load.
+        self.act_done, self.act_after = 0, (-1, -1)
+        # Parameters: the whole memory in two halves, or as much of it as the layer has.
+        entry = config.cols * PARAMETER_BYTES
+        room = config.parameter_entries // config.cols
+        self.parameter_place, self.parameter_after, _ = chip.parameters.take(
+            min(self.cut.n_tiles, room) * entry
+        )
+        #: Per half: region, tiles loaded, last step; and its last load.
         self.slots: dict[int, tuple[int, int, int]] = {}
         self.parameter_load: dict[int, int] = {}
+        self.table, self.table_load = 0, -1
 
     # -- what a step needs ------------------------------------------------------------------------
 
-    def load(self, *fields: int, after: int) -> int:
+    def load(
+        self,
+        space: Space,
+        *,
+        dram: int,
+        dram_pitch: int = 0,
+        rows: int = 1,
+        size: int,
+        chip: int,
+        chip_pitch: int = 0,
+        after: int,
+        after_store: int = -1,
+    ) -> int:
         """Append a load; rows that follow each other in both memories become one row."""
-        space, dram, dram_pitch, rows, size, chip, chip_pitch = fields
         if rows == 1 or (dram_pitch == size and chip_pitch == size):
             rows, size, dram_pitch, chip_pitch = 1, rows * size, 0, 0
         self.plan.loads.append(
-            Load(Space(space), dram, dram_pitch, rows, size, chip, chip_pitch, after)
+            Load(
+                layer=self.index,
+                space=space,
+                dram=dram,
+                dram_pitch=dram_pitch,
+                rows=rows,
+                bytes=size,
+                chip=chip,
+                chip_pitch=chip_pitch,
+                after_step=after,
+                after_store=after_store,
+            )
         )
         return len(self.plan.loads) - 1
 
@@ -95,74 +116,99 @@ class _Builder:
         if have != region or loaded < n1:
             stop = min((region + 1) * span, self.cut.n_tiles)
             until = min(max(n1, loaded + PARAMETER_TILES), stop) if self.plan.steps else n1
+            chip = (slot * span + loaded - region * span) * entry
             last_load = self.load(
                 Space.PARAMETERS,
-                self.plan.layout.parameters + loaded * entry,
-                entry,
-                until - loaded,
-                entry,
-                (slot * span + loaded - region * span) * entry,
-                entry,
-                after=last if have != region else -1,
+                dram=self.layout.parameters + loaded * entry,
+                dram_pitch=entry,
+                rows=until - loaded,
+                size=entry,
+                chip=self.parameter_place.start + chip,
+                chip_pitch=entry,
+                after=max(last, self.parameter_after) if have != region else -1,
             )
             self.parameter_load[slot] = last_load
             loaded = until
         self.slots[slot] = (region, loaded, step)
-        return (slot * span + n0 - region * span) * self.config.cols // 2, last_load
+        self.parameter_place.step = step
+        first = self.parameter_place.start // PARAMETER_BYTES
+        return (first + (slot * span + n0 - region * span) * self.config.cols) // 2, last_load
 
     def need_weights(self, block: int, p: Pass, step: int) -> tuple[int, int, int]:
         """(address, stride along N, load index) in words of the weights of a pass."""
         h, size, kt = self.config.tile_words, self.config.tile_bytes, self.cut.k_tiles
         key: tuple[int, ...]
         nt, kc = p.n1 - p.n0, p.k1 - p.k0
-        dram = self.plan.layout.weights + (p.n0 * kt + p.k0) * size
+        dram = self.layout.weights + (p.n0 * kt + p.k0) * size
         if self.tiling.weights_resident:
-            start, load = (p.n0 * kt + p.k0) * size, -1
+            if self.all_weights is None:
+                place, after, _ = self.chip.weights.take(self.cut.n_tiles * kt * size)
+                self.all_weights = place, after
+            place, after = self.all_weights
+            place.step = step
+            start, load = place.start + (p.n0 * kt + p.k0) * size, -1
             key = (p.n0, p.n1, p.k0, p.k1)
             if block == 0 and key not in self.weights:
                 load = self.load(
-                    Space.WEIGHTS, dram, kt * size, nt, kc * size, start, kt * size, after=-1
+                    Space.WEIGHTS,
+                    dram=dram,
+                    dram_pitch=kt * size,
+                    rows=nt,
+                    size=kc * size,
+                    chip=start,
+                    chip_pitch=kt * size,
+                    after=after,
                 )
-                self.weights[key] = (Held(start, start + nt * kt * size), load)
+                self.weights[key] = (place, load)
             return start // self.config.weight_word_bytes, kt * h, load
         key = (block, p.n0, p.n1, p.k0, p.k1)
         if key not in self.weights:
-            place, after = self.weight_ring.take(nt * kc * size)
+            place, after, _ = self.chip.weights.take(nt * kc * size)
             load = self.load(
-                Space.WEIGHTS, dram, kt * size, nt, kc * size, place.start, kc * size, after=after
+                Space.WEIGHTS,
+                dram=dram,
+                dram_pitch=kt * size,
+                rows=nt,
+                size=kc * size,
+                chip=place.start,
+                chip_pitch=kc * size,
+                after=after,
             )
             self.weights[key] = (place, load)
         place, load = self.weights[key]
-        place.last = step
+        place.step = step
         return place.start // self.config.weight_word_bytes, kc * h, load
 
     def need_activations(
         self, block: int, m0: int, rows: int, p: Pass, step: int
     ) -> tuple[int, int, int]:
         """(address, pitch, load index) in bytes of the activations of a pass."""
-        layout, r = self.plan.layout, self.config.rows
+        layout, r = self.layout, self.config.rows
         k0, k1 = p.k0, p.k1
         resident = self.tiling.activations_resident
         key = (block,) if resident else (block, p.acc_n, k0, k1)
         pitch = round_up(self.cut.k_tiles if resident else k1 - k0, self.cut.k_grain) * r
         if key not in self.acts:
-            place, after = self.act_ring.take(rows * pitch)
+            place, *after = self.act_ring.take(rows * pitch)
             self.acts[key] = (place, -1)
-            self.act_after, self.act_done = after, k0
+            self.act_after, self.act_done = (after[0], after[1]), k0
         place, load = self.acts[key]
-        place.last = step
+        place.step = step
         if self.act_done < k1:
             start = self.act_done
             stop = round_up(self.cut.k_tiles if resident and block else k1, self.cut.k_grain)
+            sources = self.written.get(layout.source, [])
+            source = (i for first, end, i in sources if first < m0 + rows and m0 < end)
             load = self.load(
                 Space.SCRATCHPAD,
-                layout.a + m0 * layout.a_pitch + start * r,
-                layout.a_pitch,
-                rows,
-                min(stop * r, layout.a_pitch) - start * r,
-                place.start + (start - (0 if resident else k0)) * r,
-                pitch,
-                after=self.act_after,
+                dram=layout.a + m0 * layout.a_pitch + start * r,
+                dram_pitch=layout.a_pitch,
+                rows=rows,
+                size=min(stop * r, layout.a_pitch) - start * r,
+                chip=place.start + (start - (0 if resident else k0)) * r,
+                chip_pitch=pitch,
+                after=self.act_after[0],
+                after_store=max(source, default=self.act_after[1]),
             )
             self.acts[key] = (place, load)
             self.act_done = stop
@@ -170,22 +216,34 @@ class _Builder:
 
     # -- the three lists --------------------------------------------------------------------------
 
-    def build(self) -> Plan:
+    def build(self) -> None:
         t, m = self.tiling, self.problem.m
         blocks = [(m0, min(m0 + t.block_rows, m)) for m0 in range(0, m, t.block_rows)]
         gathers = self.cut.gathers
         if self.problem.table:
-            self.load(Space.TABLES, self.plan.layout.table, 0, 1, 256, 0, 0, after=-1)
+            self.load_table()
         for block, (m0, m1) in enumerate(blocks):
             for gather in gathers:
                 ending = block == len(blocks) - 1 and gather == gathers[-1]
                 self.group(block, m0, m1, gather, ending and 0 < t.last_rows < m1 - m0)
-        return self.plan
+
+    def load_table(self) -> None:
+        """Bring the layer's table to the place that was used the longest ago."""
+        chip = self.chip
+        self.table = chip.next_table
+        chip.next_table = (self.table + 1) % len(chip.tables)
+        self.table_load = self.load(
+            Space.TABLES,
+            dram=self.layout.table,
+            size=TABLE_SIZE,
+            chip=self.table * TABLE_SIZE,
+            after=chip.tables[self.table],
+        )
 
     def group(self, block: int, m0: int, m1: int, gather: tuple[int, int], final: bool) -> None:
         """Steps and stores of one block of M and one gather group."""
-        rows, pitch = m1 - m0, self.plan.result_pitch
-        place, after_store = self.out_ring.take(rows * pitch)
+        rows, pitch = m1 - m0, self.pitch
+        place, _, after_store = self.out_ring.take(rows * pitch)
         passes = list(self.cut.passes(block, gather, final))
         # Only the last accumulators are still there when the rows are split.
         last = (self.cut.k_tiles, passes[-1].acc_n)
@@ -217,10 +275,13 @@ class _Builder:
         weight, weight_n, load_w = self.need_weights(block, p, index)
         act, act_pitch, load_a = self.need_activations(block, m0, rows, p, index)
         parameter, load_p = self.need_parameters(p.n0, p.n1, index)
+        if self.problem.table:
+            self.chip.tables[self.table] = index
         whole = p.k0 == 0 and p.k1 == self.cut.k_tiles
         fits = (p.n1 - p.acc_n) * rows <= self.config.accumulator_rows
         self.plan.steps.append(
             Step(
+                layer=self.index,
                 rows=stop - first,
                 k_tiles=p.k1 - p.k0,
                 n_tiles=p.n1 - p.n0,
@@ -233,47 +294,99 @@ class _Builder:
                 acc=0 if whole else (p.n0 - p.acc_n) * rows + first,
                 acc_n=rows if fits or not whole else 0,
                 result=result
-                + first * self.plan.result_pitch
+                + first * self.pitch
                 + (p.n0 - gather) * self.cut.column_bytes,
+                result_pitch=self.pitch,
                 parameter=parameter,
-                after_load=max(load_w, load_a, load_p, 0 if self.problem.table else -1),
+                table=self.table,
+                after_load=max(load_w, load_a, load_p, self.table_load),
                 after_store=after_store,
             )
         )
 
     def store(self, m0: int, first: int, stop: int, gather: tuple[int, int], place: Held) -> None:
-        layout, pitch, rows = self.plan.layout, self.plan.result_pitch, stop - first
+        layout, pitch, rows = self.layout, self.pitch, stop - first
         left = gather[0] * self.cut.column_bytes
         size = min(gather[1] * self.cut.column_bytes, layout.out_pitch) - left
         size = round_up(size, GRANULE_BYTES)
         dram_pitch, chip_pitch = layout.out_pitch, pitch
         if rows == 1 or (dram_pitch == size and chip_pitch == size):
             rows, size, dram_pitch, chip_pitch = 1, rows * size, 0, 0
-        place.last = len(self.plan.stores)
+        index = len(self.plan.stores)
+        place.store = index
+        self.written.setdefault(layout.target, []).append((m0 + first, m0 + stop, index))
         self.plan.stores.append(
             Store(
-                layout.out + (m0 + first) * layout.out_pitch + left,
-                dram_pitch,
-                rows,
-                size,
-                place.start + first * pitch,
-                chip_pitch,
-                len(self.plan.steps) - 1,
+                layer=self.index,
+                dram=layout.out + (m0 + first) * layout.out_pitch + left,
+                dram_pitch=dram_pitch,
+                rows=rows,
+                bytes=size,
+                chip=place.start + first * pitch,
+                chip_pitch=chip_pitch,
+                after_step=len(self.plan.steps) - 1,
             )
         )
 
 
-def build_plan(config: AcceleratorConfig, problem: GemmProblem, tiling: Tiling) -> Plan:
-    """Loads, steps and stores of `problem` under `tiling`.
+def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
+    """Append the transfers of `copy`, through as much of the scratchpad as it takes."""
+    room = plan.config.scratchpad_bytes
+    ring = Ring("scratchpad", 0, room, chip.scratchpad)
+    stored = max((index for _, _, index in written.get(copy.tensor, [])), default=-1)
+    for at in range(0, copy.bytes, room):
+        size = min(room, copy.bytes - at)
+        place, step, store = ring.take(size)
+        load = Load(
+            layer=copy.layer,
+            space=Space.SCRATCHPAD,
+            dram=copy.source + at,
+            dram_pitch=0,
+            rows=1,
+            bytes=size,
+            chip=place.start,
+            chip_pitch=0,
+            after_step=step,
+            after_store=max(store, stored),
+        )
+        plan.loads.append(load)
+        place.store = len(plan.stores)
+        plan.stores.append(
+            Store(
+                layer=copy.layer,
+                dram=copy.target + at,
+                dram_pitch=0,
+                rows=1,
+                bytes=size,
+                chip=place.start,
+                chip_pitch=0,
+                after_load=len(plan.loads) - 1,
+            )
+        )
+
+
+def place_layers(
+    config: AcceleratorConfig, layers: Sequence[Layer], copies: Sequence[Copy] = ()
+) -> Plan:
+    """Loads, steps and stores of `layers`, which run in this order, and then of `copies`.
+
+    A layer's loads wait for what earlier layers still need of the chip, and for the rows that they
+    store of its input; everything else overlaps.
 
     Raises
     ------
     Unsupported
-        The tiling does not fit the memories of `config`.
+        A tiling does not fit the memories of `config`.
     """
-    if tiling.block_rows > config.accumulator_rows:
-        raise Unsupported(
-            f"a block of {tiling.block_rows} rows needs as many accumulator rows, "
-            f"there are {config.accumulator_rows}"
-        )
-    return _Builder(config, problem, tiling).build()
+    plan, chip = Plan(config, list(layers)), Chip(config)
+    written: Written = {}
+    for index, layer in enumerate(layers):
+        if layer.tiling.block_rows > config.accumulator_rows:
+            raise Unsupported(
+                f"a block of {layer.tiling.block_rows} rows needs as many accumulator rows, "
+                f"there are {config.accumulator_rows}"
+            )
+        _Placer(plan, index, chip, written).build()
+    for copy in copies:
+        _copy(plan, chip, written, copy)
+    return plan

@@ -1,4 +1,4 @@
-"""What a plan is: a tiling, and the loads, matrix steps and stores that follow from it.
+"""What a plan is: layers with their tilings, and the loads, steps and stores that follow.
 
 A plan holds three lists, one per unit, each in the order in which its unit works. Dependencies
 point from one list into another by index. Nothing here knows about semaphores or queues.
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
+from weft_hw.numerics import TABLE_SIZE
 
-__all__ = ["Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "round_up"]
+__all__ = ["Layer", "Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "round_up"]
 
 #: Regions of the arena start at multiples of this: every port begins with a whole stripe.
 REGION_ALIGN = 4096
@@ -46,7 +47,7 @@ class Tiling:
     first_k : int, tiles
         Tiles along K of the very first loads, which double from one to the next.
     last_rows : int
-        Rows of the steps that end the program; 0 for whole blocks.
+        Rows of the steps that end the layer; 0 for whole blocks.
     final_chunk : int, tiles
         Not 0 where weights arrive as fast as they are used: the last chunk, towards which the
         others shrink, so that compute ends soon after the loads.
@@ -66,7 +67,10 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Layout:
-    """Byte offsets and pitches in the arena, before the program itself."""
+    """Byte offsets and pitches in the arena of what one layer reads and writes.
+
+    `source` and `target` are the names of the tensors at `a` and `out`.
+    """
 
     weights: int
     parameters: int
@@ -75,13 +79,37 @@ class Layout:
     a_pitch: int
     out: int
     out_pitch: int
-    end: int
+    source: str = "a"
+    target: str = "out"
+
+    @staticmethod
+    def constant_bytes(config: AcceleratorConfig, problem: GemmProblem) -> dict[str, int]:
+        """Bytes of each region of constants; the table is there where the problem has one."""
+        k_tiles, n_tiles = problem.tiles(config)
+        sizes = {
+            "weights": k_tiles * n_tiles * config.tile_bytes,
+            "parameters": n_tiles * config.cols * PARAMETER_BYTES,
+        }
+        return {**sizes, "table": TABLE_SIZE} if problem.table else sizes
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One matrix multiplication of a plan, under its tiling, at its place in the arena."""
+
+    problem: GemmProblem
+    tiling: Tiling
+    layout: Layout
 
 
 @dataclass
 class Load:
-    """One LOAD; `after_step` is the last step that uses what it overwrites, or -1."""
+    """One LOAD for a layer.
 
+    `after_*` is the last step, or store, that uses what it overwrites or writes what it reads.
+    """
+
+    layer: int
     space: Space
     dram: int
     dram_pitch: int
@@ -90,12 +118,18 @@ class Load:
     chip: int
     chip_pitch: int
     after_step: int = -1
+    after_store: int = -1
 
 
 @dataclass
 class Step:
-    """One MATMUL. Addresses in bytes (activations, results), words (weights), rows, pairs."""
+    """One MATMUL. Addresses in bytes (activations, results), words (weights), rows, pairs.
 
+    `layer` is the index of its layer, `table` that of the table on the chip, `result_pitch` the
+    bytes between its rows of results there.
+    """
+
+    layer: int
     rows: int
     k_tiles: int
     n_tiles: int
@@ -108,57 +142,56 @@ class Step:
     acc: int
     acc_n: int
     result: int
+    result_pitch: int
     parameter: int
+    table: int
     after_load: int
     after_store: int
 
 
 @dataclass
 class Store:
-    """One STORE of results that `after_step` completes."""
+    """One STORE for a layer: results that `after_step` completes, or what `after_load` brought."""
 
+    layer: int
     dram: int
     dram_pitch: int
     rows: int
     bytes: int
     chip: int
     chip_pitch: int
-    after_step: int
+    after_step: int = -1
+    after_load: int = -1
 
 
 @dataclass
 class Plan:
-    """Loads, steps and stores of one problem under one tiling."""
+    """Loads, steps and stores of layers that run one after the other."""
 
     config: AcceleratorConfig
-    problem: GemmProblem
-    tiling: Tiling
-    layout: Layout
-    result_pitch: int
+    layers: list[Layer] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
 
 
-def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> Layout:
-    """Where constants, A and the result lie in the arena."""
-    k_tiles, n_tiles = problem.tiles(config)
+def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> tuple[Layout, int]:
+    """(where constants, A and the result lie in an arena of one layer, its end)."""
     a_pitch = round_up(problem.k, GRANULE_BYTES)
     out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
-    sizes = {
-        "weights": k_tiles * n_tiles * config.tile_bytes,
-        "parameters": n_tiles * config.cols * PARAMETER_BYTES,
-        "table": 256,
-        "a": problem.m * a_pitch,
-        "out": problem.m * out_pitch,
-    }
-    offsets, at = {}, 0
+    sizes = Layout.constant_bytes(config, problem)
+    sizes |= {"a": problem.m * a_pitch, "out": problem.m * out_pitch}
+    offsets: dict[str, int] = {"table": 0}
+    at = 0
     for name, size in sizes.items():
         offsets[name] = at
         at = round_up(at + size, REGION_ALIGN)
     return Layout(
-        **offsets,
+        weights=offsets["weights"],
+        parameters=offsets["parameters"],
+        table=offsets["table"],
+        a=offsets["a"],
         a_pitch=a_pitch,
+        out=offsets["out"],
         out_pitch=out_pitch,
-        end=at,
-    )
+    ), at

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.dram import MemoryModel, for_config, roofline_cycles
+from weft.compiler.graph.matmul import GemmProblem
+from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import Unsupported
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
@@ -16,8 +16,8 @@ from weft_hw.isa import Instruction
 
 from .emit import emit
 from .matmul import candidates, rough_cycles
-from .place import build_plan
-from .plan import Plan, layout_of
+from .place import place_layers
+from .plan import Layer, Plan, layout_of
 
 __all__ = ["Schedule", "check_arena", "schedule_gemm"]
 
@@ -48,11 +48,11 @@ class Schedule:
         return self.roofline / self.prediction.cycles
 
 
-def check_arena(problem: GemmProblem, size: int) -> None:
+def check_arena(what: str, size: int) -> None:
     """Refuse an arena of `size` bytes where it cannot be addressed; raises Unsupported."""
     if size > MAX_ARENA_BYTES:
         raise Unsupported(
-            f"gemm {problem.name} needs an arena of {size} bytes, "
+            f"{what} needs an arena of {size} bytes, "
             f"the most that can be addressed is {MAX_ARENA_BYTES}",
             "split the problem",
         )
@@ -68,7 +68,6 @@ def schedule_gemm(
     config: AcceleratorConfig,
     problem: GemmProblem,
     memory: MemoryModel | None = None,
-    constants: GemmConstants | None = None,
     timing: Timing = TIMING,
 ) -> Schedule:
     """The best schedule found for `problem`; weights are not needed.
@@ -78,8 +77,9 @@ def schedule_gemm(
     Unsupported
         Nothing fits; the sentence says what, and the remedy.
     """
-    memory = memory or for_config(config)
-    check_arena(problem, layout_of(config, problem).end)
+    memory = memory or memory_of(config)
+    layout, end = layout_of(config, problem)
+    check_arena(f"gemm {problem.name}", end)
     ranked = sorted(
         (
             (*rough_cycles(config, problem, memory, timing, t), t)
@@ -94,11 +94,11 @@ def schedule_gemm(
             break
         effort += max(instructions, EFFORT // MOST_PREDICTIONS)
         try:
-            plan = build_plan(config, problem, tiling)
+            plan = place_layers(config, [Layer(problem, tiling, layout)])
         except Unsupported as error:
             reason = error.message
             continue
-        program = emit(plan, memory, constants, timing)
+        program, _ = emit(plan, [None], memory, timing)
         prediction = predict(program, config, memory, timing)
         score = _score(prediction, len(program))
         if score < least:

@@ -10,9 +10,10 @@ from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
 from weft.backend.rtl.library import DECERR, SLVERR, ProtocolError, Stalls
-from weft.compiler.graph.matmul import GemmConstants, GemmProblem
-from weft.compiler.lower.program import compile_gemm
-from weft.dram import for_config
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
+from weft.dram import memory_of
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
@@ -28,13 +29,14 @@ def gemm(config, shape=SHAPE, seed=0):
     """(program, inputs, outputs and memory of the emulator)."""
     m, k, n = shape
     random = np.random.default_rng(seed)
-    constants = GemmConstants(
-        weights=random.integers(-127, 128, (k, n), dtype=np.int8),
-        bias=random.integers(-4000, 4000, n, dtype=np.int32),
-        multiplier=random.integers(20_000, 1 << 17, n),
-        shift=random.integers(20, 25, n),
+    layer = linear_layer(
+        "product",
+        random.integers(-127, 128, (k, n), dtype=np.int8),
+        random.integers(-4000, 4000, n, dtype=np.int32),
+        Requant(random.integers(20_000, 1 << 17, n), random.integers(20, 25, n)),
+        rows=m,
     )
-    program = compile_gemm(config, GemmProblem(m, k, n), constants)
+    program = compile_graph(layer, config)
     inputs = {"a": random.integers(-128, 128, (m, k), dtype=np.int8)}
     with EmulatorBackend(config) as emulator:
         emulator.load(program)
@@ -97,13 +99,13 @@ def test_random_stalls_change_nothing_but_the_time(rtl, case, seed):
 
 
 def test_doubled_latency(config, case):
-    model = for_config(config).with_latency_factor(2)
+    model = memory_of(config).with_latency_factor(2)
     with RtlBackend(config, model) as slow, RtlBackend(config) as fast:
         for backend in (slow, fast):
             backend.load(case[0])
             runs_well(backend, case)
         gained = slow.counters()["cycles"] - fast.counters()["cycles"]
-        assert gained >= for_config(config).read_latency
+        assert gained >= memory_of(config).read_latency
 
 
 def test_a_larger_program_gets_a_larger_memory(rtl, case, config):

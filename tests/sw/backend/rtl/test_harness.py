@@ -18,7 +18,7 @@ from weft.backend.rtl.library import (
     Stalls,
     memory_base,
 )
-from weft.dram import for_config
+from weft.dram import memory_of
 from weft.errors import DeviceError
 from weft_hw.config import preset
 
@@ -54,7 +54,7 @@ def make(request, libraries):
     def simulation(stalls=None, limits=(16, 16), **changes):
         base = CONFIGS[request.param]
         config = base.replace(read_outstanding=limits[0], write_outstanding=limits[1])
-        model = dataclasses.replace(for_config(base), **changes)
+        model = dataclasses.replace(memory_of(base), **changes)
         sim = Simulation(libraries[request.param][1], config, model, MEMORY_BYTES, stalls)
         sim.memory[:] = np.random.default_rng(1).integers(0, 256, MEMORY_BYTES)
         made.append(sim)
@@ -124,7 +124,7 @@ def test_run_counts_cycles_and_stops_at_the_interrupt(make):
 @pytest.mark.parametrize("factor", [1, 2])
 def test_latency_of_a_lone_burst_is_exact(make, factor):
     sim = make()
-    model = for_config(CONFIGS["axi3"] if sim.config.axi_protocol == "axi3" else CONFIGS["axi4"])
+    model = memory_of(CONFIGS["axi3"] if sim.config.axi_protocol == "axi3" else CONFIGS["axi4"])
     if factor == 2:
         model = model.with_latency_factor(2)
         sim = make(read_latency=model.read_latency, write_latency=model.write_latency)
@@ -152,7 +152,7 @@ def test_outstanding_bursts_hide_the_latency(make):
 
 
 def sim_latency(sim):
-    model = for_config(CONFIGS[sim.config.axi_protocol])
+    model = memory_of(CONFIGS[sim.config.axi_protocol])
     return model.read_latency, model.write_latency
 
 
@@ -160,7 +160,7 @@ def sim_latency(sim):
 def test_all_traffic_shares_the_deliverable_rate(make, rate):
     """Reads and writes of all ports together: never above the rate, and within 2 % of it."""
     sim = make() if rate is None else make(deliverable_bytes_per_cycle=rate)
-    rate = rate or for_config(CONFIGS[sim.config.axi_protocol]).deliverable_bytes_per_cycle
+    rate = rate or memory_of(CONFIGS[sim.config.axi_protocol]).deliverable_bytes_per_cycle
     ports = sim.config.axi_ports
     assert rate < 2 * ports * sim.config.beat_bytes, "the rate would not be what limits"
     setup(sim, bursts=60)
@@ -371,7 +371,7 @@ def test_traces_only_when_asked(make, libraries, tmp_path):
 def test_trace_build_writes_vcd(libraries, tmp_path):
     config = CONFIGS["axi3"]
     path = build.library_from_verilog(libraries["axi3"][0], config, trace=True)
-    with Simulation(path, config, for_config(config), MEMORY_BYTES) as sim:
+    with Simulation(path, config, memory_of(config), MEMORY_BYTES) as sim:
         sim.run(50, until_irq=False)
         sim.trace(tmp_path / "run.vcd")
         sim.run(50, until_irq=False)

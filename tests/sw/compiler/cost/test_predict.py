@@ -9,7 +9,7 @@ import pytest
 from weft.compiler.cost.predict import predict
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.schedule.search import Schedule, schedule_gemm
-from weft.dram import for_config
+from weft.dram import memory_of
 from weft.errors import UsageError
 from weft_hw.config import preset
 from weft_hw.isa import Instruction, Opcode
@@ -35,7 +35,7 @@ CASES = [(name, shape, least) for name, of in TARGETS.items() for shape, least i
 
 def schedule(name: str, shape: tuple[int, int, int], latency: int = 1) -> Schedule:
     config = preset(name)
-    memory = for_config(config).with_latency_factor(latency)
+    memory = memory_of(config).with_latency_factor(latency)
     return schedule_gemm(config, GemmProblem(*shape), memory)
 
 
@@ -84,4 +84,4 @@ def test_a_deadlock_is_reported() -> None:
     config = preset("tiny")
     program = [Instruction(Opcode.SETUP, waits=(0,)), Instruction(Opcode.END)]
     with pytest.raises(UsageError, match="deadlocks"):
-        predict(program, config, for_config(config))
+        predict(program, config, memory_of(config))

@@ -13,7 +13,10 @@ from weft.errors import ToolMissing, UsageError
 torch = pytest.importorskip("torch")
 
 from weft.compiler.graph import reference as torch_int  # noqa: E402
+from weft.compiler.graph.build import linear_layer  # noqa: E402
+from weft.compiler.graph.graph import Graph, Node, Tensor  # noqa: E402
 from weft.compiler.graph.reference import TorchInt  # noqa: E402
+from weft.compiler.graph.requant import Requant  # noqa: E402
 
 
 def naive(a, w, bias, *, result, multiplier, shift, pre, zero_point, low, high, table):
@@ -34,6 +37,13 @@ def naive(a, w, bias, *, result, multiplier, shift, pre, zero_point, low, high, 
             out.append(v)
         rows.append(out)
     return rows
+
+
+def gemm(a, w, bias, *, result, device="cpu", **options):
+    """One layer on torch-int."""
+    requant = None if result == "int32" else Requant(**options)
+    layer = linear_layer("l", w, bias, requant, result)
+    return TorchInt(device).run(layer, {"a": a})[0]["out"]
 
 
 def case(rng, m, k, n, result, table=False):
@@ -60,21 +70,21 @@ def case(rng, m, k, n, result, table=False):
 def test_equals_python_integers(shape, result):
     for seed in range(5):
         a, w, bias, options = case(np.random.default_rng(seed), *shape, result)
-        got = TorchInt().gemm(a, w, bias, **options)
+        got = gemm(a, w, bias, **options)
         assert got.dtype == np.dtype(result)
         assert got.tolist() == naive(a, w, bias, **options), f"seed {seed}"
 
 
 def test_table_equals_python_integers():
     a, w, bias, options = case(np.random.default_rng(3), 6, 20, 9, "int8", table=True)
-    assert TorchInt().gemm(a, w, bias, **options).tolist() == naive(a, w, bias, **options)
+    assert gemm(a, w, bias, **options).tolist() == naive(a, w, bias, **options)
 
 
 def test_sums_wrap_at_32_bits():
     a = np.full((1, 40), -128, np.int8)
     w = np.full((40, 1), -127, np.int8)
     bias = np.array([2**31 - 1], np.int32)
-    assert TorchInt().gemm(a, w, bias).tolist() == [[2**31 - 1 + 40 * 128 * 127 - 2**32]]
+    assert gemm(a, w, bias, result="int32").tolist() == [[2**31 - 1 + 40 * 128 * 127 - 2**32]]
 
 
 def test_takes_constants_and_no_functions():
@@ -89,28 +99,25 @@ def test_takes_constants_and_no_functions():
     assert names and all(name.isupper() for name in names)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"bias": np.zeros(3, np.int32)}, "activations [2, 4] need weights [4, N] and bias [N], "),
-        ({"result": "int4"}, "result must be int8, int16 or int32, not 'int4'"),
-        ({"multiplier": None}, "an int8 result needs a multiplier and a shift per channel"),
-        ({"shift": np.zeros(2, int)}, "pre must be in 0..7 and shift in 1..42, not 0 and 0..0"),
-        ({"table": np.zeros(3, np.int8)}, "a table has 256 entries and needs an int8 result"),
-    ],
-)
-def test_refuses(change, sentence):
-    given = {
-        "activations": np.zeros((2, 4), np.int8),
-        "weights": np.zeros((4, 2), np.int8),
-        "bias": np.zeros(2, np.int32),
-        "result": "int8",
-        "multiplier": np.ones(2, int),
-        "shift": np.ones(2, int),
-    }
-    with pytest.raises(UsageError) as caught:
-        TorchInt().gemm(**{**given, **change})
-    assert sentence in str(caught.value)
+def test_refuses_other_inputs_and_operations():
+    layer = linear_layer("l", np.ones((4, 2), np.int8), np.zeros(2, np.int32))
+    torch_int = TorchInt()
+    for inputs, sentence in (
+        ({}, "the graph has the inputs a, not "),
+        ({"b": np.zeros((1, 4), np.int8)}, "the graph has the inputs a, not b"),
+        ({"a": np.zeros((1, 4), np.int16)}, "input a: int8[M, 4] is not int16 [1, 4]"),
+        ({"a": np.zeros((1, 5), np.int8)}, "input a: int8[M, 4] is not int8 [1, 5]"),
+        ({"a": np.zeros(4, np.int8)}, "input a: int8[M, 4] is not int8 [4]"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            torch_int.run(layer, inputs)
+        assert sentence in str(caught.value)
+    strange = Graph(
+        [Tensor("a", "int8", (1,)), Tensor("b", "int8", (1,))],
+        (Node("n", "sort", ("a",), "b"),), ("a",), ("b",),
+    )
+    with pytest.raises(UsageError, match="torch-int has no operation 'sort'"):
+        torch_int.run(strange, {"a": np.zeros(1, np.int8)})
 
 
 def test_missing_gpu_is_a_sentence():
@@ -125,5 +132,5 @@ def test_cuda_equals_cpu():
         pytest.skip("no NVIDIA GPU")
     for result in ("int8", "int16", "int32"):
         a, w, bias, options = case(np.random.default_rng(0), 37, 2000, 77, result)
-        want = TorchInt().gemm(a, w, bias, **options)
-        assert np.array_equal(TorchInt("cuda").gemm(a, w, bias, **options), want)
+        want = gemm(a, w, bias, **options)
+        assert np.array_equal(gemm(a, w, bias, device="cuda", **options), want)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gemm_reference import random_constants
+from gemm_reference import random_layer
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.constants import pack_parameters, pack_weights
 from weft_hw.config import PRESETS, preset
@@ -30,13 +30,15 @@ def test_every_byte_of_every_tile(name: str) -> None:
 
 def test_parameter_entries() -> None:
     config = preset("pynq-z2")
-    constants = random_constants(np.random.default_rng(2), GemmProblem(1, 4, 21))
-    entries = pack_parameters(config, constants)
+    layer = random_layer(np.random.default_rng(2), GemmProblem(1, 4, 21))
+    (node,) = layer.nodes
+    bias, requant = layer.operands(node)[2].data, node.requant
+    entries = pack_parameters(config, bias, requant)
     assert entries.shape == (32,)
     assert entries.dtype == np.dtype("<u8")
     for i in range(21):
         entry = int(entries[i])
-        assert entry & 0xFFFF_FFFF == int(constants.bias[i]) & 0xFFFF_FFFF
-        assert entry >> 32 & 0x1_FFFF == constants.multiplier[i]
-        assert entry >> 49 == constants.shift[i]
+        assert entry & 0xFFFF_FFFF == int(bias[i]) & 0xFFFF_FFFF
+        assert entry >> 32 & 0x1_FFFF == requant.multiplier[i]
+        assert entry >> 49 == requant.shift[i]
     assert not entries[21:].any()

@@ -1,0 +1,226 @@
+"""What is computed, in integers: tensors, nodes, and the graph that they make.
+
+numpy only. A graph is frozen and prints as text; :meth:`Graph.verify` refuses one that breaks a
+rule. Backends, scheduler and reference read this one description of an integer layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import UsageError
+
+from .ops import OPS, Op
+from .requant import Requant
+
+__all__ = ["Dim", "Graph", "Node", "Tensor"]
+
+#: A size, or the name of one that is not known yet (``"M"``); see :meth:`Graph.bind`.
+Dim = int | str
+#: Element types of tensors, little endian.
+DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {name: np.dtype(name).newbyteorder("<") for name in ("int8", "int16", "int32")}
+)
+
+
+def rule(ok: bool, sentence: str) -> None:
+    """Refuse a graph that breaks a rule; raises UsageError."""
+    if not ok:
+        raise UsageError(f"graph: {sentence}")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """Integers between nodes, or constants.
+
+    Parameters
+    ----------
+    name : str
+    dtype : "int8", "int16" or "int32"
+    shape : tuple of int >= 1, or names of sizes that are bound later
+    data : array of that dtype and shape; None where it is computed at run time.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[Dim, ...]
+    data: NDArray[np.signedinteger[Any]] | None = None
+
+    @classmethod
+    def constant(cls, name: str, data: NDArray[np.signedinteger[Any]]) -> Tensor:
+        """Tensor of known integers; its dtype is that of `data`."""
+        return cls(name, data.dtype.name, tuple(data.shape), np.ascontiguousarray(data))
+
+    def verify(self) -> None:
+        """Refuse an unknown dtype, a bad size, or data of another kind; raises UsageError."""
+        rule(
+            self.dtype in DTYPES,
+            f"tensor {self.name!r} must be {', '.join(DTYPES)}, not {self.dtype!r}",
+        )
+        sizes = all(
+            d >= 1 if type(d) is int else isinstance(d, str) and d != "" for d in self.shape
+        )
+        rule(
+            len(self.shape) > 0 and sizes,
+            f"tensor {self.name!r} needs positive or named sizes, not {list(self.shape)}",
+        )
+        if self.data is not None:
+            found = (self.data.dtype.name, tuple(self.data.shape))
+            rule(
+                found == (self.dtype, self.shape),
+                f"tensor {self.name!r} is {self.dtype} {list(self.shape)}, its data are "
+                f"{found[0]} {list(found[1])}",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operation: ``output = op(*inputs)``.
+
+    Parameters
+    ----------
+    name : str
+        For people: of the layer that it stands for.
+    op : str
+        A name in :data:`.ops.OPS`.
+    inputs : names of tensors, in the order that the operation defines
+    output : name of a tensor
+    requant : how sums become the output; None where the output are the int32 sums themselves.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    output: str
+    requant: Requant | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.output} = {self.op}({', '.join(self.inputs)})"
+        return text if self.requant is None else f"{text} {self.requant}"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in an order in which they can run.
+
+    Parameters
+    ----------
+    tensors : mapping or iterable of Tensor
+    nodes : sequence of Node; each reads what stands before it.
+    inputs, outputs : names of tensors
+    states : name of a tensor that is kept between runs -> name of the tensor whose value it takes
+        at the end of a run. A state that is constant data starts with them, any other with zeros.
+    """
+
+    tensors: Mapping[str, Tensor]
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given: Iterable[Tensor] = (
+            self.tensors.values() if isinstance(self.tensors, Mapping) else self.tensors
+        )
+        found: dict[str, Tensor] = {}
+        for tensor in given:
+            rule(tensor.name not in found, f"two tensors are named {tensor.name!r}")
+            found[tensor.name] = tensor
+        object.__setattr__(self, "tensors", MappingProxyType(found))
+        object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
+
+    def verify(self, ops: Mapping[str, Op] = OPS) -> Graph:
+        """Refuse a graph that breaks a rule; the graph itself, so that calls can be chained.
+
+        Parameters
+        ----------
+        ops : the operations that may occur
+
+        Raises
+        ------
+        UsageError
+            The sentence names the node or the tensor, and the rule.
+        """
+        for tensor in self.tensors.values():
+            tensor.verify()
+        for name in (*self.inputs, *self.outputs, *self.states, *self.states.values()):
+            rule(name in self.tensors, f"there is no tensor {name!r}")
+        known = {n for n, t in self.tensors.items() if t.data is not None} | {*self.states}
+        for name in self.inputs:
+            rule(name not in known, f"input {name!r} is a constant, or a state")
+        known |= {*self.inputs}
+        names: set[str] = set()
+        for node in self.nodes:
+            rule(node.name not in names, f"two nodes are named {node.name!r}")
+            names.add(node.name)
+            rule(
+                node.op in ops,
+                f"node {node.name!r}: there is no operation {node.op!r}, only {', '.join(ops)}",
+            )
+            for name in (*node.inputs, node.output):
+                rule(name in self.tensors, f"node {node.name!r}: there is no tensor {name!r}")
+            for name in node.inputs:
+                rule(name in known, f"node {node.name!r} reads {name!r} before it is computed")
+            rule(node.output not in known, f"node {node.name!r} writes {node.output!r} again")
+            known.add(node.output)
+            op = ops[node.op]
+            operands = [self.tensors[name] for name in node.inputs]
+            op.verify(node.name, operands, self.tensors[node.output], node.requant)
+        for name in self.outputs:
+            rule(name in known, f"output {name!r} is not computed")
+        for state, source in self.states.items():
+            kept, new = self.tensors[state], self.tensors[source]
+            rule(
+                (kept.dtype, kept.shape) == (new.dtype, new.shape),
+                f"state {kept} cannot take the value of {new}",
+            )
+            rule(source in known, f"the new value {source!r} of state {state!r} is not computed")
+        return self
+
+    # -- views ------------------------------------------------------------------------------------
+
+    @cached_property
+    def producers(self) -> Mapping[str, int]:
+        """Index of the node that computes each tensor."""
+        return {node.output: i for i, node in enumerate(self.nodes)}
+
+    @cached_property
+    def consumers(self) -> Mapping[str, tuple[int, ...]]:
+        """Indices of the nodes that read each tensor."""
+        found: dict[str, tuple[int, ...]] = dict.fromkeys(self.tensors, ())
+        for i, node in enumerate(self.nodes):
+            for name in dict.fromkeys(node.inputs):
+                found[name] = (*found[name], i)
+        return found
+
+    def operands(self, node: Node) -> list[Tensor]:
+        """The tensors that a node reads, in order."""
+        return [self.tensors[name] for name in node.inputs]
+
+    def bind(self, **sizes: int) -> Graph:
+        """Copy with named sizes replaced: ``graph.bind(M=128)``."""
+
+        def bound(tensor: Tensor) -> Tensor:
+            shape = tuple(sizes.get(d, d) if isinstance(d, str) else d for d in tensor.shape)
+            return tensor if shape == tensor.shape else replace(tensor, shape=shape)
+
+        return replace(self, tensors={n: bound(t) for n, t in self.tensors.items()})
+
+    def __str__(self) -> str:
+        given = ", ".join(str(self.tensors[name]) for name in self.inputs)
+        lines = [f"graph ({given}) -> {', '.join(self.outputs)}"]
+        lines += [f"  state {self.tensors[s]} <- {new}" for s, new in self.states.items()]
+        for node in self.nodes:
+            kind = str(self.tensors[node.output]).partition(": ")[2]
+            lines.append(f"  {node}: {kind}")
+        return "\n".join(lines)

@@ -10,7 +10,7 @@ from instruction_words import legal_word, verdicts, words
 from runner import parameters
 from streams import Lockstep
 from weft_hw.config import PRESETS
-from weft_hw.control.check import Check, CheckedLayout
+from weft_hw.control.check import Check, checked_layout
 from weft_hw.control.fetch import FetchedLayout
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Opcode, ResultType, decode
 
@@ -101,7 +101,7 @@ async def run(dut, sequence, code=0):
     stall = parameters()["stall"]
     bench = Lockstep(dut)
     source = bench.source("i", FetchedLayout, stall)
-    sink = bench.sink("o", CheckedLayout, stall)
+    sink = bench.sink("o", checked_layout(), stall)
     await bench.begin()
     source.queue.extend({"word": word, "index": i, "code": code} for i, word in enumerate(sequence))
     await bench.until(lambda: len(sink.got) == len(sequence))

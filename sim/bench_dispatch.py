@@ -8,12 +8,12 @@ import cocotb
 
 from runner import parameters
 from streams import Lockstep, Pauses
-from weft_hw.control.check import CheckedLayout
+from weft_hw.control.check import checked_layout
 from weft_hw.control.dispatch import Dispatch
-from weft_hw.control.semaphores import QUEUED_UNITS
 from weft_hw.interface import StartLayout
-from weft_hw.isa import ErrorCode, Unit
+from weft_hw.isa import ErrorCode, Unit, queued
 
+QUEUED_UNITS = [spec.unit for spec in queued()]
 UNITS = range(len(QUEUED_UNITS))
 
 
@@ -23,7 +23,7 @@ class Model:
     def __init__(self, dut):
         self.stall = parameters()["stall"]
         self.bench = Lockstep(dut)
-        self.source = self.bench.source("i", CheckedLayout, self.stall)
+        self.source = self.bench.source("i", checked_layout(), self.stall)
         self.sinks = [self.bench.sink(f"o__{u}", StartLayout, self.stall) for u in UNITS]
         self.bench.add(self)
         self.rest = [Pauses(self.stall) for _ in UNITS]

@@ -9,11 +9,20 @@ import cocotb
 from runner import parameters
 from streams import Lockstep, Pauses
 from weft_hw.control.queue import UnitQueue
-from weft_hw.control.semaphores import QUEUED_UNITS, Semaphores
+from weft_hw.control.semaphores import Semaphores
 from weft_hw.interface import POST_BITS, StartLayout
-from weft_hw.isa import LAYOUTS, POSTS, SEMAPHORE_MAX, SEMAPHORES, Instruction, Opcode, encode
+from weft_hw.isa import (
+    LAYOUTS,
+    POSTS,
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    Instruction,
+    Opcode,
+    encode,
+    queued,
+)
 
-UNITS = range(len(QUEUED_UNITS))
+UNITS = range(len(queued()))
 DEPTHS = parameters()["depths"]
 _FIRST_POST = LAYOUTS[Opcode.END]["post0_enable"].offset
 

@@ -8,8 +8,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from weft_hw.config import PRESETS
-from weft_hw.decode import INSTRUCTION_BITS
 from weft_hw.dma.dma import Dma
+from weft_hw.interface import INSTRUCTION_BITS
 from weft_hw.isa import Space
 
 pytestmark = pytest.mark.sim

@@ -8,8 +8,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from weft_hw.control.queue import UnitQueue
-from weft_hw.control.semaphores import QUEUED_UNITS, Semaphores
+from weft_hw.control.semaphores import Semaphores
 from weft_hw.interface import StartLayout
+from weft_hw.isa import queued
 
 pytestmark = pytest.mark.sim
 
@@ -22,7 +23,7 @@ class QueuesWithSemaphores(wiring.Component):
     def __init__(self, depths):
         self.queues = [UnitQueue(depth) for depth in depths]
         self.semaphores = Semaphores()
-        units, inner = len(QUEUED_UNITS), self.semaphores.signature.members
+        units, inner = len(queued()), self.semaphores.signature.members
         self.outputs = ("waiting", "overflow", "overflow_unit", "counts")
         super().__init__(
             {

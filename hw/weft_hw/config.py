@@ -160,8 +160,9 @@ class AcceleratorConfig:
         )
         for name in ("read_outstanding", "write_outstanding"):
             power(name, 2, 64)
-        for name in ("load_queue", "compute_queue", "store_queue"):
-            power(name, 2, 16)
+        for field in dataclasses.fields(self):
+            if field.name.endswith("_queue"):
+                power(field.name, 2, 16)
 
     # -- derived ----------------------------------------------------------------------------------
 

@@ -100,9 +100,9 @@ class Core(wiring.Component):
             scratchpad.array_line.eq(compute.array_line),
             compute.array_data.eq(scratchpad.array_data),
             scratchpad.result.eq(compute.result),
-            control.array_row.eq(compute.array_row),
+            control.array_rows.eq(compute.array_row),
             control.compute_wait_weights.eq(compute.wait),
-            control.read_conflict.eq(scratchpad.read_conflict),
-            control.write_conflict.eq(scratchpad.write_conflict),
+            control.read_conflicts.eq(scratchpad.read_conflict),
+            control.write_conflicts.eq(scratchpad.write_conflict),
         ]
         return m

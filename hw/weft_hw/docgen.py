@@ -17,10 +17,10 @@ from .isa import (
     ISA_VERSION,
     LAYOUTS,
     LOOP_LEVELS,
-    OPCODE_UNITS,
     POSTS,
     SEMAPHORE_MAX,
     SEMAPHORES,
+    UNITS,
     WAITS,
     WEIGHT_MAX,
     WEIGHT_MIN,
@@ -29,8 +29,11 @@ from .isa import (
     Opcode,
     ResultType,
     Space,
+    UnitSpec,
+    opcode_units,
+    unit_counters,
 )
-from .registers import COUNTERS, REGISTER_BYTES, REGISTERS, Access
+from .registers import REGISTER_BYTES, Access, register_map
 
 __all__ = ["PAGES", "isa_page", "main", "registers_page"]
 
@@ -138,22 +141,45 @@ def _field_rows(fields: list[Field]) -> list[tuple[str, ...]]:
     return rows
 
 
-def isa_page() -> str:
+def _unit_rows(units: Sequence[UnitSpec]) -> list[tuple[str, ...]]:
+    verbs = ("wait on", "post")
+    return [
+        (
+            spec.name,
+            ", ".join(opcode.name for opcode in spec.opcodes),
+            f"`{spec.queue}`" if spec.queue else "none",
+            ", ".join(v for v, may in zip(verbs, (spec.may_wait, spec.may_post)) if may) or "no",
+            "program order" if spec.in_order else "any order" if spec.queue else "",
+            ", ".join(f"`{counter.name}`" for counter in spec.counters),
+        )
+        for spec in units
+    ]
+
+
+def isa_page(units: Sequence[UnitSpec] = UNITS) -> str:
     """Text of ``docs/isa.md``."""
+    owner = opcode_units(units)
     head = ("field", "bits", "", "meaning")
     header = list(LAYOUTS[Opcode.END])
     parts = [
         _NOTE,
         f"# Instruction set, version {ISA_VERSION >> 8}.{ISA_VERSION & 0xFF}",
         _EXECUTION,
+        "## Units",
+        "Where two units could take a semaphore in one cycle, the earlier of this table wins.",
+        _table(
+            ("unit", "opcodes", "queue", "semaphores", "moves its data in", "counters"),
+            _unit_rows(units),
+        ),
         "## Header of every instruction",
         "An instruction is one little-endian number. Bits that no field owns must be zero.",
         _table(head, _field_rows(header)),
     ]
     names = {f.name for f in header}
-    for opcode, layout in LAYOUTS.items():
+    for opcode in sorted(owner):
+        layout = LAYOUTS[opcode]
         own = [f for f in layout if f.name not in names]
-        unit = OPCODE_UNITS[opcode].name.lower()
+        unit = owner[opcode].name.lower()
         parts += [f"## {opcode.name}", f"Opcode {int(opcode)}, {unit} unit.", _SEMANTICS[opcode]]
         if own:
             parts.append(_table(head, _field_rows(own)))
@@ -184,16 +210,15 @@ _ACCESS_TEXT: Mapping[Access, str] = {
 }
 
 
-def registers_page() -> str:
+def registers_page(units: Sequence[UnitSpec] = UNITS) -> str:
     """Text of ``docs/registers.md``."""
-    rows = []
-    for r in REGISTERS.values():
-        if r.name not in COUNTERS:
+    rows, registers = [], register_map(units)
+    counted = unit_counters(units)
+    for r in registers.values():
+        if r.name not in {counter.name for counter in counted}:
             doc = r.doc.replace("|", "\\|")
             rows.append((f"`{r.offset:#05x}`", f"`{r.name}`", r.access.value, str(r.width), doc))
-    counters = [
-        (f"`{REGISTERS[name].offset:#05x}`", f"`{name}`", doc) for name, doc in COUNTERS.items()
-    ]
+    counters = [(f"`{registers[c.name].offset:#05x}`", f"`{c.name}`", c.doc) for c in counted]
     parts = [
         _NOTE,
         "# Registers",

@@ -1,20 +1,21 @@
 """Payloads and ports that blocks share, so that producer and consumer cannot disagree.
 
-Streams follow Amaranth's four data transfer rules (a producer holds valid and payload until ready).
+Instruction words have their fields at the bits that ``isa`` gives them. Streams follow Amaranth's
+four data transfer rules (a producer holds valid and payload until ready).
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import Out, Signature
 
 from .config import AcceleratorConfig
-from .decode import INSTRUCTION_BITS
-from .isa import POSTS
+from .isa import INSTRUCTION_BYTES, LAYOUTS, LOOP_LEVELS, POSTS, Opcode
 
 __all__ = [
     "INDEX_BITS",
+    "INSTRUCTION_BITS",
     "POST_BITS",
     "ChipRead",
     "ChipWrite",
@@ -23,8 +24,12 @@ __all__ = [
     "StartLayout",
     "chip_address_bits",
     "chip_write_layout",
+    "field",
+    "vector",
 ]
 
+#: Bits of an instruction.
+INSTRUCTION_BITS = INSTRUCTION_BYTES * 8
 #: Bits of an instruction's index in its program; as the program_length register.
 INDEX_BITS = 24
 #: Bits of the raw post fields of the header: (enable, semaphore) x POSTS.
@@ -32,6 +37,22 @@ POST_BITS = 5 * POSTS
 
 #: An instruction whose waits are satisfied, on its way into its unit.
 StartLayout = data.StructLayout({"word": unsigned(INSTRUCTION_BITS), "index": unsigned(INDEX_BITS)})
+
+
+def field(word: ValueLike, opcode: Opcode, name: str) -> Value:
+    """Slice of a 512-bit instruction `word` that holds field `name`; signed where the field is."""
+    f = LAYOUTS[opcode][name]
+    bits = Value.cast(word)[f.offset : f.offset + f.width]
+    return bits.as_signed() if f.signed else bits
+
+
+def vector(word: ValueLike, opcode: Opcode, name: str) -> list[Value | None]:
+    """Per loop level the slice of field `name` + level; None where the level has no such field."""
+    layout = LAYOUTS[opcode]
+    return [
+        field(word, opcode, f"{name}{i}") if f"{name}{i}" in layout else None
+        for i in range(LOOP_LEVELS)
+    ]
 
 
 class Retire(Signature):

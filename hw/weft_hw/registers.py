@@ -6,15 +6,18 @@ Standard library only. Gateware, driver, simulation harness and the reference pa
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+
+from .isa import UNITS, UnitSpec, unit_counters
 
 __all__ = [
     "Access",
     "CONTROL_RESET",
     "CONTROL_START",
     "COUNTERS",
+    "COUNTER_OFFSET",
     "IDENTIFIER",
     "IRQ_DONE",
     "IRQ_ERROR",
@@ -25,10 +28,13 @@ __all__ = [
     "STATUS_DONE",
     "STATUS_ERROR",
     "STATUS_RUNNING",
+    "register_map",
 ]
 
 #: Bytes of the register block's address window.
 REGISTER_BYTES = 4096
+#: Register of counter slot 0.
+COUNTER_OFFSET = 0x100
 #: "WEFT" in ASCII, big endian; below 2**31.
 IDENTIFIER = 0x57454654
 
@@ -59,7 +65,8 @@ class Register:
     width: int = 32
 
 
-def _build() -> dict[str, Register]:
+def register_map(units: Sequence[UnitSpec] = UNITS) -> dict[str, Register]:
+    """All registers of a core with these units, by name."""
     r, rw = Access.READ, Access.READ_WRITE
     table: list[tuple[int, str, Access, int, str]] = [
         (0x000, "id", r, 32, f'identifier, {IDENTIFIER:#010x} ("WEFT")'),
@@ -85,28 +92,13 @@ def _build() -> dict[str, Register]:
     ]
     registers = {name: Register(name, offset, access, doc, width)
                  for offset, name, access, width, doc in table}
-    for i, (name, doc) in enumerate(COUNTERS.items()):
-        registers[name] = Register(name, 0x100 + 4 * i, Access.READ, doc)
+    for c in unit_counters(units):
+        registers[c.name] = Register(c.name, COUNTER_OFFSET + 4 * c.slot, Access.READ, c.doc)
     return registers
 
 
-#: Performance counters, 32 bits, cleared by a start. They count while the core runs.
-COUNTERS: Mapping[str, str] = MappingProxyType({
-    "cycles": "cycles from the doorbell to done",
-    "instructions": "instructions retired, END included",
-    "array_rows": "rows that entered the array: MAC slots used / (R * C)",
-    "compute_wait_semaphore": "cycles in which the compute unit had an instruction that waited",
-    "compute_wait_weights": "cycles in which a row waited for its tile, or for result pacing",
-    "load_busy": "cycles in which the load unit had a transfer in flight",
-    "load_wait_semaphore": "cycles in which the load unit had an instruction that waited",
-    "store_busy": "cycles in which the store unit had a transfer in flight",
-    "store_wait_semaphore": "cycles in which the store unit had an instruction that waited",
-    "read_conflicts": "cycles in which a store read lost its bank to the array",
-    "write_conflicts": "cycles in which a load write lost its bank to a result",
-    "beats_read": "data beats read by the load unit, all ports",
-    "beats_fetched": "data beats read by instruction fetch",
-    "beats_written": "data beats written, all ports",
-})
+#: Performance counters of all units, 32 bits, cleared by a start. They count while the core runs.
+COUNTERS: Mapping[str, str] = MappingProxyType({c.name: c.doc for c in unit_counters()})
 
 #: All registers by name.
-REGISTERS: Mapping[str, Register] = MappingProxyType(_build())
+REGISTERS: Mapping[str, Register] = MappingProxyType(register_map())

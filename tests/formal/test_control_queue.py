@@ -15,8 +15,7 @@ from amaranth.lib.wiring import In
 from inside import Followed, mutant, opened
 from sby import Refuted, prove
 from weft_hw.control.queue import UnitQueue
-from weft_hw.decode import field
-from weft_hw.interface import INDEX_BITS
+from weft_hw.interface import INDEX_BITS, field
 from weft_hw.isa import LAYOUTS, SEMAPHORES, WAITS, Opcode
 
 #: Memories as registers, and formulas unrolled: several times faster here.

@@ -15,10 +15,9 @@ from amaranth.lib.wiring import In
 from inside import Followed, mutant, opened
 from sby import Refuted, prove
 from weft_hw.config import PRESETS
-from weft_hw.decode import INSTRUCTION_BITS
 from weft_hw.dma.layouts import SLOTS, TAG_BITS
 from weft_hw.dma.ledger import Ledger
-from weft_hw.interface import INDEX_BITS, POST_BITS
+from weft_hw.interface import INDEX_BITS, INSTRUCTION_BITS, POST_BITS
 from weft_hw.isa import LAYOUTS, Opcode
 
 SOLVER = "--nomem --unroll z3"

@@ -2,17 +2,70 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from amaranth.hdl import Assert, Assume, Cover, Module, Signal
+from amaranth.hdl import Assert, Assume, C, Cat, Cover, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from inside import mutant
+from inside import mutant, opened
 from sby import Refuted, prove
-from weft_hw.config import PRESETS
-from weft_hw.dma.layouts import transfer_layout
+from weft_hw.config import BURST_BEATS, PRESETS
+from weft_hw.dma.layouts import length_bits, transfer_layout
 from weft_hw.dma.walker import Walker
 from weft_hw.isa import Space, space_words
+
+
+def invariants(m, config, port, walker):
+    """What holds in every state that can be reached; it makes the properties inductive.
+
+    `progress` counts beats from the row's start, of the run, the burst and the piece.
+    """
+    inside = SimpleNamespace(**opened(walker).names)
+    fsm, advance, walk = inside.fsm, inside.advance, inside.walk
+    running = fsm.ongoing("Run")
+    group, dram_bits, width = inside.group_bits, inside.dram_bits, length_bits(config) + 1
+    start = Signal(dram_bits)
+    progress = [Signal(width, name=f"{stage}_progress") for stage in ("run", "burst", "piece")]
+    length = [Signal(width, name=f"{stage}_length") for stage in ("burst", "piece")]
+    with m.If(fsm.ongoing("Row")):
+        m.d.sync += [start.eq(inside.row_offset), progress[0].eq(inside.skip)]
+    with m.Elif(running & advance):
+        m.d.sync += progress[0].eq(progress[0] + inside.step)
+    with m.If(advance):
+        m.d.sync += [
+            Cat(progress[1:]).eq(Cat(progress[:2])),
+            Cat(length).eq(Cat(walk.length | C(0, width), length[0])),
+        ]
+    m.d.comb += Assert(fsm.state != 3)
+    with m.If(running):
+        m.d.comb += [
+            Assert(inside.left + progress[0] == walk.length),
+            Assert(inside.offset[:dram_bits] == (start + progress[0])[:dram_bits]),
+        ]
+        with m.If(inside.left > 0):
+            m.d.comb += Assert(inside.offset[4:group] == port)
+    burst, valid = inside.burst, inside.burst_valid
+    for space in Space:
+        beats = space_words(space, config) * 4 // config.beat_bytes
+        with m.If((running | fsm.ongoing("Row")) & (walk.space == space)):
+            m.d.comb += Assert(inside.limit == beats)
+        with m.If(valid & (burst.space == space)):
+            m.d.comb += Assert(inside.chip_room == beats - burst.chip)
+    stripe, last = burst.offset[4:], inside.arena_end[4:]
+    with m.If(valid & ~inside.stripe_past):
+        m.d.comb += [Assert(stripe <= last), Assert(inside.stripe_last == (stripe == last))]
+    with m.If(valid & (burst.beats != 0)):
+        m.d.comb += Assert(inside.end_in_stripe == burst.offset[:4] + burst.beats)
+    stages = ((valid, burst), (inside.piece_valid, inside.piece))
+    for k, (has, part) in enumerate(stages):
+        with m.If(has & (part.beats != 0)):
+            m.d.comb += [
+                Assert(part.offset[:4] + part.beats <= BURST_BEATS),
+                Assert(part.offset[4:group] == port),
+                Assert(progress[k + 1] + part.beats <= length[k]),
+            ]
 
 
 class Harness(wiring.Component):
@@ -32,6 +85,7 @@ class Harness(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.walker = walker = self._block(config, self.port)
+        invariants(m, config, self.port, walker)
         wiring.connect(m, wiring.flipped(self.transfer), walker.transfer)
         arena, started = Signal(32), Signal()
         m.d.sync += [arena.eq(self.arena_bytes), started.eq(1)]

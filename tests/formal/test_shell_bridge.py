@@ -6,6 +6,7 @@ from amaranth.hdl import Assert, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from inside import opened
 from sby import prove
 from weft_hw.shell.bridge import DECERR, Axi3ToLite
 
@@ -46,6 +47,7 @@ class Harness(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.dut = dut = self._dut
+        opened(dut)
         m.d.comb += [getattr(dut, name).eq(getattr(self, name)) for name in self.signature.members]
         self.offers(m)
         self.writes(m)
@@ -76,7 +78,10 @@ class Harness(wiring.Component):
         dut, burst = self._dut, self._dut.write_burst
         idle, data, answer = dut.s_axi_awready, dut.s_axi_wready, dut.s_axi_bvalid
         access, response = dut.m_axil_awvalid | dut.m_axil_wvalid, dut.m_axil_bready
-        m.d.comb += Assert(idle + data + access + response + answer == 1)
+        m.d.comb += [
+            Assert(idle + data + access + response + answer == 1),
+            Assert(dut.write_states.ongoing("Access") == access),
+        ]
         # The beats that the burst still has to bring, and whose it is.
         due, name, inside, begun = Signal(5), Signal(12), Signal(), Signal()
         with m.If(self.done("s_axi_aw")):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from amaranth.sim import Simulator
 
 from weft_hw.config import AcceleratorConfig
 from weft_hw.control.control import Control
-from weft_hw.isa import Instruction, Opcode, encode_program
-from weft_hw.registers import CONTROL_START, REGISTERS, STATUS_RUNNING
+from weft_hw.isa import UNITS, Instruction, Opcode, UnitSpec, encode_program, queued
+from weft_hw.registers import CONTROL_START, STATUS_RUNNING, register_map
 
-UNITS = ("load", "compute", "store")
+UNIT_NAMES = tuple(spec.name for spec in queued())
 
 
 def simulate(component, *testbenches, background=(), deadline: int = 200_000) -> None:
@@ -71,7 +71,8 @@ class Bench:
 
     memory : the arena; latency : cycles from a fetch request to its first beat;
     duration : cycles from start to retirement, per unit, called for each instruction;
-    stall : whether a port stalls in a cycle, called for each port and cycle.
+    stall : whether a port stalls in a cycle, called for each port and cycle;
+    units : the table of the units.
     """
 
     config: AcceleratorConfig
@@ -79,6 +80,7 @@ class Bench:
     latency: int = 50
     duration: Callable[[str], int] = lambda unit: 1
     stall: Callable[[], bool] = lambda: False
+    units: Sequence[UnitSpec] = UNITS
     cycle: int = 0
     started: list[Started] = field(default_factory=list)
     retired: list[tuple[str, int, int]] = field(default_factory=list)
@@ -87,13 +89,14 @@ class Bench:
     start_cycle: int | None = None
 
     def __post_init__(self) -> None:
-        self.dut = Control(self.config)
+        self.dut = Control(self.config, units=self.units)
+        self.registers = register_map(self.units)
         self.beats: list[tuple[int, int]] = []
 
     async def write(self, ctx, name: str | int, value: int, strobe: int = 15) -> int:
         """Write a register; returns the response."""
         dut = self.dut
-        ctx.set(dut.s_axil_awaddr, REGISTERS[name].offset if isinstance(name, str) else name)
+        ctx.set(dut.s_axil_awaddr, self.registers[name].offset if isinstance(name, str) else name)
         ctx.set(dut.s_axil_wdata, value)
         ctx.set(dut.s_axil_wstrb, strobe)
         ctx.set(dut.s_axil_awvalid, 1)
@@ -109,7 +112,7 @@ class Bench:
     async def read(self, ctx, name: str) -> int:
         """Read a register."""
         dut = self.dut
-        ctx.set(dut.s_axil_araddr, REGISTERS[name].offset)
+        ctx.set(dut.s_axil_araddr, self.registers[name].offset)
         ctx.set(dut.s_axil_arvalid, 1)
         await ctx.tick().until(dut.s_axil_arready)
         ctx.set(dut.s_axil_arvalid, 0)
@@ -136,7 +139,8 @@ class Bench:
 
     def background(self) -> list:
         """The fake memory, the fake units, and the observer."""
-        return [self._fetch, self._deliver, self._observe, *(self._unit(u) for u in UNITS)]
+        units = [self._unit(spec.name) for spec in queued(self.units)]
+        return [self._fetch, self._deliver, self._observe, *units]
 
     async def _observe(self, ctx):
         dut = self.dut
@@ -215,7 +219,7 @@ def run_program(
         await bench.setup(ctx, **ctx_registers)
         await bench.start(ctx)
         await bench.finish(ctx)
-        for name in REGISTERS:
+        for name in bench.registers:
             found[name] = await bench.read(ctx, name)
 
     simulate(bench.dut, main, background=bench.background())
@@ -226,13 +230,13 @@ def random_program(seed: int, length: int) -> list[Instruction]:
     """A program without deadlock: semaphores go from one unit to another, posts before waits."""
     rng = random.Random(seed)
     opcodes = {"load": Opcode.LOAD, "compute": Opcode.SETUP, "store": Opcode.STORE}
-    posted = {name: [0] * 16 for name in UNITS}
+    posted = {name: [0] * 16 for name in UNIT_NAMES}
     program = []
     for _ in range(length):
-        unit = rng.choice(UNITS)
+        unit = rng.choice(UNIT_NAMES)
         # Semaphore s is posted by unit s mod 3 and waited on by the next unit.
-        mine = [s for s in range(16) if UNITS[s % 3] == unit]
-        before = UNITS[(UNITS.index(unit) + 2) % 3]
+        mine = [s for s in range(16) if UNIT_NAMES[s % 3] == unit]
+        before = UNIT_NAMES[(UNIT_NAMES.index(unit) + 2) % 3]
         available = [s for s in range(16) for _ in range(posted[before][s])]
         waits = rng.sample(available, min(len(available), rng.randrange(4)))
         for s in waits:

@@ -40,7 +40,7 @@ def opened(part: Elaboratable) -> Inside:
     profile = sys.getprofile()
     sys.setprofile(look)
     try:
-        module = part.elaborate("formal")
+        module = part.elaborate(None)
     finally:
         sys.setprofile(profile)
     part.elaborate = lambda platform: module

@@ -18,11 +18,11 @@ from weft.backend.emulator.instructions import matmul, transfer_rows
 from weft.backend.emulator.state import State
 from weft.verify.accesses import Touched, analyse
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import SEMAPHORES, Instruction, Opcode, Space, Unit
+from weft_hw.isa import SEMAPHORES, Instruction, Opcode, Space, Unit, queued
 
 __all__ = ["run_overlapped"]
 
-UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
+UNITS = tuple(spec.unit for spec in queued())
 #: Instructions that a unit has started and not retired, at most.
 IN_FLIGHT = 4
 
@@ -49,11 +49,7 @@ class _Run:
         self.state = State(config, arena)
         self.random = random.Random(seed)
         self.counts = [0] * SEMAPHORES
-        depth = {
-            Unit.LOAD: config.load_queue,
-            Unit.COMPUTE: config.compute_queue,
-            Unit.STORE: config.store_queue,
-        }
+        depth = {spec.unit: getattr(config, spec.queue) for spec in queued()}
         self.queues: dict[Unit, deque[int]] = {u: deque() for u in UNITS}
         self.flights: dict[Unit, list[_Flight]] = {u: [] for u in UNITS}
         self.depth, self.head = depth, 0

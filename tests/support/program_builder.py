@@ -26,6 +26,7 @@ from weft_hw.isa import (
     ResultType,
     Space,
     Unit,
+    queued,
     result_align_words,
     space_words,
 )
@@ -57,7 +58,7 @@ class Builder:
         for i in range(SEMAPHORES - 1, 0, -1):
             j = choices.integer(0, i)
             names[i], names[j] = names[j], names[i]
-        units = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
+        units = [spec.unit for spec in queued()]
         #: Semaphores from one unit to another; some pairs have two.
         self.semaphores = {
             (a, b): [names.pop() for _ in range(2 if a is not b else 1)]
@@ -133,7 +134,7 @@ class Builder:
         return True
 
     def _units(self) -> list[Unit]:
-        return [Unit.LOAD, Unit.COMPUTE, Unit.STORE]
+        return [spec.unit for spec in queued()]
 
     def _analyse(self, instruction: Instruction) -> Touched | None:
         trial = [instruction] if self.setup is None else [self.setup, instruction]

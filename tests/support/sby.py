@@ -2,7 +2,7 @@
 
 A harness is an Amaranth component. Its ``In`` members are free in every cycle, its ``Assert``,
 ``Assume`` and ``Cover`` statements are the property. There is no reset: everything starts at its
-initial value. Blocks are elaborated for the platform "formal", where some state their invariants.
+initial value.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def prove(
     top.domains += sync
     top.submodules.harness = harness
     signals = [Value.cast(value) for _, _, value in harness.signature.flatten(harness)]
-    design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
+    design = rtlil.convert(top, name="top", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
     translated(YOSYS)

@@ -52,8 +52,6 @@ class LoopNest(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # What the proofs in tests/formal look at, per level.
-        self.state: list[tuple[Signal, Signal, Signal]] = []
         m.d.comb += self.last.eq(self.end.all())
         # Priority: the lowest level that is not at its end is assigned last, and wins.
         m.d.comb += self.level.eq(LOOP_LEVELS - 1)
@@ -61,31 +59,32 @@ class LoopNest(wiring.Component):
             with m.If(~self.end[i]):
                 m.d.comb += self.level.eq(i)
 
-        for i in range(LOOP_LEVELS):
-            # Iterations left after this one; `reload` is kept, so that counts may change after
-            # load.
-            left = Signal(COUNT_BITS, name=f"left{i}", reset_less=True)
-            reload = Signal(COUNT_BITS, name=f"reload{i}", reset_less=True)
-            single = Signal(name=f"single{i}", reset_less=True)
+        # Iterations left after this one; `reload` is kept, so that counts may change after load.
+        levels = range(LOOP_LEVELS)
+        left = [Signal(COUNT_BITS, name=f"left{i}", reset_less=True) for i in levels]
+        reload = [Signal(COUNT_BITS, name=f"reload{i}", reset_less=True) for i in levels]
+        single = [Signal(name=f"single{i}", reset_less=True) for i in levels]
+        for i in levels:
             below_end = self.end[:i].all() if i else 1
             with m.If(self.load):
                 m.d.sync += [
-                    reload.eq(self.counts[i] - 1),
-                    left.eq(self.counts[i] - 1),
-                    single.eq(self.counts[i] == 1),
+                    reload[i].eq(self.counts[i] - 1),
+                    left[i].eq(self.counts[i] - 1),
+                    single[i].eq(self.counts[i] == 1),
                     self.end[i].eq(self.counts[i] == 1),
                     self.start[i].eq(1),
                 ]
             with m.Elif(self.step & below_end):
                 with m.If(self.end[i]):
-                    m.d.sync += [left.eq(reload), self.end[i].eq(single), self.start[i].eq(1)]
+                    m.d.sync += [
+                        left[i].eq(reload[i]), self.end[i].eq(single[i]), self.start[i].eq(1)
+                    ]
                 with m.Else():
                     m.d.sync += [
-                        left.eq(left - 1),
-                        self.end[i].eq(left == 1),
+                        left[i].eq(left[i] - 1),
+                        self.end[i].eq(left[i] == 1),
                         self.start[i].eq(0),
                     ]
-            self.state.append((left, reload, single))
         return m
 
 

@@ -7,8 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..decode import field, vector
-from ..interface import INDEX_BITS, POST_BITS, ErrorPort, StartLayout
+from ..interface import INDEX_BITS, POST_BITS, ErrorPort, StartLayout, field, vector
 from ..isa import LOOP_LEVELS, ErrorCode, Opcode, ResultType
 from ..memory.parameters import PAIR_BYTES
 from ..memory.scratchpad import line_bits

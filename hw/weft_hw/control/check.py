@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import GRANULE_BYTES, AcceleratorConfig
-from ..decode import INSTRUCTION_BITS, field, vector
-from ..interface import INDEX_BITS
+from ..interface import INDEX_BITS, INSTRUCTION_BITS, field, vector
 from ..isa import (
     LAYOUTS,
     LOOP_LEVELS,
-    OPCODE_UNITS,
     POSTS,
+    UNITS,
     WAITS,
     ErrorCode,
     Opcode,
     ResultType,
     Space,
+    UnitSpec,
+    opcode_units,
     result_align_words,
 )
 from .fetch import FetchedLayout
 
-__all__ = ["Check", "CheckedLayout", "violations"]
+__all__ = ["Check", "checked_layout", "violations"]
 
-#: A checked instruction; `unit` is who executes it, where `code` is NONE.
-CheckedLayout = data.StructLayout(
-    {"word": INSTRUCTION_BITS, "index": INDEX_BITS, "code": 4, "unit": 2}
-)
+
+def checked_layout(units: Sequence[UnitSpec] = UNITS) -> data.StructLayout:
+    """A checked instruction; `unit` is who executes it, where `code` is NONE."""
+    bits = max(spec.unit for spec in units).bit_length()
+    return data.StructLayout(
+        {"word": INSTRUCTION_BITS, "index": INDEX_BITS, "code": 4, "unit": bits}
+    )
 
 
 def _misaligned(value: Value, step: int) -> Value:
@@ -36,7 +42,12 @@ def _misaligned(value: Value, step: int) -> Value:
     return value[: step.bit_length() - 1].any()
 
 
-def violations(word: Value, opcode: Opcode, config: AcceleratorConfig) -> list[Value]:
+def violations(
+    word: Value,
+    opcode: Opcode,
+    config: AcceleratorConfig,
+    units: Sequence[UnitSpec] = UNITS,
+) -> list[Value]:
     """Rules that `word`, an instruction with this opcode, breaks; one bit each.
 
     All rules of ``isa.decode`` and ``isa.check`` except the alignment of MATMUL's result address,
@@ -47,10 +58,12 @@ def violations(word: Value, opcode: Opcode, config: AcceleratorConfig) -> list[V
         return field(word, opcode, name)
 
     rules = [word[LAYOUTS[opcode].used_bits :].any(), get("header_reserved").any()]
-    if opcode is Opcode.END:
+    spec = next(spec for spec in units if opcode in spec.opcodes)
+    if not spec.may_wait:
         rules += [get(f"wait{i}_enable") for i in range(WAITS)]
+    if not spec.may_post:
         rules += [get(f"post{i}_enable") for i in range(POSTS)]
-    elif opcode in (Opcode.LOAD, Opcode.STORE):
+    if opcode in (Opcode.LOAD, Opcode.STORE):
         rules.append(get("space") > (Space.TABLES if opcode is Opcode.LOAD else Space.SCRATCHPAD))
         rules += [get(name) == 0 for name in ("rows", "bytes")]
         for name in ("dram_offset", "dram_pitch", "bytes"):
@@ -85,10 +98,16 @@ class Check(wiring.Component):
     Accepts exactly what ``isa.decode`` and ``isa.check`` accept, with the result type of the last
     accepted SETUP (int8 before the first). A code that fetch gave passes through.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    units : sequence of UnitSpec
+        Who executes what.
+
     Members
     -------
     i : ``In(stream.Signature(FetchedLayout))``
-    o : ``Out(stream.Signature(CheckedLayout))``
+    o : ``Out(stream.Signature(checked_layout(units)))``
 
     Latency
     -------
@@ -99,18 +118,22 @@ class Check(wiring.Component):
     LATENCY = 2
     PERIOD = 3
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, *, units: Sequence[UnitSpec] = UNITS
+    ) -> None:
         self._config = config
+        self._units = units
         super().__init__(
             {
                 "i": In(stream.Signature(FetchedLayout)),
-                "o": Out(stream.Signature(CheckedLayout)),
+                "o": Out(stream.Signature(checked_layout(units))),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, opcodes = self._config, list(Opcode)
+        config, owner = self._config, opcode_units(self._units)
+        opcodes = sorted(owner)
 
         # Cycle 0: all rules on the incoming word, one bit per opcode.
         full = Signal()
@@ -122,10 +145,11 @@ class Check(wiring.Component):
         m.d.comb += self.i.ready.eq(~full)
         with m.If(self.i.ready & self.i.valid):
             address = field(word, Opcode.MATMUL, "result_address")
+            broken = [Cat(*violations(word, op, config, self._units)).any() for op in opcodes]
             m.d.sync += [
                 full.eq(1),
                 held.eq(self.i.payload),
-                bad.eq(Cat(Cat(*violations(word, op, config)).any() for op in opcodes)),
+                bad.eq(Cat(broken)),
                 is_opcode.eq(Cat(field(word, op, "opcode") == op for op in opcodes)),
                 misaligned.eq(
                     Cat(_misaligned(address, result_align_words(t, config)) for t in ResultType)
@@ -153,7 +177,7 @@ class Check(wiring.Component):
                     m.d.sync += self.o.payload.code.eq(ErrorCode.BAD_FIELD)
             for i, opcode in enumerate(opcodes):
                 with m.If(is_opcode[i]):
-                    m.d.sync += self.o.payload.unit.eq(OPCODE_UNITS[opcode])
+                    m.d.sync += self.o.payload.unit.eq(owner[opcode])
 
         # Cycle 2: offered.
         with m.If(self.o.valid & self.o.ready):

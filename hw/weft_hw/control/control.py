@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..interface import INDEX_BITS, ErrorPort, Retire, StartLayout
-from ..isa import ErrorCode, Unit
+from ..isa import UNITS, ErrorCode, UnitSpec, queued, unit_counters
 from ..registers import (
     CONTROL_RESET,
     CONTROL_START,
-    COUNTERS,
     IRQ_DONE,
     IRQ_ERROR,
     STATUS_BUS_BUSY,
@@ -22,12 +23,12 @@ from ..registers import (
 )
 from .axilite import AXI_LITE_PORTS, AxiLite
 from .check import Check
-from .counters import Counters
+from .counters import Counters, event_bits
 from .dispatch import Dispatch
 from .fetch import Fetch, fetch_ports
 from .queue import UnitQueue
 from .register_file import RegisterFile
-from .semaphores import QUEUED_UNITS, Semaphores
+from .semaphores import Semaphores
 from .watchdog import Watchdog
 
 __all__ = ["ABORT_CYCLES", "Control"]
@@ -47,21 +48,26 @@ class Control(wiring.Component):
     error, counters and pending interrupts, and raises `abort` for ABORT_CYCLES cycles. Other
     registers keep their values.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        Its queue depths, among others.
+    units : sequence of UnitSpec
+        The units; each with a queue, a UNIT below, has its ports.
+
     Members
     -------
     s_axil_* : AXI4-Lite slave
     irq : ``Out(1)``, level
     arena_base, arena_bytes : ``Out(49)``, ``Out(32)``; the base is a multiple of 4096
     fetch_* : see :class:`.fetch.Fetch`
-    load_start, compute_start, store_start : ``Out(stream.Signature(StartLayout))``
-    load_retire, compute_retire, store_retire : ``In(Retire())``
+    UNIT_start : ``Out(stream.Signature(StartLayout))``
+    UNIT_retire : ``In(Retire())``
     dma_error, compute_error : ``In(ErrorPort())``
     bus_idle : ``In(1)``, no burst is in flight
     abort : ``Out(1)``, level: units have to stop and forget
     running : ``Out(1)``, low between runs; units start a run in the state after their reset
-    load_busy, store_busy, array_row, compute_wait_weights, read_conflict, write_conflict :
-        ``In(1)``
-    beats_read, beats_written : ``In(range(P + 1))``; beats_fetched : ``In(1)``
+    one ``In`` per counter that control does not drive itself, by its name: how much it grows by
 
     Latency
     -------
@@ -75,10 +81,20 @@ class Control(wiring.Component):
     START_LATENCY = 7
     DONE_LATENCY = 4
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, *, units: Sequence[UnitSpec] = UNITS
+    ) -> None:
         self._config = config
-        start = stream.Signature(StartLayout)
-        beats = range(config.axi_ports + 1)
+        self._units = units
+        self._queued = queued(units)
+        ports: dict[str, wiring.Member] = {}
+        for spec in self._queued:
+            ports[f"{spec.name}_start"] = Out(stream.Signature(StartLayout))
+            ports[f"{spec.name}_retire"] = In(Retire())
+        own = {"cycles", "instructions", *(f"{s.name}_wait_semaphore" for s in self._queued)}
+        for name, bits in event_bits(config, units).items():
+            if name not in own:
+                ports[name] = In(bits)
         super().__init__(
             {
                 **AXI_LITE_PORTS,
@@ -86,41 +102,27 @@ class Control(wiring.Component):
                 "arena_base": Out(49),
                 "arena_bytes": Out(32),
                 **fetch_ports(config),
-                "load_start": Out(start),
-                "store_start": Out(start),
-                "compute_start": Out(start),
-                "load_retire": In(Retire()),
-                "store_retire": In(Retire()),
-                "compute_retire": In(Retire()),
+                **ports,
                 "dma_error": In(ErrorPort()),
                 "compute_error": In(ErrorPort()),
                 "bus_idle": In(1),
                 "abort": Out(1),
                 "running": Out(1),
-                "load_busy": In(1),
-                "store_busy": In(1),
-                "array_row": In(1),
-                "compute_wait_weights": In(1),
-                "read_conflict": In(1),
-                "write_conflict": In(1),
-                "beats_read": In(beats),
-                "beats_fetched": In(1),
-                "beats_written": In(beats),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        names = [unit.name.lower() for unit in QUEUED_UNITS]
+        units, names = self._units, [spec.name for spec in self._queued]
         starts = [getattr(self, f"{name}_start") for name in names]
         retires = [getattr(self, f"{name}_retire") for name in names]
 
         # Between runs the path of instructions is in reset: queues and semaphores start empty.
         between_runs = ResetInserter(~self.running)
-        fetch, check, dispatch = Fetch(config), Check(config), Dispatch()
-        semaphores, watchdog = Semaphores(), Watchdog()
-        queues = [UnitQueue(getattr(config, f"{name}_queue")) for name in names]
+        fetch, check, dispatch = Fetch(config), Check(config, units=units), Dispatch(units=units)
+        semaphores, watchdog = Semaphores(units=units), Watchdog()
+        queues = [UnitQueue(getattr(config, str(spec.queue))) for spec in self._queued]
         m.submodules.fetch = between_runs(fetch)
         m.submodules.check = between_runs(check)
         m.submodules.dispatch = between_runs(dispatch)
@@ -129,8 +131,8 @@ class Control(wiring.Component):
         for name, queue in zip(names, queues):
             m.submodules[f"{name}_queue"] = between_runs(queue)
         m.submodules.bus = bus = AxiLite()
-        m.submodules.registers = registers = RegisterFile(config)
-        m.submodules.counters = counters = Counters(config)
+        m.submodules.registers = registers = RegisterFile(config, units=units)
+        m.submodules.counters = counters = Counters(config, units=units)
 
         # Registers.
         for name in AXI_LITE_PORTS:
@@ -181,7 +183,7 @@ class Control(wiring.Component):
                 Cat(
                     dispatch.dispatched,
                     (retire.valid for retire in retires),
-                    self.array_row,
+                    self.array_rows,
                     self.beats_read,
                     self.beats_fetched,
                     self.beats_written,
@@ -217,29 +219,15 @@ class Control(wiring.Component):
 
     def _count(self, m: Module, counters, registers, semaphores, dispatch) -> None:
         """Join events with counters, and counters with registers."""
-        load, compute, store = (
-            QUEUED_UNITS.index(unit) for unit in (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
-        )
-        events = {
-            "cycles": 1,
-            "instructions": dispatch.done + sum(dispatch.retired),
-            "array_rows": self.array_row,
-            "compute_wait_semaphore": semaphores.waiting[compute],
-            "compute_wait_weights": self.compute_wait_weights,
-            "load_busy": self.load_busy,
-            "load_wait_semaphore": semaphores.waiting[load],
-            "store_busy": self.store_busy,
-            "store_wait_semaphore": semaphores.waiting[store],
-            "read_conflicts": self.read_conflict,
-            "write_conflicts": self.write_conflict,
-            "beats_read": self.beats_read,
-            "beats_fetched": self.beats_fetched,
-            "beats_written": self.beats_written,
-        }
+        events = {"cycles": 1, "instructions": dispatch.done + sum(dispatch.retired)}
+        for u, spec in enumerate(self._queued):
+            events[f"{spec.name}_wait_semaphore"] = semaphores.waiting[u]
         m.d.comb += counters.running.eq(self.running)
-        for name in COUNTERS:
+        for counter in unit_counters(self._units):
+            name = counter.name
+            event = events[name] if name in events else getattr(self, name)
             m.d.comb += [
-                getattr(counters, f"event_{name}").eq(events[name]),
+                getattr(counters, f"event_{name}").eq(event),
                 getattr(registers, name).eq(getattr(counters, name)),
             ]
 

@@ -1,33 +1,40 @@
-"""Performance counters: one adder each, as ``weft_hw.registers.COUNTERS`` documents them."""
+"""Performance counters: one adder each, as ``weft_hw.isa.UNITS`` documents them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import Unit
-from ..registers import COUNTERS
+from ..isa import UNITS, UnitSpec, unit_counters
 
 __all__ = ["COUNTER_BITS", "Counters", "event_bits"]
 
 COUNTER_BITS = 32
 
 
-def event_bits(config: AcceleratorConfig) -> Mapping[str, int]:
+def event_bits(
+    config: AcceleratorConfig, units: Sequence[UnitSpec] = UNITS
+) -> Mapping[str, int]:
     """Bits of each counter's increment: ports for beats, all retirements for instructions."""
-    bits = dict.fromkeys(COUNTERS, 1)
-    # At most one instruction per unit and END retire in a cycle.
-    bits["instructions"] = len(Unit).bit_length()
+    bits = dict.fromkeys((c.name for c in unit_counters(units)), 1)
+    # At most one instruction per unit, END of control's, retires in a cycle.
+    bits["instructions"] = len(units).bit_length()
     bits["beats_read"] = bits["beats_written"] = config.axi_ports.bit_length()
     return bits
 
 
 class Counters(wiring.Component):
     """32-bit counters that wrap.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    units : sequence of UnitSpec
+        Whose counters.
 
     Members
     -------
@@ -42,8 +49,10 @@ class Counters(wiring.Component):
     to the path of what it counts.
     """
 
-    def __init__(self, config: AcceleratorConfig) -> None:
-        self._bits = event_bits(config)
+    def __init__(
+        self, config: AcceleratorConfig, *, units: Sequence[UnitSpec] = UNITS
+    ) -> None:
+        self._bits = event_bits(config, units)
         super().__init__(
             {
                 "clear": In(1),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..interface import INDEX_BITS, ErrorPort, StartLayout
-from ..isa import ErrorCode, Unit
-from .check import CheckedLayout
-from .semaphores import QUEUED_UNITS
+from ..isa import UNITS, ErrorCode, Unit, UnitSpec, queued
+from .check import checked_layout
 
 __all__ = ["Dispatch"]
 
@@ -23,11 +24,16 @@ class Dispatch(wiring.Component):
     END waits until all that was pushed is retired and fetch is idle, then raises `done`. An
     instruction with a code is reported and stays.
 
+    Parameters
+    ----------
+    units : sequence of UnitSpec
+        U of them have a queue.
+
     Members
     -------
-    i : ``In(stream.Signature(CheckedLayout))``
-    o : ``Out(stream.Signature(StartLayout)).array(3)``, per queued unit
-    retired : ``In(1).array(3)``, per queued unit, one instruction is complete
+    i : ``In(stream.Signature(checked_layout(units)))``
+    o : ``Out(stream.Signature(StartLayout)).array(U)``, per queued unit
+    retired : ``In(1).array(U)``, per queued unit, one instruction is complete
     fetch_idle : ``In(1)``
     ending : ``Out(1)``, END was reached
     done : ``Out(1)``, END is complete
@@ -45,13 +51,14 @@ class Dispatch(wiring.Component):
     LATENCY = 0
     DONE_LATENCY = 3
 
-    def __init__(self) -> None:
-        units = len(QUEUED_UNITS)
+    def __init__(self, *, units: Sequence[UnitSpec] = UNITS) -> None:
+        self._queued = queued(units)
+        count = len(self._queued)
         super().__init__(
             {
-                "i": In(stream.Signature(CheckedLayout)),
-                "o": Out(stream.Signature(StartLayout)).array(units),
-                "retired": In(1).array(units),
+                "i": In(stream.Signature(checked_layout(units))),
+                "o": Out(stream.Signature(StartLayout)).array(count),
+                "retired": In(1).array(count),
                 "fetch_idle": In(1),
                 "ending": Out(1),
                 "done": Out(1),
@@ -77,19 +84,19 @@ class Dispatch(wiring.Component):
         with m.If(self.dispatched):
             m.d.sync += self.next_index.eq(item.index + 1)
         left = []
-        for u, unit in enumerate(QUEUED_UNITS):
+        for u, spec in enumerate(self._queued):
             port = self.o[u]
-            count = Signal(_IN_FLIGHT_BITS, name=f"in_flight_{unit.name.lower()}")
+            count = Signal(_IN_FLIGHT_BITS, name=f"in_flight_{spec.name}")
             left.append(count.any())
             m.d.comb += [
                 port.payload.word.eq(item.word),
                 port.payload.index.eq(item.index),
-                port.valid.eq(good & (item.unit == unit)),
+                port.valid.eq(good & (item.unit == spec.unit)),
             ]
             with m.If(port.valid):
                 m.d.comb += self.i.ready.eq(port.ready)
             pushed = port.valid & port.ready
-            gone = Signal(name=f"gone_{unit.name.lower()}")
+            gone = Signal(name=f"gone_{spec.name}")
             m.d.sync += [gone.eq(self.retired[u]), count.eq(count + pushed - gone)]
         m.d.comb += any_left.eq(Cat(left).any())
         return m

@@ -8,8 +8,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..config import BURST_BEATS, AcceleratorConfig
-from ..decode import INSTRUCTION_BITS
-from ..interface import INDEX_BITS
+from ..interface import INDEX_BITS, INSTRUCTION_BITS
 from ..isa import INSTRUCTION_BYTES, ErrorCode
 
 __all__ = ["BUFFER_BURSTS", "Fetch", "FetchedLayout", "fetch_ports"]

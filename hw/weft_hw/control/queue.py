@@ -7,8 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..decode import INSTRUCTION_BITS
-from ..interface import INDEX_BITS
+from ..interface import INDEX_BITS, INSTRUCTION_BITS
 from .semaphores import DemandLayout, demand
 
 __all__ = ["UnitQueue"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import ISA_VERSION
-from ..registers import IDENTIFIER, REGISTERS, Access, Register
+from ..isa import ISA_VERSION, UNITS, UnitSpec
+from ..registers import IDENTIFIER, Access, Register, register_map
 from .axilite import ADDRESS_BITS
 
 __all__ = ["RegisterFile", "constant_registers"]
@@ -33,6 +35,12 @@ class RegisterFile(wiring.Component):
     Bits past a register's width read as zero and ignore writes. Byte strobes hold for every
     writable register.
 
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    units : sequence of UnitSpec
+        Whose counters.
+
     Members
     -------
     write_*, read_* : the register bus of :class:`.axilite.AxiLite`; writes are answered in the same
@@ -55,7 +63,10 @@ class RegisterFile(wiring.Component):
     #: Words of a group of registers, each with a multiplexer and a register of its own.
     GROUP = 8
 
-    def __init__(self, config: AcceleratorConfig) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, *, units: Sequence[UnitSpec] = UNITS
+    ) -> None:
+        self._registers = tuple(register_map(units).values())
         self._constants = constant_registers(config)
         ports = {
             "write_enable": In(1),
@@ -71,7 +82,7 @@ class RegisterFile(wiring.Component):
             "irq_clear": In(1),
             "irq": Out(1),
         }
-        for register in REGISTERS.values():
+        for register in self._registers:
             if register.access is Access.READ and register.name not in self._constants:
                 ports[register.name] = In(register.width)
             elif register.access is Access.READ_WRITE:
@@ -90,7 +101,7 @@ class RegisterFile(wiring.Component):
 
         m.d.sync += self.control.eq(0)
         with m.Switch(self.write_word):
-            for r in REGISTERS.values():
+            for r in self._registers:
                 if r.access is Access.READ:
                     continue
                 with m.Case(r.offset // 4), m.If(self.write_enable):
@@ -107,7 +118,7 @@ class RegisterFile(wiring.Component):
         # Reads: the word of each group, registered, then the group.
         within = (self.GROUP - 1).bit_length()
         groups: dict[int, list[Register]] = {}
-        for r in REGISTERS.values():
+        for r in self._registers:
             groups.setdefault(r.offset // 4 // self.GROUP, []).append(r)
         for number, registers in groups.items():
             word = Signal(32, name=f"group{number}", reset_less=True)
@@ -118,7 +129,7 @@ class RegisterFile(wiring.Component):
             with m.If(self.read_word[within:] == number):
                 m.d.comb += self.read_data.eq(word)
         m.d.sync += self.read_error.eq(1)
-        present = [r.offset // 4 for r in REGISTERS.values()]
+        present = [r.offset // 4 for r in self._registers]
         with m.Switch(self.read_word), m.Case(*present):
             m.d.sync += self.read_error.eq(0)
         return m

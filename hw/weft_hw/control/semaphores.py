@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
@@ -9,14 +10,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..decode import field
-from ..interface import POST_BITS, Retire
-from ..isa import POSTS, SEMAPHORE_MAX, SEMAPHORES, WAITS, Opcode, Unit
+from ..interface import POST_BITS, Retire, field
+from ..isa import POSTS, SEMAPHORE_MAX, SEMAPHORES, UNITS, WAITS, Opcode, UnitSpec, queued
 
-__all__ = ["QUEUED_UNITS", "DemandLayout", "Semaphores", "demand"]
+__all__ = ["DemandLayout", "Semaphores", "demand"]
 
-#: Units with a queue, in order of priority.
-QUEUED_UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
 #: How many an instruction takes from each semaphore.
 DemandLayout = data.ArrayLayout(WAITS.bit_length(), SEMAPHORES)
 
@@ -66,21 +64,26 @@ class Semaphores(wiring.Component):
     """The counters, zero after reset.
 
     A unit that requests is granted in a cycle in which every counter holds its demand; the whole
-    demand is taken at once, the earlier of QUEUED_UNITS first. What a grant takes and what is
+    demand is taken at once, the earlier queued unit first. What a grant takes and what is
     posted is added up in one cycle and counts in the next, so the cycle after a grant has none: a
     grant is decided on counts that no other grant is about to change. A post beyond SEMAPHORE_MAX
     leaves the maximum and is reported.
 
+    Parameters
+    ----------
+    units : sequence of UnitSpec
+        U of them have a queue; their order is that of priority.
+
     Members
     -------
-    request : ``In(1).array(3)``, per queued unit; held with its demand until granted
-    demand : ``In(DemandLayout).array(3)``
-    grant : ``Out(1).array(3)``, same cycle
-    waiting : ``Out(1).array(3)``, requests for what the counters do not hold; a grant of the cycle
+    request : ``In(1).array(U)``, per queued unit; held with its demand until granted
+    demand : ``In(DemandLayout).array(U)``
+    grant : ``Out(1).array(U)``, same cycle
+    waiting : ``Out(1).array(U)``, requests for what the counters do not hold; a grant of the cycle
         before is not subtracted yet
-    retire : ``In(Retire()).array(3)``, the posts
-    overflow, overflow_unit : ``Out(1)``, ``Out(2)``, 3 cycles after a post too many: position of
-        the unit in QUEUED_UNITS
+    retire : ``In(Retire()).array(U)``, the posts
+    overflow, overflow_unit : ``Out(1)``, ``Out(range(U))``, 3 cycles after a post too many:
+        position of the unit among the queued ones
     counts : ``Out(range(SEMAPHORE_MAX + 1)).array(16)``, the counters
 
     Latency
@@ -93,24 +96,24 @@ class Semaphores(wiring.Component):
     PERIOD = 2
     OVERFLOW_LATENCY = 3
 
-    def __init__(self) -> None:
-        units = len(QUEUED_UNITS)
+    def __init__(self, *, units: Sequence[UnitSpec] = UNITS) -> None:
+        count = self._units = len(queued(units))
         super().__init__(
             {
-                "request": In(1).array(units),
-                "demand": In(DemandLayout).array(units),
-                "grant": Out(1).array(units),
-                "waiting": Out(1).array(units),
-                "retire": In(Retire()).array(units),
+                "request": In(1).array(count),
+                "demand": In(DemandLayout).array(count),
+                "grant": Out(1).array(count),
+                "waiting": Out(1).array(count),
+                "retire": In(Retire()).array(count),
                 "overflow": Out(1),
-                "overflow_unit": Out(2),
+                "overflow_unit": Out(range(count)),
                 "counts": Out(range(SEMAPHORE_MAX + 1)).array(SEMAPHORES),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        units = range(len(QUEUED_UNITS))
+        units = range(self._units)
         counts = self.counts
 
         # Grants. `many` is whether a counter holds more than any demand.

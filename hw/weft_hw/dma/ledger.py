@@ -7,8 +7,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import GRANULE_BYTES, AcceleratorConfig
-from ..decode import field
-from ..interface import INDEX_BITS, POST_BITS, Retire, StartLayout
+from ..interface import INDEX_BITS, POST_BITS, Retire, StartLayout, field
 from ..isa import LAYOUTS, Opcode
 from .layouts import SLOTS, TAG_BITS, length_bits, transfer_layout
 

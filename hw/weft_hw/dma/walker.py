@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Assert, C, Cat, Module, Mux, Signal, Value, ValueLike, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -99,7 +99,6 @@ class Walker(wiring.Component):
         chip = Signal(chip_bits + 1, reset_less=True)
         left = Signal(signed(length_bits(config) + 1), reset_less=True)
         row_last = Signal(reset_less=True)
-        running = Signal()
         # Burst: cut to the stripe, with its stripe compared to the arena's last one, its end in the
         # stripe, and the room on chip. Piece: checked.
         burst = Signal(piece_layout(config), reset_less=True)
@@ -162,19 +161,17 @@ class Walker(wiring.Component):
                     walk.rows.eq(walk.rows - 1),
                 ]
                 m.next = "Run"
-            with m.State("Run"):
-                m.d.comb += running.eq(1)
-                with m.If(advance):
-                    m.d.sync += [
-                        offset.eq(Cat(C(port << 4, group_bits), advanced(offset[group_bits:], 1))),
-                        chip.eq(advanced(chip, step)),
-                        left.eq(left - step),
-                    ]
-                    with m.If(~more):
-                        with m.If(row_last):
-                            m.next = "Take"
-                        with m.Else():
-                            m.next = "Row"
+            with m.State("Run"), m.If(advance):
+                m.d.sync += [
+                    offset.eq(Cat(C(port << 4, group_bits), advanced(offset[group_bits:], 1))),
+                    chip.eq(advanced(chip, step)),
+                    left.eq(left - step),
+                ]
+                with m.If(~more):
+                    with m.If(row_last):
+                        m.next = "Take"
+                    with m.Else():
+                        m.next = "Row"
 
         # Bits of `left`, where one comparison would be a carry chain in front of another.
         owned, cut, beats = Signal(), Signal(), Signal(5)
@@ -188,7 +185,7 @@ class Walker(wiring.Component):
             m.d.sync += piece_valid.eq(0)
         with m.If(advance):
             m.d.sync += [
-                burst_valid.eq(running & (owned | row_last)),
+                burst_valid.eq(fsm.ongoing("Run") & (owned | row_last)),
                 burst.offset.eq(offset),
                 burst.beats.eq(beats),
                 burst.chip.eq(chip),
@@ -214,56 +211,4 @@ class Walker(wiring.Component):
                     self.fault.code.eq(Mux(leaves_arena, ErrorCode.ARENA, ErrorCode.ADDRESS)),
                 ]
         m.d.comb += self.fault.valid.eq(halted)
-
-        if platform == "formal":
-            # What holds in every state that can be reached; tests/formal proves it. `progress`
-            # counts beats from the row's start.
-            width = length_bits(config) + 1
-            start = Signal(dram_bits)
-            progress = [
-                Signal(width, name=f"{stage}_progress") for stage in ("run", "burst", "piece")
-            ]
-            length = [Signal(width, name=f"{stage}_length") for stage in ("burst", "piece")]
-            with m.If(fsm.ongoing("Row")):
-                m.d.sync += [start.eq(row_offset), progress[0].eq(skip)]
-            with m.Elif(running & advance):
-                m.d.sync += progress[0].eq(progress[0] + step)
-            with m.If(advance):
-                m.d.sync += [
-                    Cat(progress[1:]).eq(Cat(progress[:2])),
-                    Cat(length).eq(Cat(walk.length | C(0, width), length[0])),
-                ]
-            m.d.comb += Assert(fsm.state != 3)
-            with m.If(running):
-                m.d.comb += [
-                    Assert(left + progress[0] == walk.length),
-                    Assert(offset[:dram_bits] == (start + progress[0])[:dram_bits]),
-                ]
-                with m.If(left > 0):
-                    m.d.comb += Assert(offset[4:group_bits] == port)
-            with m.If(running | fsm.ongoing("Row")):
-                for space in Space:
-                    beats_of = space_words(space, config) * 4 >> beat_shift
-                    m.d.comb += Assert((walk.space != space) | (limit == beats_of))
-            with m.If(burst_valid):
-                burst_stripe = burst.offset[4:]
-                with m.If(~stripe_past):
-                    m.d.comb += [
-                        Assert(burst_stripe <= arena_end[4:]),
-                        Assert(stripe_last == (burst_stripe == arena_end[4:])),
-                    ]
-                with m.If(filled):
-                    m.d.comb += Assert(end_in_stripe == burst.offset[:4] + burst.beats)
-                for space in Space:
-                    beats_of = space_words(space, config) * 4 >> beat_shift
-                    m.d.comb += Assert(
-                        (burst.space != space) | (chip_room == beats_of - burst.chip)
-                    )
-            for k, (valid, part) in enumerate(((burst_valid, burst), (piece_valid, piece))):
-                with m.If(valid & (part.beats != 0)):
-                    m.d.comb += [
-                        Assert(part.offset[:4] + part.beats <= BURST_BEATS),
-                        Assert(part.offset[4:group_bits] == port),
-                        Assert(progress[k + 1] + part.beats <= length[k]),
-                    ]
         return m

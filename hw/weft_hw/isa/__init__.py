@@ -1,8 +1,9 @@
 """The instruction set: the only definition of the instruction bits.
 
 An instruction is 64 bytes, little endian. Standard library only; assembler, disassembler, gateware,
-emulator and the reference page read this. ``opcodes`` names things, ``layouts`` places the fields,
-``instruction`` encodes and decodes, ``check`` holds the rules on values.
+emulator and the reference page read this. ``opcodes`` names things, ``units`` is the table of the
+units, ``layouts`` places the fields, ``instruction`` encodes and decodes, ``check`` holds the rules
+on values.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from .opcodes import (
     INSTRUCTION_BYTES,
     ISA_VERSION,
     LOOP_LEVELS,
-    OPCODE_UNITS,
     POSTS,
     SEMAPHORE_MAX,
     SEMAPHORES,
@@ -27,10 +27,20 @@ from .opcodes import (
     Opcode,
     ResultType,
     Space,
+)
+from .units import (
+    OPCODE_UNITS,
+    UNITS,
+    Counter,
     Unit,
+    UnitSpec,
+    opcode_units,
+    queued,
+    unit_counters,
 )
 
 __all__ = [
+    "Counter",
     "ERROR_TEXT",
     "ErrorCode",
     "Field",
@@ -48,7 +58,9 @@ __all__ = [
     "SEMAPHORES",
     "SEMAPHORE_MAX",
     "Space",
+    "UNITS",
     "Unit",
+    "UnitSpec",
     "WAITS",
     "WEIGHT_MAX",
     "WEIGHT_MIN",
@@ -57,6 +69,9 @@ __all__ = [
     "decode_program",
     "encode",
     "encode_program",
+    "opcode_units",
+    "queued",
     "result_align_words",
     "space_words",
+    "unit_counters",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..config import GRANULE_BYTES, AcceleratorConfig
 from .instruction import Instruction
 from .opcodes import LOOP_LEVELS, ErrorCode, InstructionError, Opcode, ResultType, Space
+from .units import UNITS
 
 __all__ = ["check", "result_align_words", "space_words"]
 
@@ -50,9 +51,10 @@ def check(
     def multiple(name: str, step: int) -> None:
         rule(get(name) % step == 0, f"{name} must be a multiple of {step}, not {get(name)}")
 
-    if op is Opcode.END:
-        rule(not instruction.waits and not instruction.posts, "has no waits and no posts")
-    elif op in (Opcode.LOAD, Opcode.STORE):
+    spec = next(spec for spec in UNITS if op in spec.opcodes)
+    rule(spec.may_wait or not instruction.waits, "has no waits")
+    rule(spec.may_post or not instruction.posts, "has no posts")
+    if op in (Opcode.LOAD, Opcode.STORE):
         limit = Space.TABLES if op is Opcode.LOAD else Space.SCRATCHPAD
         rule(get("space") <= limit, f"space must be in 0..{int(limit)}, not {get('space')}")
         for name in ("rows", "bytes"):

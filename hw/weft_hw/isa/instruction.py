@@ -10,15 +10,14 @@ from .layouts import LAYOUTS
 from .opcodes import (
     INSTRUCTION_BYTES,
     LOOP_LEVELS,
-    OPCODE_UNITS,
     POSTS,
     SEMAPHORES,
     WAITS,
     ErrorCode,
     InstructionError,
     Opcode,
-    Unit,
 )
+from .units import OPCODE_UNITS, Unit
 
 __all__ = ["Instruction", "decode", "decode_program", "encode", "encode_program"]
 

@@ -86,48 +86,49 @@ def _transfer(spaces: str) -> list[Field]:
     ]
 
 
-LAYOUTS: Mapping[Opcode, Layout] = MappingProxyType(
-    {
-        Opcode.END: Layout(_header()),
-        Opcode.LOAD: Layout(
-            _header() + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables")
-        ),
-        Opcode.STORE: Layout(_header() + _transfer("0 scratchpad; others are illegal")),
-        Opcode.SETUP: Layout(
-            _header()
-            + [
-                Field("result_type", 2, "0 int8, 1 int16, 2 int32 (raw accumulators)"),
-                Field("pre", 3, "right shift of the accumulator before saturation to 25 bits"),
-                Field("zero_point", 16, "added after the scaling", True),
-                Field("low", 16, "lower clamp bound", True),
-                Field("high", 16, "upper clamp bound", True),
-                Field("table_enable", 1, "int8 only: replace the result by a table entry"),
-                Field("table", 4, "which table"),
-                Field("per_row", 1, "reserved for scales per row; must be 0"),
-            ]
-            + _levels("result_jump", 20, "words added to the result address when level {i} steps")
-            + _levels(
-                "parameter_jump", 13, "pairs added to the parameter address when level {i} steps", 1
-            )
-        ),
-        Opcode.MATMUL: Layout(
-            _header()
-            + _levels("count", 16, "iterations of level {i}, >= 1; 0 is innermost", signed=False)
-            + [
-                Field("tile_levels", 3, "innermost levels that stream rows past one tile, 1..5"),
-                Field("reduction", 6, "bit i: level i runs along K; zero below tile_levels"),
-                Field("first", 1, "start from the bias where all reduction levels start"),
-                Field("last", 1, "emit results where all reduction levels are at their end"),
-                Field("transposed", 1, "reserved for a transposed tile load; must be 0"),
-                Field("act_address", 20, "first activation line, in words; multiple of a line"),
-                Field("weight_address", 14, "first weight buffer word"),
-                Field("acc_address", 12, "first accumulator row"),
-                Field("result_address", 20, "first result row, in words"),
-                Field("parameter_address", 12, "first parameter pair (two entries of 8 bytes)"),
-            ]
-            + _levels("act_jump", 20, "words added to the activation address when level {i} steps")
-            + _levels("weight_jump", 15, "words added to the weight address as level {i} steps", 1)
-            + _levels("acc_jump", 13, "rows added to the accumulator address when level {i} steps")
-        ),
-    }
-)
+_LAYOUTS: dict[Opcode, Layout] = {
+    Opcode.END: Layout(_header()),
+    Opcode.LOAD: Layout(
+        _header() + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables")
+    ),
+    Opcode.STORE: Layout(_header() + _transfer("0 scratchpad; others are illegal")),
+    Opcode.SETUP: Layout(
+        _header()
+        + [
+            Field("result_type", 2, "0 int8, 1 int16, 2 int32 (raw accumulators)"),
+            Field("pre", 3, "right shift of the accumulator before saturation to 25 bits"),
+            Field("zero_point", 16, "added after the scaling", True),
+            Field("low", 16, "lower clamp bound", True),
+            Field("high", 16, "upper clamp bound", True),
+            Field("table_enable", 1, "int8 only: replace the result by a table entry"),
+            Field("table", 4, "which table"),
+            Field("per_row", 1, "reserved for scales per row; must be 0"),
+        ]
+        + _levels("result_jump", 20, "words added to the result address when level {i} steps")
+        + _levels(
+            "parameter_jump", 13, "pairs added to the parameter address when level {i} steps", 1
+        )
+    ),
+    Opcode.MATMUL: Layout(
+        _header()
+        + _levels("count", 16, "iterations of level {i}, >= 1; 0 is innermost", signed=False)
+        + [
+            Field("tile_levels", 3, "innermost levels that stream rows past one tile, 1..5"),
+            Field("reduction", 6, "bit i: level i runs along K; zero below tile_levels"),
+            Field("first", 1, "start from the bias where all reduction levels start"),
+            Field("last", 1, "emit results where all reduction levels are at their end"),
+            Field("transposed", 1, "reserved for a transposed tile load; must be 0"),
+            Field("act_address", 20, "first activation line, in words; multiple of a line"),
+            Field("weight_address", 14, "first weight buffer word"),
+            Field("acc_address", 12, "first accumulator row"),
+            Field("result_address", 20, "first result row, in words"),
+            Field("parameter_address", 12, "first parameter pair (two entries of 8 bytes)"),
+        ]
+        + _levels("act_jump", 20, "words added to the activation address when level {i} steps")
+        + _levels("weight_jump", 15, "words added to the weight address as level {i} steps", 1)
+        + _levels("acc_jump", 13, "rows added to the accumulator address when level {i} steps")
+    ),
+}
+
+#: The fields of each opcode.
+LAYOUTS: Mapping[Opcode, Layout] = MappingProxyType(_LAYOUTS)

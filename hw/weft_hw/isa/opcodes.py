@@ -1,4 +1,4 @@
-"""Opcodes, units, memories, result types, error codes, and the sizes that all layouts share."""
+"""Opcodes, memories, result types, error codes, and the sizes that all layouts share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ __all__ = [
     "ISA_VERSION",
     "InstructionError",
     "LOOP_LEVELS",
-    "OPCODE_UNITS",
     "Opcode",
     "POSTS",
     "ResultType",
     "SEMAPHORES",
     "SEMAPHORE_MAX",
     "Space",
-    "Unit",
     "WAITS",
     "WEIGHT_MAX",
     "WEIGHT_MIN",
@@ -48,26 +46,6 @@ class Opcode(enum.IntEnum):
     STORE = 3
     SETUP = 4
     MATMUL = 5
-
-
-class Unit(enum.IntEnum):
-    """Who executes an instruction. Each unit has a queue and works in order."""
-
-    CONTROL = 0
-    LOAD = 1
-    COMPUTE = 2
-    STORE = 3
-
-
-OPCODE_UNITS: Mapping[Opcode, Unit] = MappingProxyType(
-    {
-        Opcode.END: Unit.CONTROL,
-        Opcode.LOAD: Unit.LOAD,
-        Opcode.STORE: Unit.STORE,
-        Opcode.SETUP: Unit.COMPUTE,
-        Opcode.MATMUL: Unit.COMPUTE,
-    }
-)
 
 
 class Space(enum.IntEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Assert, Module, Mux, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -98,7 +98,7 @@ class Axi3ToLite(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        self._writes(m, platform == "formal")
+        self._writes(m)
         self._reads(m)
         return m
 
@@ -116,13 +116,13 @@ class Axi3ToLite(wiring.Component):
             burst.left.eq(port["len"]),
         ]
 
-    def _writes(self, m: Module, formal: bool) -> None:
+    def _writes(self, m: Module) -> None:
         burst = self.write_burst
         m.d.comb += [
             self.m_axil_awaddr.eq(burst.address),
             self.s_axi_bid.eq(burst.id),
         ]
-        with m.FSM(name="writes") as states:
+        with m.FSM(name="writes") as self.write_states:
             with m.State("Idle"):
                 m.d.comb += self.s_axi_awready.eq(1)
                 with m.If(self.s_axi_awvalid):
@@ -160,9 +160,6 @@ class Axi3ToLite(wiring.Component):
                 m.d.comb += self.s_axi_bvalid.eq(1)
                 with m.If(self.s_axi_bready):
                     m.next = "Idle"
-        if formal:
-            accessing = self.m_axil_awvalid | self.m_axil_wvalid
-            m.d.comb += Assert(states.ongoing("Access") == accessing)
 
     def _reads(self, m: Module) -> None:
         burst = self.read_burst

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from weft_hw.isa import (
 
 from .file import pack, reading, unpack
 from .patch import NodeSpan, Patch, check_nodes
+from .places import check_places, first_values
 from .tensor import MAX_ARENA_BYTES, Array, TensorSpec, is_int
 
 __all__ = ["PROGRAM_ALIGN", "Program"]
@@ -41,8 +40,6 @@ __all__ = ["PROGRAM_ALIGN", "Program"]
 PROGRAM_ALIGN = 256
 #: The program_length register has 24 bits.
 MAX_INSTRUCTIONS = (1 << 24) - 1
-#: Runs of interleaved tensors that are compared one by one; tensors of more count as one run.
-MAX_RUNS = 1 << 20
 
 #: What a JSON document can hold.
 Metadata = Any
@@ -137,15 +134,14 @@ class Program:
                 f"the offset of a constant must be a multiple of {GRANULE_BYTES}, not {offset!r}",
             )
             rule(len(data) > 0, f"the constant at {offset} is empty")
-        kinds = {"an input": self.inputs, "an output": self.outputs, "a state": self.states}
-        for name in (name for specs in kinds.values() for name in specs):
-            found = [kind for kind, specs in kinds.items() if name in specs]
+        named = {"an input": self.inputs, "an output": self.outputs, "a state": self.states}
+        for name in (name for specs in named.values() for name in specs):
+            found = [kind for kind, specs in named.items() if name in specs]
             rule(len(found) == 1, f"{name!r} is both {' and '.join(found)}")
         check_nodes(self.nodes, n)
         self._check_patches()
-        for what, _, end in self._extents():
-            rule(end <= size, f"{what} ends at byte {end}, beyond the arena of {size} bytes")
-        self._check_overlaps()
+        kinds = {"state": self.states, "input": self.inputs, "output": self.outputs}
+        check_places(size, (at, n * INSTRUCTION_BYTES), self.constants, kinds)
 
     def _check_patches(self) -> None:
         """Every field holds whatever the patches may make of it."""
@@ -174,38 +170,6 @@ class Program:
                 found[index, name].append((patch.name, step))
         return dict(found)
 
-    def _extents(self) -> list[tuple[str, int, int]]:
-        """(what, first byte, end) of everything that has a place in the arena."""
-        code = len(self.instructions) * INSTRUCTION_BYTES
-        found = [("the program", self.program_offset, self.program_offset + code)]
-        found += [(f"the constant at {o}", o, o + len(d)) for o, d in self.constants]
-        for kind in ("state", "input", "output"):
-            specs: Mapping[str, TensorSpec] = getattr(self, f"{kind}s")
-            found += [(f"{kind} {s.name!r}", s.offset, s.end) for s in specs.values()]
-        return found
-
-    def _check_overlaps(self) -> None:
-        """Refuse two owners of a byte; inputs and outputs may interleave run by run."""
-        for (a, data), (b, _) in zip(self.constants, self.constants[1:]):
-            if a + len(data) > b:
-                raise UsageError(
-                    f"program: the constant at {a} and the constant at {b} overlap in the arena"
-                )
-        first_values = {f"the constant at {offset}" for offset, _ in self.first_values}
-        extents = [extent for extent in self._extents() if extent[0] not in first_values]
-        specs = [*self.inputs.values(), *self.outputs.values()]
-        fixed = extents[: len(extents) - len(specs)]
-        runs = [(np.array([start], np.int64), end - start) for _, start, end in fixed]
-        runs += [_runs(spec, MAX_RUNS // len(specs)) for spec in specs]
-        start = np.concatenate([first for first, _ in runs])
-        end = np.concatenate([first + size for first, size in runs])
-        owner = np.repeat(np.arange(len(runs)), [len(first) for first, _ in runs])
-        order = np.argsort(start, kind="stable")
-        clash = np.flatnonzero(end[order][:-1] > start[order][1:])
-        if len(clash):
-            a, b = (extents[owner[order[clash[0] + i]]][0] for i in (0, 1))
-            raise UsageError(f"program: {a} and {b} overlap in the arena")
-
     # -- arena ------------------------------------------------------------------------------------
 
     def image(self) -> NDArray[np.uint8]:
@@ -222,13 +186,7 @@ class Program:
     @cached_property
     def first_values(self) -> tuple[tuple[int, bytes], ...]:
         """The constants that lie inside states."""
-        states = sorted((s.offset, s.end) for s in self.states.values())
-
-        def inside(offset: int, data: bytes) -> bool:
-            at = bisect_right(states, (offset, MAX_ARENA_BYTES)) - 1
-            return at >= 0 and offset + len(data) <= states[at][1]
-
-        return tuple(constant for constant in self.constants if inside(*constant))
+        return tuple(first_values(self.constants, self.states.values()))
 
     def reset_states(self, buffer: NDArray[np.uint8]) -> None:
         """Put the first values of the states into `buffer`, uint8 [>= arena_bytes]."""
@@ -400,13 +358,3 @@ def _lookup(kind: str, items: Mapping[str, _Named], name: str) -> _Named:
         known = ", ".join(items) or "none"
         raise UsageError(f"the program has no {kind} {name!r}", f"its {kind}s are: {known}")
     return items[name]
-
-
-def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:
-    """(first bytes, size) of the runs of a tensor; one run where there are more than `limit`."""
-    if math.prod(count for _, count in spec.run_levels) > limit:
-        return np.array([spec.offset], np.int64), spec.end - spec.offset
-    starts = np.array([spec.offset], np.int64)
-    for pitch, count in spec.run_levels:
-        starts = (starts[:, None] + pitch * np.arange(count, dtype=np.int64)).reshape(-1)
-    return starts, spec.run_bytes

@@ -12,11 +12,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import SEMAPHORE_MAX, SEMAPHORES, ErrorCode, Instruction, Opcode, Unit
+from weft_hw.isa import (
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    UNITS,
+    ErrorCode,
+    Instruction,
+    Opcode,
+    Unit,
+    UnitSpec,
+    opcode_units,
+    queued,
+)
 
 __all__ = ["Deadlock", "QueueMachine", "SemaphoreOverflow"]
-
-UNITS = (Unit.LOAD, Unit.COMPUTE, Unit.STORE)
 
 
 class Deadlock(Exception):
@@ -60,7 +69,8 @@ class QueueMachine:
         Its queue depths.
     dispatch : called with (index, instruction) when the dispatcher takes an instruction; may raise.
     choose : called with a list of ready units (at least one), returns one of them; by default the
-        first in the order load, compute, store. Any choice gives a legal order.
+        first in order of priority. Any choice gives a legal order.
+    units : the machine's units.
     """
 
     def __init__(
@@ -68,12 +78,13 @@ class QueueMachine:
         config: AcceleratorConfig,
         dispatch: Callable[[int, Instruction], None] | None = None,
         choose: Callable[[list[Unit]], Unit] | None = None,
+        *,
+        units: Sequence[UnitSpec] = UNITS,
     ) -> None:
-        self.depths = {
-            Unit.LOAD: config.load_queue,
-            Unit.COMPUTE: config.compute_queue,
-            Unit.STORE: config.store_queue,
+        self.depths: dict[Unit, int] = {
+            spec.unit: getattr(config, str(spec.queue)) for spec in queued(units)
         }
+        self._owner = opcode_units(units)
         self.semaphores = [0] * SEMAPHORES
         self._dispatch = dispatch
         self._choose = choose
@@ -91,13 +102,13 @@ class QueueMachine:
         SemaphoreOverflow
             A post goes beyond the maximum.
         """
-        queues: dict[Unit, deque[int]] = {unit: deque() for unit in UNITS}
+        queues: dict[Unit, deque[int]] = {unit: deque() for unit in self.depths}
         head, end = 0, False
         while True:
             while head < len(instructions) and not end:
                 instruction = instructions[head]
-                unit = instruction.unit
-                if unit is not Unit.CONTROL and len(queues[unit]) >= self.depths[unit]:
+                unit = self._owner[instruction.opcode]
+                if unit in queues and len(queues[unit]) >= self.depths[unit]:
                     break
                 if self._dispatch:
                     self._dispatch(head, instruction)
@@ -106,7 +117,7 @@ class QueueMachine:
                     break
                 queues[unit].append(head)
                 head += 1
-            ready = [u for u in UNITS if queues[u] and self._can_start(instructions[queues[u][0]])]
+            ready = [u for u, q in queues.items() if q and self._can_start(instructions[q[0]])]
             if not ready:
                 if not any(queues.values()):
                     break
@@ -134,9 +145,9 @@ class QueueMachine:
         self, instructions: Sequence[Instruction], queues: dict[Unit, deque[int]]
     ) -> list[tuple[int, tuple[int, ...]]]:
         found = []
-        for unit in UNITS:
-            if queues[unit]:
-                index = queues[unit][0]
+        for queue in queues.values():
+            if queue:
+                index = queue[0]
                 waits = instructions[index].waits
                 found.append((index, tuple(n for n in waits if not self.semaphores[n])))
         return found

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from weft.errors import ProgramRefused
 from weft.program.nest import MatmulNest
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
@@ -55,13 +52,13 @@ def check_defined(
         Rule ``undefined``, at the reading instruction, or of the whole program.
     """
     written = {
-        memory: np.zeros(4 * space_words(space, config), bool) for memory, space in _TRACKED.items()
+        memory: bytearray(4 * space_words(space, config)) for memory, space in _TRACKED.items()
     }
     # Transfers touch whole granules of the arena, so it has a flag for each of these.
-    arena = written[Memory.ARENA] = np.zeros(arena_bytes // GRANULE_BYTES, bool)
+    arena = written[Memory.ARENA] = bytearray(arena_bytes // GRANULE_BYTES)
     for region in given:
         _mark(arena, region, GRANULE_BYTES)
-    accumulators = np.zeros(config.accumulator_rows, bool)
+    accumulators = bytearray(config.accumulator_rows)
     for index in order:
         for access in touched[index].accesses:
             if access.memory not in written:
@@ -98,23 +95,22 @@ def _refuse(index: int, instructions: Sequence[Instruction], what: str) -> None:
     )
 
 
-def _mark(written: NDArray[np.bool_], region: Region, unit: int = 1) -> None:
+def _mark(written: bytearray, region: Region, unit: int = 1) -> None:
+    """Set the flags of `region`; one stands for `unit` addresses."""
     for start, end in zip(*((x // unit).tolist() for x in region.intervals())):
-        written[start:end] = True
+        written[start:end] = b"\1" * (end - start)
 
 
-def _missing(written: NDArray[np.bool_], region: Region, unit: int = 1) -> int | None:
-    """First address of `region` that is not marked; flags stand for `unit` addresses."""
+def _missing(written: bytearray, region: Region, unit: int = 1) -> int | None:
+    """First address of `region` whose flag is not set."""
     for start, end in zip(*((x // unit).tolist() for x in region.intervals())):
-        part = written[start:end]
-        if not part.all():
-            return int(start + np.argmin(part)) * unit
+        found = written.find(0, start, end)
+        if found >= 0:
+            return found * unit
     return None
 
 
-def _accumulate(
-    written: NDArray[np.bool_], instruction: Instruction, nest: MatmulNest
-) -> int | None:
+def _accumulate(written: bytearray, instruction: Instruction, nest: MatmulNest) -> int | None:
     """Mark what a MATMUL leaves in accumulators; the row that it reads undefined, or None."""
     first, last = bool(instruction["first"]), bool(instruction["last"])
     reduced = [i for i in range(LOOP_LEVELS) if instruction["reduction"] >> i & 1]

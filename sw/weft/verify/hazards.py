@@ -8,16 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import ProgramRefused
-from weft.program.queues import UNITS
-from weft_hw.isa import Instruction, Unit
+from weft_hw.isa import Instruction
 
 from .accesses import Memory, Touched
 from .order import Order
 from .regions import Region, overlap
 
 __all__ = ["check_hazards"]
-
-_COMPUTE = UNITS.index(Unit.COMPUTE)
 
 
 class _Column:
@@ -41,16 +38,16 @@ def check_hazards(
 ) -> None:
     """Refuse a pair of conflicting accesses that may overlap in time.
 
-    The compute unit reads and writes in program order, so of two MATMULs only a later one that
-    reads as activations what an earlier one writes needs an order. All other units move data in any
-    order between start and retirement.
+    A unit that is `in_order` reads and writes in program order, so of two of its instructions only
+    a later one that reads what an earlier one writes needs an order (a MATMUL, its activations).
+    All other units move data in any order between start and retirement.
 
     Raises
     ------
     ProgramRefused
         Rule ``hazard``, at the later instruction.
     """
-    columns = {(memory, u): _Column() for memory in Memory for u in range(len(UNITS))}
+    columns = {(memory, u): _Column() for memory in Memory for u in range(len(order.units))}
     for index, item in enumerate(touched):
         for access in item.accesses:
             column = columns[access.memory, int(order.unit[index])]
@@ -61,7 +58,7 @@ def check_hazards(
         column.freeze(order)
     for (memory, unit), column in columns.items():
         for at in np.flatnonzero(column.writes).tolist():
-            for other_unit in range(len(UNITS)):
+            for other_unit in range(len(order.units)):
                 other = columns[memory, other_unit]
                 if other.index:
                     found = _search(column, at, unit, other, other_unit, order)
@@ -80,7 +77,7 @@ def _search(
     for position in near.tolist():
         if other.index[position] == index:
             continue
-        if unit == other_unit == _COMPUTE and (
+        if unit == other_unit and order.units[unit].in_order and (
             other.is_write[position] or other.index[position] < index
         ):
             continue

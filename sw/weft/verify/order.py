@@ -12,21 +12,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from weft.errors import ProgramRefused
-from weft.program.queues import UNITS, Deadlock, QueueMachine, SemaphoreOverflow
+from weft.program.queues import Deadlock, QueueMachine, SemaphoreOverflow
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import SEMAPHORE_MAX, SEMAPHORES, Instruction, Opcode
+from weft_hw.isa import (
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    UNITS,
+    Instruction,
+    Opcode,
+    UnitSpec,
+    opcode_units,
+    queued,
+)
 
 __all__ = ["Order", "execution_order"]
-
-_UNIT_NUMBER = {unit: i for i, unit in enumerate(UNITS)}
 
 
 def _refuse(message: str, remedy: str, rule: str, index: int) -> None:
     raise ProgramRefused(message, remedy, rule=rule, index=index)
 
 
-def _check_semaphores(instructions: Sequence[Instruction]) -> None:
+def _check_semaphores(instructions: Sequence[Instruction], units: Sequence[UnitSpec]) -> None:
     """One posting unit and one waiting unit for each semaphore, none twice in an instruction."""
+    unit_of = opcode_units(units)
     for kind in ("waits", "posts"):
         owner: dict[int, int] = {}
         for index, instruction in enumerate(instructions):
@@ -40,7 +48,7 @@ def _check_semaphores(instructions: Sequence[Instruction]) -> None:
                         index,
                     )
                 other = owner.setdefault(number, index)
-                if instructions[other].unit is not instruction.unit:
+                if unit_of[instructions[other].opcode] != unit_of[instruction.opcode]:
                     verb = "waited on" if kind == "waits" else "posted"
                     _refuse(
                         f"semaphore {number} is {verb} by two units: instruction {other} "
@@ -52,7 +60,12 @@ def _check_semaphores(instructions: Sequence[Instruction]) -> None:
                     )
 
 
-def execution_order(instructions: Sequence[Instruction], config: AcceleratorConfig) -> list[int]:
+def execution_order(
+    instructions: Sequence[Instruction],
+    config: AcceleratorConfig,
+    *,
+    units: Sequence[UnitSpec] = UNITS,
+) -> list[int]:
     """A legal order of execution, END included.
 
     Raises
@@ -60,10 +73,10 @@ def execution_order(instructions: Sequence[Instruction], config: AcceleratorConf
     ProgramRefused
         Rule ``semaphore`` or ``deadlock``.
     """
-    _check_semaphores(instructions)
+    _check_semaphores(instructions, units)
     order: list[int] = []
     try:
-        order.extend(QueueMachine(config).run(instructions))
+        order.extend(QueueMachine(config, units=units).run(instructions))
     except Deadlock as error:
         _refuse(
             f"the program stops: {error}",
@@ -81,9 +94,10 @@ class Order:
 
     Attributes
     ----------
-    unit : int [n], 0 load, 1 compute, 2 store; -1 for END
+    units : the units that have a queue, U of them
+    unit : int [n], position in `units`; -1 for END
     local : int [n], position within the unit
-    before : int [n, 3]; instruction i of unit u certainly retires before instruction j starts
+    before : int [n, U]; instruction i of unit u certainly retires before instruction j starts
         exactly when ``local[i] < before[j, u]``
     by_unit : for each unit, `before` of its instructions; every column ascends
 
@@ -93,17 +107,25 @@ class Order:
         Rule ``semaphore``: a semaphore could exceed its maximum.
     """
 
-    def __init__(self, instructions: Sequence[Instruction], order: Sequence[int]) -> None:
+    def __init__(
+        self,
+        instructions: Sequence[Instruction],
+        order: Sequence[int],
+        *,
+        units: Sequence[UnitSpec] = UNITS,
+    ) -> None:
         n = len(instructions)
-        self.unit = np.array([_UNIT_NUMBER.get(i.unit, -1) for i in instructions], np.int64)
+        self.units = queued(units)
+        count = len(self.units)
+        positions = {op: u for u, spec in enumerate(self.units) for op in spec.opcodes}
+        self.unit = np.array([positions.get(i.opcode, -1) for i in instructions], np.int64)
         self.local = np.zeros(n, np.int64)
-        for u in range(len(UNITS)):
+        for u in range(count):
             members = np.flatnonzero(self.unit == u)
             self.local[members] = np.arange(len(members))
-        before: list[tuple[int, ...]] = [(0, 0, 0)] * n
-        retired: list[tuple[int, ...]] = [(0, 0, 0)] * n
-        last_start: list[tuple[int, ...]] = [(0, 0, 0)] * len(UNITS)
-        last_retire: list[tuple[int, ...]] = [(0, 0, 0)] * len(UNITS)
+        nothing: tuple[int, ...] = (0,) * count
+        before, retired = [nothing] * n, [nothing] * n
+        last_start, last_retire = [nothing] * count, [nothing] * count
         posters: list[list[int]] = [[] for _ in range(SEMAPHORES)]
         waiters: list[list[int]] = [[] for _ in range(SEMAPHORES)]
         for index in order:
@@ -124,8 +146,8 @@ class Order:
             retired[index] = last_retire[u] = tuple(done)
             for number in instruction.posts:
                 posters[number].append(index)
-        self.before = np.array(before, np.int64).reshape(n, len(UNITS))
-        self.by_unit = [self.before[self.unit == u] for u in range(len(UNITS))]
+        self.before = np.array(before, np.int64).reshape(n, count)
+        self.by_unit = [self.before[self.unit == u] for u in range(count)]
         for number in range(SEMAPHORES):
             self._check_maximum(number, posters[number], waiters[number], retired)
 

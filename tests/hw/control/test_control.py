@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from control_bench import UNITS, random_program, run_program
+from control_bench import UNIT_NAMES, random_program, run_program
 from weft_hw.config import PRESETS
 from weft_hw.isa import ErrorCode, Instruction, Opcode, encode, encode_program
 from weft_hw.registers import STATUS_DONE, STATUS_ERROR
@@ -30,7 +30,7 @@ def gemm() -> list[Instruction]:
 
 def check_order(bench, program):
     """Every unit got its instructions in order and intact, and no wait was overtaken."""
-    for unit in UNITS:
+    for unit in UNIT_NAMES:
         expected = [
             (i, int.from_bytes(encode(x), "little"))
             for i, x in enumerate(program)

@@ -250,7 +250,7 @@ def test_deadlock_is_reported():
     execute(TINY, fine, np.zeros(4096, np.uint8))
 
 
-def test_a_large_product():
+def test_rows_of_a_large_product_are_counted():
     config = preset("pynq-z2")
     n = 24 * 96
     fields = {**counts(128, 24, 96), "tile_levels": 1, "first": 1, "last": 1, "reduction": 2,

@@ -286,7 +286,7 @@ def test_normal_form_keeps_members(start, size, levels):
     assert members(Region.of(start, size, levels)) == want
 
 
-def test_a_long_program():
+def test_a_long_program_is_accepted():
     config = preset("pynq-z2")
     n = 1000
     steps = [load(Space.PARAMETERS, 4096, 16384), load(posts=(0,), size=4096)]

@@ -1,4 +1,4 @@
-"""The event engine of the model: three units, their queues, and the DRAM that they share.
+"""The event engine of the model: the units, their queues, and the DRAM that they share.
 
 Loads and stores are flows that share the DRAM; a MATMUL is its number of array cycles.
 """
@@ -8,16 +8,26 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from weft.dram import MemoryModel
 from weft.errors import UsageError
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
-from weft_hw.isa import SEMAPHORES, Instruction, Opcode, ResultType
+from weft_hw.isa import (
+    SEMAPHORES,
+    UNITS,
+    Instruction,
+    Opcode,
+    ResultType,
+    Unit,
+    UnitSpec,
+    queued,
+)
 
 from .timing import Timing, transfer_cycles
 
-__all__ = ["COMPUTE", "LOAD", "STORE", "Machine"]
+__all__ = ["ENGINES", "Engine", "Engines", "Machine"]
 
 
 class _Flow:
@@ -30,34 +40,62 @@ class _Flow:
         self.rate = size / work
 
 
-#: Indices of the units in a machine.
-LOAD, COMPUTE, STORE = range(3)
 #: Kinds of events: something may start, a semaphore is posted.
 _WAKE, _POST = range(2)
 
 
-class Machine:
-    """Three units that work through their queues; used by predictions and to order programs."""
+class Engine(Protocol):
+    """What a unit does with the instruction that it takes; the machine has done with its waits."""
 
-    def __init__(self, config: AcceleratorConfig, memory: MemoryModel, timing: Timing) -> None:
+    def may_start(self, instruction: Instruction) -> bool:
+        """Whether it can take one now; where not, it has asked the machine to look again."""
+
+    def start(self, instruction: Instruction) -> None:
+        """Take it, and in time retire it."""
+
+
+#: How to make the engine of each unit, for a machine and the unit's position in it.
+Engines: TypeAlias = "Mapping[Unit, Callable[[Machine, int], Engine]]"
+
+
+class Machine:
+    """Units that work through their queues; used by predictions and to order programs.
+
+    Parameters
+    ----------
+    config, memory, timing : what is modelled.
+    units : the units; queues, starts and `free` have one entry each that has a queue, in order.
+    engines : how each of them works.
+    """
+
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        memory: MemoryModel,
+        timing: Timing,
+        *,
+        units: Sequence[UnitSpec] = UNITS,
+        engines: Engines | None = None,
+    ) -> None:
+        self.units = queued(units)
         self.config, self.memory, self.timing = config, memory, timing
         self.now = 0.0
         self.last_retirement = 0.0
         self.events: list[tuple[float, int, int]] = []
-        self.queues: tuple[deque[Instruction], ...] = (deque(), deque(), deque())
-        self.starts: tuple[list[float], ...] = ([], [], [])
+        self.queues: list[deque[Instruction]] = [deque() for _ in self.units]
+        self.starts: list[list[float]] = [[] for _ in self.units]
         #: When the unit, or its queue, can offer the next instruction.
-        self.free = [0.0, 0.0, 0.0]
+        self.free = [0.0] * len(self.units)
         self.semaphores = [0] * SEMAPHORES
         #: Loads and stores under way; the head moves data.
         self.flows: tuple[deque[_Flow], deque[_Flow]] = (deque(), deque())
         self.shares = (0.0, 0.0)
-        self.result_bytes = 1
-        self.array_end = self.compute_end = 0.0
         self.array_cycles = 0
         self.work = [0.0, 0.0]
         stripes = BURST_BEATS * float(config.read_outstanding)
         self.window = (stripes, float(timing.store_front))
+        makers = engines or ENGINES
+        self.engines = [makers[spec.unit](self, u) for u, spec in enumerate(self.units)]
 
     def wake(self, time: float) -> None:
         """Look again at `time`."""
@@ -133,47 +171,17 @@ class Machine:
             self.wake(self.now + (left - window) / self.shares[direction])
         return False
 
-    # -- compute ----------------------------------------------------------------------------------
-
-    def start_compute(self, instruction: Instruction) -> None:
-        config, t = self.config, self.timing
-        if instruction.opcode is Opcode.SETUP:
-            self.result_bytes = ResultType(instruction["result_type"]).bytes
-            self.retire(self.now + 1, instruction)
-            return
-        counts, levels = instruction.vector("count"), instruction["tile_levels"]
-        rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
-        mask = instruction["reduction"]
-        reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
-        last = tiles // reduced if instruction["last"] else 0
-        period = max(rows, config.tile_words)
-        paced = max(period, rows * config.row_cycles(self.result_bytes), config.cols // 2)
-        cycles = (tiles - last) * period + last * paced
-        ready = self.now + t.compute_front
-        begin = max(self.array_end, ready)
-        if ready + config.tile_words > self.array_end:
-            begin = max(begin, ready + config.tile_words + t.weights_front)
-        # The next one may start when this one has left the place where one is held ready.
-        self.free[COMPUTE] = max(self.free[COMPUTE], self.array_end)
-        self.wake(self.free[COMPUTE])
-        self.array_end = begin + cycles
-        self.array_cycles += cycles
-        self.compute_end = self.array_end + config.rows + config.cols // 2 + t.compute_back
-        self.retire(self.compute_end, instruction)
+    # -- units ------------------------------------------------------------------------------------
 
     def can_start(self, unit: int) -> bool:
+        """Whether the head of a queue can be taken now."""
         instruction = self.queues[unit][0]
         if self.now < self.free[unit]:
             return False
         for number in instruction.waits:
             if not self.semaphores[number]:
                 return False
-        if unit != COMPUTE:
-            return self.transfer_may_start(0 if unit == LOAD else 1)
-        if instruction.opcode is Opcode.SETUP and self.now < self.compute_end:
-            self.wake(self.compute_end)
-            return False
-        return True
+        return self.engines[unit].may_start(instruction)
 
     def start(self, unit: int) -> None:
         """Take the head of a queue."""
@@ -183,10 +191,7 @@ class Machine:
         self.starts[unit].append(self.now)
         self.free[unit] = self.now + self.timing.issue
         self.wake(self.free[unit])
-        if unit == COMPUTE:
-            self.start_compute(instruction)
-        else:
-            self.start_transfer(instruction, 0 if unit == LOAD else 1)
+        self.engines[unit].start(instruction)
 
     def run(self, refill: Callable[[], None]) -> None:
         """Work until nothing is left; `refill` puts instructions into queues that have room.
@@ -201,7 +206,7 @@ class Machine:
             while started:
                 started = False
                 refill()
-                for unit in range(3):
+                for unit in range(len(self.units)):
                     if self.queues[unit] and self.can_start(unit):
                         self.start(unit)
                         started = True
@@ -218,3 +223,65 @@ class Machine:
                     self.semaphores[number] += 1
         if any(self.queues):
             raise UsageError("the program deadlocks: an instruction waits for ever")
+
+
+class _Transfers:
+    """The load unit (direction 0) or the store unit (1): flows of the machine."""
+
+    def __init__(self, machine: Machine, direction: int) -> None:
+        self.machine, self.direction = machine, direction
+
+    def may_start(self, instruction: Instruction) -> bool:
+        return self.machine.transfer_may_start(self.direction)
+
+    def start(self, instruction: Instruction) -> None:
+        self.machine.start_transfer(instruction, self.direction)
+
+
+class _Compute:
+    """The array. The next MATMUL may start when this one has left the place that holds it ready."""
+
+    def __init__(self, machine: Machine, unit: int) -> None:
+        self.machine, self.unit = machine, unit
+        self.result_bytes = 1
+        self.array_end = self.end = 0.0
+
+    def may_start(self, instruction: Instruction) -> bool:
+        if instruction.opcode is Opcode.SETUP and self.machine.now < self.end:
+            self.machine.wake(self.end)
+            return False
+        return True
+
+    def start(self, instruction: Instruction) -> None:
+        machine = self.machine
+        config, t, free = machine.config, machine.timing, machine.free
+        if instruction.opcode is Opcode.SETUP:
+            self.result_bytes = ResultType(instruction["result_type"]).bytes
+            machine.retire(machine.now + 1, instruction)
+            return
+        counts, levels = instruction.vector("count"), instruction["tile_levels"]
+        rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
+        mask = instruction["reduction"]
+        reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
+        last = tiles // reduced if instruction["last"] else 0
+        period = max(rows, config.tile_words)
+        paced = max(period, rows * config.row_cycles(self.result_bytes), config.cols // 2)
+        cycles = (tiles - last) * period + last * paced
+        ready = machine.now + t.compute_front
+        begin = max(self.array_end, ready)
+        if ready + config.tile_words > self.array_end:
+            begin = max(begin, ready + config.tile_words + t.weights_front)
+        free[self.unit] = max(free[self.unit], self.array_end)
+        machine.wake(free[self.unit])
+        self.array_end = begin + cycles
+        machine.array_cycles += cycles
+        self.end = self.array_end + config.rows + config.cols // 2 + t.compute_back
+        machine.retire(self.end, instruction)
+
+
+#: The engines of the units.
+ENGINES: Engines = {
+    Unit.LOAD: lambda machine, unit: _Transfers(machine, 0),
+    Unit.COMPUTE: _Compute,
+    Unit.STORE: lambda machine, unit: _Transfers(machine, 1),
+}

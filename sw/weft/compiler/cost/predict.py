@@ -1,19 +1,19 @@
-"""Cycles of a program: fetch, the three units and the DRAM that they share, event by event.
+"""Cycles of a program: fetch, the units and the DRAM that they share, event by event.
 
 Whole instructions are followed, not beats. Every constant is a field of :class:`.timing.Timing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.dram import MemoryModel
 from weft.errors import UsageError
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
-from weft_hw.isa import INSTRUCTION_BYTES, Instruction, Opcode, Unit
+from weft_hw.isa import INSTRUCTION_BYTES, UNITS, Instruction, Opcode, Unit, UnitSpec
 
-from .machine import COMPUTE, LOAD, STORE, Machine
+from .machine import ENGINES, Engines, Machine
 from .timing import TIMING, Timing
 
 __all__ = ["Prediction", "predict", "simulate_units"]
@@ -40,20 +40,23 @@ class Prediction:
 
 
 def simulate_units(
-    units: Sequence[Sequence[Instruction]],
+    work: Mapping[Unit, Sequence[Instruction]],
     config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing = TIMING,
-) -> tuple[list[float], ...]:
-    """Start times when every unit has all its instructions at once: load, compute, store."""
-    machine = Machine(config, memory, timing)
-    for queue, instructions in zip(machine.queues, units):
-        queue.extend(instructions)
+    *,
+    units: Sequence[UnitSpec] = UNITS,
+    engines: Engines = ENGINES,
+) -> dict[Unit, list[float]]:
+    """Start times when every unit has all its instructions at once, by unit in order of priority.
+
+    A unit without an entry in `work` has nothing to do.
+    """
+    machine = Machine(config, memory, timing, units=units, engines=engines)
+    for spec, queue in zip(machine.units, machine.queues):
+        queue.extend(work.get(spec.unit, ()))
     machine.run(lambda: None)
-    return machine.starts
-
-
-_UNIT_INDEX = {Unit.LOAD: LOAD, Unit.COMPUTE: COMPUTE, Unit.STORE: STORE}
+    return {spec.unit: times for spec, times in zip(machine.units, machine.starts)}
 
 
 class _Fetch:
@@ -62,10 +65,11 @@ class _Fetch:
     def __init__(self, machine: Machine, program: Sequence[Instruction]) -> None:
         self.machine = machine
         self.body = [i for i in program if i.opcode is not Opcode.END]
-        self.units = [_UNIT_INDEX[i.unit] for i in self.body]
+        positions = {op: u for u, spec in enumerate(machine.units) for op in spec.opcodes}
+        self.units = [positions[i.opcode] for i in self.body]
         config = machine.config
         self.total, self.next = len(program), 0
-        self.depths = (config.load_queue, config.compute_queue, config.store_queue)
+        self.depths = [getattr(config, str(spec.queue)) for spec in machine.units]
         self.beats = INSTRUCTION_BYTES // config.beat_bytes
         self.per_burst = BURST_BEATS // self.beats
         self.ahead = machine.timing.fetch_bursts * self.per_burst
@@ -110,15 +114,18 @@ def predict(
     config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing = TIMING,
+    *,
+    units: Sequence[UnitSpec] = UNITS,
+    engines: Engines = ENGINES,
 ) -> Prediction:
-    """Cycles of `program`, from doorbell to done.
+    """Cycles of `program`, from doorbell to done, on a machine with these units.
 
     Raises
     ------
     UsageError
         The program deadlocks.
     """
-    machine = Machine(config, memory, timing)
+    machine = Machine(config, memory, timing, units=units, engines=engines)
     fetch = _Fetch(machine, program)
     machine.run(fetch.refill)
     if fetch.next < len(fetch.body):

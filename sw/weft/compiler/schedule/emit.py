@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from weft.compiler.cost.predict import simulate_units
 from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.requant import Requant
 from weft.dram import MemoryModel
-from weft_hw.isa import Instruction, Opcode
+from weft_hw.isa import Instruction, Opcode, Unit
 
 from .plan import Load, Plan, Step, Store
 
-__all__ = ["emit"]
+__all__ = ["emit", "fetch_order"]
 
 #: Each semaphore is posted by one unit and waited on by one. Units retire in order, so a single one
 #: per pair suffices: only the last of the instructions that a waiter needs posts.
@@ -113,10 +114,11 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
 
 #: Instructions of one unit in its order, each with the layer that it works for.
 Queue = list[tuple[Instruction, int]]
+Item = TypeVar("Item")
 
 
-def _units(plan: Plan, requants: Sequence[Requant | None]) -> tuple[Queue, Queue, Queue]:
-    """What the load, compute and store unit have to do."""
+def _units(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queue]:
+    """What each unit has to do."""
     links = {
         COMPUTE_TO_LOAD: _links([x.after_step for x in plan.loads]),
         STORE_TO_LOAD: _links([x.after_store for x in plan.loads]),
@@ -171,7 +173,19 @@ def _units(plan: Plan, requants: Sequence[Requant | None]) -> tuple[Queue, Queue
         )
         for i, item in enumerate(plan.stores)
     ]
-    return loads, compute, stores
+    return {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
+
+
+def fetch_order(
+    work: Mapping[Unit, Sequence[Item]], starts: Mapping[Unit, Sequence[float]]
+) -> list[Item]:
+    """All items in the order in which they start; of those at one time, by priority of units."""
+    keyed = [
+        (start, place, index, unit)
+        for place, (unit, times) in enumerate(starts.items())
+        for index, start in enumerate(times)
+    ]
+    return [work[unit][index] for _, _, index, unit in sorted(keyed)]
 
 
 def emit(
@@ -191,13 +205,8 @@ def emit(
     start. What an instruction waits for has ended, hence started, before it: no order of this kind
     can deadlock.
     """
-    units = _units(plan, requants)
-    queues = [[instruction for instruction, _ in unit] for unit in units]
+    work = _units(plan, requants)
+    queues = {unit: [instruction for instruction, _ in queue] for unit, queue in work.items()}
     starts = simulate_units(queues, plan.config, memory, timing)
-    keyed = [
-        (start, unit, index)
-        for unit, times in enumerate(starts)
-        for index, start in enumerate(times)
-    ]
-    program = [units[unit][index] for _, unit, index in sorted(keyed)]
+    program = fetch_order(work, starts)
     return [*(i for i, _ in program), Instruction(Opcode.END)], [layer for _, layer in program]

@@ -1,0 +1,93 @@
+"""Who owns which bytes of the arena of a program."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weft.errors import UsageError
+
+from .tensor import MAX_ARENA_BYTES, TensorSpec
+
+__all__ = ["Constants", "check_places", "first_values"]
+
+#: (offset, bytes) of each, by ascending offsets.
+Constants = Sequence[tuple[int, bytes]]
+#: Runs of interleaved tensors that are compared one by one; a tensor of more counts as one run.
+MAX_RUNS = 1 << 20
+
+
+def first_values(constants: Constants, states: Iterable[TensorSpec]) -> Constants:
+    """The constants that lie inside one of the states."""
+    spans = sorted((s.offset, s.end) for s in states)
+
+    def inside(offset: int, data: bytes) -> bool:
+        at = bisect_right(spans, (offset, MAX_ARENA_BYTES)) - 1
+        return at >= 0 and offset + len(data) <= spans[at][1]
+
+    return [constant for constant in constants if inside(*constant)]
+
+
+def check_places(
+    arena_bytes: int,
+    code: tuple[int, int],
+    constants: Constants,
+    tensors: Mapping[str, Mapping[str, TensorSpec]],
+) -> None:
+    """Refuse what lies beyond the arena, and two owners of a byte.
+
+    Inputs and outputs may interleave run by run; a state owns all to its end.
+
+    Parameters
+    ----------
+    code : (offset, bytes) of the instructions
+    constants : those inside a state are its first values
+    tensors : "state", "input" and "output" -> name -> TensorSpec
+
+    Raises
+    ------
+    UsageError
+        Names the one or the two.
+    """
+    for (a, data), (b, _) in zip(constants, constants[1:]):
+        if a + len(data) > b:
+            raise UsageError(
+                f"program: the constant at {a} and the constant at {b} overlap in the arena"
+            )
+    inside = dict(first_values(constants, tensors["state"].values()))
+    spans = [("the program", code[0], sum(code))]
+    spans += [(f"the constant at {o}", o, o + len(d)) for o, d in constants if o not in inside]
+    fixed = len(spans)
+    for kind, specs in tensors.items():
+        spans += [(f"{kind} {s.name!r}", s.offset, s.end) for s in specs.values()]
+    for owner, _, end in spans:
+        if end > arena_bytes:
+            raise UsageError(
+                f"program: {owner} ends at byte {end}, beyond the arena of {arena_bytes} bytes"
+            )
+    limit = MAX_RUNS // max(1, len(spans) - fixed)
+    runs = [(np.array([start], np.int64), end - start) for _, start, end in spans[:fixed]]
+    for kind, specs in tensors.items():
+        runs += [_runs(spec, 1 if kind == "state" else limit) for spec in specs.values()]
+    starts = np.concatenate([first for first, _ in runs])
+    ends = np.concatenate([first + size for first, size in runs])
+    owners = np.repeat(np.arange(len(runs)), [len(first) for first, _ in runs])
+    order = np.argsort(starts, kind="stable")
+    clash = np.flatnonzero(ends[order][:-1] > starts[order][1:])
+    if len(clash):
+        first, second = (spans[owners[order[clash[0] + i]]][0] for i in (0, 1))
+        raise UsageError(f"program: {first} and {second} overlap in the arena")
+
+
+def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:
+    """(first bytes, size) of the runs of a tensor; one run where there are more than `limit`."""
+    starts = np.array([spec.offset], np.int64)
+    if math.prod(count for _, count in spec.run_levels) > limit:
+        return starts, spec.end - spec.offset
+    for pitch, count in spec.run_levels:
+        starts = (starts[:, None] + pitch * np.arange(count, dtype=np.int64)).reshape(-1)
+    return starts, spec.run_bytes

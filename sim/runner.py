@@ -7,8 +7,6 @@ simulator and takes its settings from :func:`parameters`.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,13 +14,14 @@ import re
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from weft import toolchain
+from weft import tools
+from weft.once import once
 
 __all__ = ["CLOCK_NS", "BenchFailed", "Outcome", "build", "parameters", "run", "start"]
 
@@ -79,17 +78,13 @@ def build(
 
     text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     text += "".join(model.read_text() for model in models)
-    key = f"{text}{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
-    folder = BUILDS / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}"
-    BUILDS.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.with_suffix(".lock")):
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            (folder / f"{name}.v").write_text(text)
-            _compile(folder, name, waves)
-            (folder / "complete").touch()
-    return folder
+    key = f"{text}{tools.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
+
+    def make(folder: Path) -> None:
+        (folder / f"{name}.v").write_text(text)
+        _compile(folder, name, waves)
+
+    return once(BUILDS / f"{name}-{hashlib.sha256(key).hexdigest()[:16]}", make)
 
 
 def run(
@@ -134,7 +129,7 @@ def run(
     place.mkdir(parents=True)
     log, results = place / "bench.log", place / "results.xml"
     ended = ""
-    with mock.patch.dict(os.environ, toolchain.environment()):
+    with mock.patch.dict(os.environ, tools.simulator_environment()):
         try:
             get_runner("verilator").test(
                 test_module=bench,
@@ -173,9 +168,9 @@ def _compile(folder: Path, name: str, waves: bool) -> None:
     # four times as large and several times as slow.
     control = folder / "ports.vlt"
     control.write_text(f'`verilator_config\npublic_flat_rw -module "{name}" -var "*"\n')
-    env = toolchain.environment()
+    env = tools.simulator_environment()
     env["MAKEFLAGS"] += " " + " ".join(_MAKE)
-    key = f"{toolchain.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
+    key = f"{tools.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
     runtime = BUILDS / f"runtime-{hashlib.sha256(key).hexdigest()[:16]}"
     for part in _RUNTIME:
         if (runtime / f"{part}.o").exists():
@@ -223,13 +218,6 @@ def _speed(log: Path) -> tuple[int, float]:
     row = r"\*\* TESTS=\d+ .*?([\d.]+)\s+([\d.]+)\s+[\d.]+\s+\*\*"
     nanoseconds, seconds = map(float, re.findall(row, log.read_text())[-1])
     return round(nanoseconds / CLOCK_NS), seconds
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 # -- inside the simulator --------------------------------------------------------------------------

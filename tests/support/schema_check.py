@@ -13,10 +13,11 @@ from weft import schemas
 
 @functools.cache
 def validators() -> dict[str, JSONSchema]:
-    """Schema name -> validator; the envelope first, because the others refer to it."""
+    """Schema name -> validator; those first that others refer to."""
     catalog = create_catalog("2020-12")
-    names = sorted(schemas.names(), key=lambda name: "envelope" not in name)
-    return {name: JSONSchema(schemas.load(name), catalog=catalog) for name in names}
+    loaded = {name: schemas.load(name) for name in schemas.names()}
+    ordered = sorted(loaded, key=lambda name: json.dumps(loaded[name]).count("$ref"))
+    return {name: JSONSchema(loaded[name], catalog=catalog) for name in ordered}
 
 
 def load_checked(text: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Devices that run a compiled program, behind one interface: :class:`weft.backend.base.Backend`."""
+"""Devices that run programs, or graphs, behind one interface; `opening` is their only list."""

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import weft
-from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
+from weft.synth.bitstream import make_bitstream
+from weft.synth.open_tools import Tools, find_tools
+from weft.synth.vivado import read_reports, run_script
+from weft.synth.zynq7 import check_overlay, route_overlay
 from weft.tools import require
 
-from . import tcl, virtual
+from . import virtual
 from .fit import check_fit
 from .hwh import hwh
 from .manifest import Manifest, sha256
 from .overlay import Overlay
-from .reports import run_vivado
-from .wrapper import wrapper
+from .wrapper import constraints, script, wrapper
 
 __all__ = ["TOOLCHAINS", "Bundle", "build", "write_virtual"]
 
@@ -35,14 +38,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was written.
+    """The files of an overlay.
 
-    folder : Path
     manifest : of the device; kind "sources" where no tool made a bitstream.
-    virtual : Path
-        Folder of the overlay for virtual boards, with a manifest of its own.
-    next_step : str
-        What remains to be run; empty where nothing does.
+    virtual : folder of the overlay for virtual boards, with a manifest of its own.
+    next_step : what remains to be run; empty where nothing does.
     """
 
     folder: Path
@@ -94,7 +94,8 @@ def build(
     extra: dict[str, Any] = {}
     if kind == "vivado":
         progress(f"{overlay.name}: Vivado (up to an hour)")
-        extra = run_vivado(folder, tools)
+        run_script(tools, "build.tcl", folder)
+        extra = read_reports(folder / "reports")
         files.append(f"{overlay.name}.bit")
     elif kind == "open":
         extra = _run_open(overlay, folder, tools, progress)
@@ -119,10 +120,6 @@ def _choose(
             "build.tcl where it is",
         )
     if toolchain in ("auto", "open"):
-        from weft.errors import Unsupported
-        from weft.synth.open_tools import find_tools
-        from weft.synth.zynq7 import check_overlay
-
         try:
             check_overlay(overlay.config, overlay.board, overlay.target)
             return "open", find_tools(overlay.board.chip.part, chipdb=chipdb, database=database)
@@ -140,18 +137,15 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
     emit(overlay.config, folder, overlay.target)
     side = json.loads((folder / "weft_top.json").read_text())
     (folder / "weft_accelerator.v").write_text(wrapper(overlay, side))
-    (folder / "weft.xdc").write_text(tcl.constraints(overlay))
-    (folder / "build.tcl").write_text(tcl.script(overlay))
+    (folder / "weft.xdc").write_text(constraints(overlay))
+    (folder / "build.tcl").write_text(script(overlay))
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay))
 
 
-def _run_open(overlay: Overlay, folder: Path, tools: Any, progress: Progress) -> dict[str, Any]:
+def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
-    from weft.synth.bitstream import make_bitstream
-    from weft.synth.zynq7 import route
-
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
-    found = route(
+    found = route_overlay(
         overlay.config,
         overlay.board,
         folder,

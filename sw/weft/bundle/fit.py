@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from weft.errors import Unsupported
+from weft.synth.counts import CellCounts
+from weft.synth.fit import misfits, recorded
 from weft_hw.boards import RESOURCES
 from weft_hw.config import PRESETS
 
@@ -36,10 +38,6 @@ def check_fit(overlay: Overlay) -> None:
             f"{there >> 10} KiB ({wanted / there - 1:+.0%})",
             "choose a smaller preset or a larger board",
         )
-    from weft.synth.counts import CellCounts
-    from weft.synth.fit import misfits
-    from weft.synth.record import recorded
-
     for name, kept in recorded().items():
         if name in PRESETS and PRESETS[name].hash == config.hash:
             if kept["target"] == overlay.target:

@@ -12,13 +12,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from weft.errors import Mismatch, UsageError
-from weft_hw.boards import BoardError, pynq_board
+from weft.results import Count, Digest, NonNegative, PositiveFloat, Rule
+from weft_hw.boards import PYNQ_BOARDS, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
-from weft_hw.target import check_target
+from weft_hw.target import TARGETS, check_target
 
 __all__ = ["KINDS", "SCHEMA", "Manifest", "sha256", "verified"]
 
@@ -26,6 +27,9 @@ SCHEMA = "weft.manifest/1"
 #: "vivado" and "open": a bitstream for the device. "virtual": one that only a virtual board takes.
 #: "sources": no bitstream yet.
 KINDS = ("sources", "vivado", "open", "virtual")
+
+Resource = Annotated[str, Rule(enum=["lut", "flip_flops", "bram36", "uram", "dsp"])]
+Timing = Annotated[str, Rule(enum=["wns_ns", "whs_ns", "fmax_mhz"])]
 
 
 def sha256(path: Path) -> str:
@@ -37,36 +41,25 @@ def sha256(path: Path) -> str:
 class Manifest:
     """Description of one overlay.
 
-    Parameters
-    ----------
-    name : str
-        Stem of the files.
-    kind : one of KINDS
-    board, part : str
-    target : str
-        Form of the cells in the device (``weft_hw.target.TARGETS``); it changes no result.
-    config : AcceleratorConfig
-    clock_mhz : float
-        What the board is to be set to, and what timing was checked at.
-    files : file name -> SHA-256 in hex
-    tools : tool -> version; empty where it was not used
-    resources : "lut", "flip_flops", "bram36", "uram", "dsp" -> used, from the reports of a build
-    timing : "wns_ns", "whs_ns" -> slack for setup and hold; "fmax_mhz" of the open tools, which do
-        not check hold
+    name : stem of the files. kind : whether there is a bitstream, and who takes it.
+    target : form of the cells, which changes no result. files : name -> SHA-256.
+    clock_mhz : what the board is to be set to, and what timing was checked at.
+    tools : tool -> version; empty where it was not used. resources : used, as a build reports.
+    timing : slack for setup and hold; of the open tools fmax_mhz, without hold.
     """
 
-    name: str
-    kind: str
-    board: str
+    name: Annotated[str, Rule(pattern="^weft_[a-z0-9_]+_[0-9a-f]{8}$")]
+    kind: Annotated[str, Rule(enum=list(KINDS))]
+    board: Annotated[str, Rule(enum=list(PYNQ_BOARDS))]
     part: str
-    target: str
+    target: Annotated[str, Rule(enum=list(TARGETS))]
     config: AcceleratorConfig
-    clock_mhz: float
-    files: Mapping[str, str]
+    clock_mhz: PositiveFloat
+    files: Mapping[str, Digest]
     tools: Mapping[str, str] = field(default_factory=dict)
-    resources: Mapping[str, float] = field(default_factory=dict)
-    timing: Mapping[str, float] = field(default_factory=dict)
-    isa_version: int = ISA_VERSION
+    resources: Mapping[Resource, NonNegative] = field(default_factory=dict)
+    timing: Mapping[Timing, float] = field(default_factory=dict)
+    isa_version: Count = ISA_VERSION
 
     def as_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""

@@ -1,4 +1,4 @@
-"""The Verilog module of a block design: the core with Vivado's interface attributes."""
+"""What Vivado reads of a block design: script, constraints, and a module with its attributes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 from weft_hw.ip import MODULE
 
-from .overlay import Overlay
+from .overlay import INSTANCE, INTERRUPT_CONTROLLER, PS, Overlay
+from .ps import clock_pins, properties
 from .templates import render
 
-__all__ = ["Port", "interfaces", "ports", "wrapper"]
+__all__ = ["Port", "constraints", "interfaces", "ports", "script", "wrapper"]
 
 _SLAVE, _MASTER = "s_axil", "m_axi"
 
@@ -90,3 +91,24 @@ def wrapper(overlay: Overlay, side: Mapping[str, Any]) -> str:
     return render(
         "wrapper.v.j2", overlay=overlay, ports=ports(overlay, side), module=MODULE, core="weft_top"
     )
+
+
+def script(overlay: Overlay) -> str:
+    """Text of ``build.tcl``: from the Verilog to a bitstream that meets timing."""
+    return render(
+        "build.tcl.j2",
+        overlay=overlay,
+        board=overlay.board,
+        part=overlay.board.chip.part,
+        module=MODULE,
+        ps=PS,
+        instance=INSTANCE,
+        intc=INTERRUPT_CONTROLLER,
+        ps_properties=properties(overlay),
+        clock_pins=clock_pins(overlay),
+    )
+
+
+def constraints(overlay: Overlay) -> str:
+    """Text of ``weft.xdc``."""
+    return render("constraints.xdc.j2", overlay=overlay)

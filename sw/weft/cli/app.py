@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,6 @@ from . import (
     build,
     compare,
     deploy,
-    disasm,
     doctor,
     embed,
     evaluate,
@@ -27,7 +26,6 @@ from . import (
     isa,
     presets,
     run,
-    search,
     synth,
     verilog,
 )
@@ -52,9 +50,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
-    ),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -64,8 +62,8 @@ app.command("presets")(presets.command)
 app.command("verilog")(verilog.command)
 app.command("build")(build.command)
 app.command("isa")(isa.command)
-app.command("asm")(asm.command)
-app.command("disasm")(disasm.command)
+app.command("asm")(asm.assemble)
+app.command("disasm")(asm.disassemble)
 app.add_typer(bench.app, name="bench")
 app.command("synth")(synth.command)
 app.command("run")(run.command)
@@ -76,8 +74,8 @@ app.command("demo")(compare.demo)
 app.command("explain")(explain.command)
 app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)
-app.command("embed")(embed.command)
-app.command("search")(search.command)
+app.command("embed")(embed.embed)
+app.command("search")(embed.search)
 
 
 def main(arguments: list[str] | None = None) -> None:

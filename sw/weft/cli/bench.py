@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .output import find_preset, print_json, print_table, progress
-
-if TYPE_CHECKING:
-    from weft.measure.bench import GemmResult
+from .options import Backend, Json, Preset, Seed, WholeClock, find_preset
+from .output import number, print_json, print_table, progress
 
 __all__ = ["app"]
 
@@ -25,18 +23,18 @@ def _root() -> None:
 
 @app.command("gemm")
 def gemm(
-    preset: str = typer.Option(..., "--preset", help="Name of a preset; see weft presets."),
-    shapes: str = typer.Option(..., "--shapes", help="MxKxN,MxKxN,..."),
-    backend: str = typer.Option("rtl", "--backend", help="rtl or emulator."),
-    clock: int = typer.Option(0, "--clock", help="MHz; the preset's by default."),
-    latency_factor: int = typer.Option(
-        1, "--latency-factor", min=1, help="Multiply the DRAM latencies."
-    ),
-    result: str = typer.Option("int8", "--result", help="int8, int16 or int32."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of activations and constants."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: Preset,
+    shapes: Annotated[str, typer.Option("--shapes", help="MxKxN, several with commas.")],
+    backend: Backend = "rtl",
+    clock: WholeClock = 0,
+    latency_factor: Annotated[
+        int, typer.Option("--latency-factor", min=1, help="Multiply the DRAM latencies.")
+    ] = 1,
+    result: Annotated[str, typer.Option("--result", help="int8, int16 or int32.")] = "int8",
+    seed: Seed = 0,
+    json: Json = False,
 ) -> None:
-    """Matrix products [M, K] x [K, N] with random operands."""
+    """Matrix products [M, K] x [K, N] with random operands, on rtl or emulator."""
     from weft.measure.bench import GemmBench, parse_shapes, random_runs
 
     config = find_preset(preset)
@@ -59,54 +57,30 @@ def gemm(
     if json:
         print_json(
             "bench-gemm",
-            [r.as_dict() for r in results],
+            results,
             config=config,
             clock_mhz=bench.clock_mhz,
             memory_model=bench.memory_model.hash,
             seed=seed,
         )
         return
-    memory = f"memory {bench.memory_model.name} ({bench.memory_model.hash})"
-    _show(f"{config.name} ({config.hash}) on {backend}, {memory}, {result} results", results)
-
-
-def _show(title: str, results: list[GemmResult]) -> None:
-    def number(value: float | None, form: str) -> str | None:
-        return None if value is None else format(value, form)
-
     print_table(
-        title,
-        (
-            "M x K x N",
-            "cycles",
-            "roofline",
-            "attainment",
-            "predicted",
-            "error",
-            "MAC use hw",
-            "network",
-            "KB read",
-            "KB written",
-            "conflicts",
-            "exact",
-            "sim. cycles/s",
-        ),
-        [
-            (
-                f"{r.m} x {r.k} x {r.n}",
-                number(r.cycles, ","),
-                f"{r.roofline_cycles:,.0f}",
-                number(r.attainment, ".3f"),
-                f"{r.predicted_cycles:,}",
-                number(r.model_error, "+.1%"),
-                number(r.hw_mac_utilisation, ".3f"),
-                number(r.network_mac_utilisation, ".3f"),
-                f"{r.bytes_read / 1000:,.1f}",
-                f"{r.bytes_written / 1000:,.1f}",
-                r.bank_conflicts,
-                "yes" if r.exact else "NO",
-                number(r.simulated_cycles_per_second, ",.0f"),
-            )
-            for r in results
-        ],
+        f"{config.name} ({config.hash}) on {backend}, memory {bench.memory_model.name} "
+        f"({bench.memory_model.hash}), {result} results",
+        results,
+        {
+            "M x K x N": lambda r: f"{r.m} x {r.k} x {r.n}",
+            "cycles": lambda r: number(r.cycles, ","),
+            "roofline": lambda r: f"{r.roofline_cycles:,.0f}",
+            "attainment": lambda r: number(r.attainment, ".3f"),
+            "predicted": lambda r: f"{r.predicted_cycles:,}",
+            "error": lambda r: number(r.model_error, "+.1%"),
+            "MAC use hw": lambda r: number(r.hw_mac_utilisation, ".3f"),
+            "network": lambda r: number(r.network_mac_utilisation, ".3f"),
+            "KB read": lambda r: f"{r.bytes_read / 1000:,.1f}",
+            "KB written": lambda r: f"{r.bytes_written / 1000:,.1f}",
+            "conflicts": lambda r: r.bank_conflicts,
+            "exact": lambda r: "yes" if r.exact else "NO",
+            "sim. cycles/s": lambda r: number(r.simulated_cycles_per_second, ",.0f"),
+        },
     )

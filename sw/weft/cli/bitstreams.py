@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import Json
 from .output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Bitstreams: list, check, add.", no_args_is_help=True)
 
-_FOLDER = typer.Option(
-    None,
-    "--folder",
-    help="By default where pynq finds overlays: $WEFT_BITSTREAMS, or ~/.local/share/weft/overlays.",
-)
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        help="By default where pynq finds overlays: $WEFT_BITSTREAMS, or "
+        "~/.local/share/weft/overlays.",
+    ),
+]
 
 
 def _folder(given: Path | None) -> Path:
@@ -47,25 +51,29 @@ def _load(given: Path | None) -> list[tuple[Path, Manifest]]:
 
 
 @app.command("list")
-def list_all(
-    folder: Path = _FOLDER,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
-) -> None:
+def list_all(folder: _Folder = None, json: Json = False) -> None:
     """List the overlays of a folder."""
     found = [manifest for _, manifest in _load(folder)]
     if json:
-        print_json("bitstreams", [m.as_dict() for m in found])
+        print_json("bitstreams", found)
         return
     print_table(
         str(_folder(folder)),
-        ("name", "kind", "board", "target", "config", "MHz"),
-        [(m.name, m.kind, m.board, m.target, m.config.hash, f"{m.clock_mhz:g}") for m in found],
+        found,
+        {
+            "name": lambda m: m.name,
+            "kind": lambda m: m.kind,
+            "board": lambda m: m.board,
+            "target": lambda m: m.target,
+            "config": lambda m: m.config.hash,
+            "MHz": lambda m: f"{m.clock_mhz:g}",
+        },
         left=5,
     )
 
 
 @app.command()
-def verify(folder: Path = _FOLDER) -> None:
+def verify(folder: _Folder = None) -> None:
     """Compare all files with the digests in their manifests."""
     found = _load(folder)
     for path, manifest in found:
@@ -75,8 +83,8 @@ def verify(folder: Path = _FOLDER) -> None:
 
 @app.command()
 def add(
-    bundle: Path = typer.Argument(help="Folder of weft build that holds a bitstream."),
-    folder: Path = _FOLDER,
+    bundle: Annotated[Path, typer.Argument(help="Folder of weft build that holds a bitstream.")],
+    folder: _Folder = None,
 ) -> None:
     """Take a finished bitstream into the folder, with what the reports say.
 

@@ -6,93 +6,100 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import find_preset, machine, print_json, print_table, progress
+from weft.results import Count, plain
+
+from . import options
+from .output import machine, print_json, print_table, progress, show_reports
 
 if TYPE_CHECKING:
     from weft.backend.pynq.frames import FramedProcess
-    from weft_hw.config import AcceleratorConfig
 
-__all__ = ["app", "show_results"]
+__all__ = ["BoardEntry", "app"]
 
 app = typer.Typer(help="Boards: serve a virtual one, test one.", no_args_is_help=True)
 
 
+@dataclass(frozen=True)
+class BoardEntry:
+    """A board."""
+
+    name: str
+    part: str
+    ddr_bytes: Count
+    cma_bytes: Count
+    max_clock_mhz: float
+    pynq: str
+    image: str
+
+
 @app.command("list")
-def list_boards(json: bool = typer.Option(False, "--json", help="Print one JSON object.")) -> None:
+def list_boards(json: options.Json = False) -> None:
     """List the boards with their memory, clock limit, pynq version and image."""
     from weft_hw.boards import PYNQ_BOARDS
 
+    boards = PYNQ_BOARDS.values()
     if json:
-        results = [
-            {
-                "name": b.name,
-                "part": b.chip.part,
-                "ddr_bytes": b.dram.bytes,
-                "cma_bytes": b.pynq.cma_bytes,
-                "max_clock_mhz": b.system.max_clock_mhz,
-                "pynq": b.pynq.package,
-                "image": b.pynq.sd_card,
-            }
-            for b in PYNQ_BOARDS.values()
+        entries = [
+            BoardEntry(
+                name=b.name,
+                part=b.chip.part,
+                ddr_bytes=b.dram.bytes,
+                cma_bytes=b.pynq.cma_bytes,
+                max_clock_mhz=b.system.max_clock_mhz,
+                pynq=b.pynq.package,
+                image=b.pynq.sd_card,
+            )
+            for b in boards
         ]
-        print_json("board-list", results)
+        print_json("board-list", entries)
         return
     print_table(
         "boards",
-        ("board", "part", "DDR MiB", "CMA MiB", "data port", "pynq", "image"),
-        [
-            (
-                b.name,
-                b.chip.part,
-                b.dram.bytes >> 20,
-                b.pynq.cma_bytes >> 20,
-                f"{b.system.port_bits} bit, to {b.system.max_clock_mhz:g} MHz",
-                b.pynq.package,
-                b.pynq.sd_card,
-            )
-            for b in PYNQ_BOARDS.values()
-        ],
+        boards,
+        {
+            "board": lambda b: b.name,
+            "part": lambda b: b.chip.part,
+            "DDR MiB": lambda b: b.dram.bytes >> 20,
+            "CMA MiB": lambda b: b.pynq.cma_bytes >> 20,
+            "data port": lambda b: f"{b.system.port_bits} bit, to {b.system.max_clock_mhz:g} MHz",
+            "pynq": lambda b: b.pynq.package,
+            "image": lambda b: b.pynq.sd_card,
+        },
         left=2,
     )
 
 
 @app.command()
 def serve(
-    board: str = typer.Option(..., "--board", help="Name of a board; see weft board list."),
-    presets: Optional[list[str]] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--preset", help="Configurations that it can be loaded with; the board's by default."
-    ),
-    address: str = typer.Option("127.0.0.1", "--address", help="Loopback unless you choose more."),
-    port: int = typer.Option(7967, "--port", help="TCP port; pynq's own environment uses 7967."),
-    cma: Optional[int] = typer.Option(  # noqa: UP045
-        None, "--cma", help="MiB of contiguous memory; as the board's image by default."
-    ),
+    board: options.Board,
+    presets: options.Presets = [],
+    address: Annotated[
+        str, typer.Option("--address", help="Loopback unless you choose more.")
+    ] = "127.0.0.1",
+    port: options.Port = 7967,
+    cma: Annotated[
+        int | None,
+        typer.Option("--cma", help="MiB of contiguous memory; as the board's image by default."),
+    ] = None,
 ) -> None:
     """Simulate a board that the real pynq package talks to; ends with Ctrl-C.
 
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
+    Each --preset is a configuration that it can be loaded with; by default that of the board.
     """
     from weft.backend.pynq.frames import FramedProcess, python_with_pynq
     from weft.backend.rtl import build
-    from weft.errors import UsageError
     from weft_hw.config import PRESETS
 
-    from .lookup import find_board
-
-    found = find_board(board)
+    found = options.find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
-    configs = [find_preset(name) for name in names]
-    python = python_with_pynq(found.pynq.package)
-    if not 0 < port < 1 << 16:
-        raise UsageError(f"--port must be in 1..65535, not {port}", "leave it away for 7967")
-    libraries = {}
+    configs = [options.find_preset(name) for name in names]
+    python, libraries = python_with_pynq(found.pynq.package), {}
     with progress("building the simulator") as advance:
         for config in configs:
             path = build.library(config, progress=lambda text: advance(0, text=text))
@@ -122,87 +129,53 @@ def _wait(process: FramedProcess) -> None:
 
 @app.command()
 def bundle(
-    program: Path = typer.Argument(help="A .weft file."),
-    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
-    output: Path = typer.Option(..., "-o", "--output", help="The zip to write."),
+    program: options.ProgramFile, overlay: options.Bitstream, output: options.OutputFile
 ) -> None:
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
     from weft.deploy.offline import offline_zip
 
-    from .files import write_bytes
-
     data = offline_zip(program, overlay)
-    write_bytes(output, data)
+    output.write_bytes(data)
     print(f"{output}: {len(data):,} bytes")
 
 
 @app.command()
 def selftest(
-    overlay: Path = typer.Option(..., "--overlay", help=".bit, with .hwh and manifest beside it."),
-    host: str = typer.Option("", "--host", help="The board; this machine if not given."),
-    port: int = typer.Option(7967, "--port", help="Of its PYNQ.remote server."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    overlay: options.Bitstream,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
     from weft.backend.pynq.process import PynqProcess
     from weft.deploy.selftest import selftest as check
 
     with PynqProcess(overlay, host, port) as opened:
-        show_results("board-selftest", opened.config, [check(opened)], json)
+        show_reports("board-selftest", opened.config, [plain(check(opened))], json)
 
 
 @app.command()
 def overhead(
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    runs: int = typer.Option(200, "--runs", min=1, help="Inferences that are timed."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: options.Preset = "pynq-z2",
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Inferences that are timed.")] = 200,
+    json: options.Json = False,
 ) -> None:
     """Measure what the driver itself costs per inference, with a device that is done at once."""
     from weft.measure.overhead import overhead as measure
 
-    config = find_preset(preset)
+    config = options.find_preset(preset)
     result = measure(config, runs)
     if json:
-        print_json("board-overhead", [asdict(result)], config=config)
+        print_json("board-overhead", [result], config=config)
         return
-    here = machine()
     print_table(
-        f"driver with a null device, {config.name}, measured on {here['cpu']}, "
-        f"{here['cores']} cores",
-        ("product", "inferences", "median us", "p95 us", "register accesses"),
-        [
-            (
-                result.what,
-                result.runs,
-                f"{result.median_us:.0f}",
-                f"{result.p95_us:.0f}",
-                result.accesses,
-            )
-        ],
-    )
-
-
-def show_results(
-    command: str, config: AcceleratorConfig, results: Sequence[dict[str, Any]], as_json: bool
-) -> None:
-    """Print results as the command line does."""
-    if as_json:
-        print_json(command, results, config=config)
-        return
-    first = results[0]
-    print_table(
-        f"{first['board']}: {config.name} ({config.hash}) at {first['clock_mhz']:g} MHz, "
-        f"accelerator times are {first['label']}",
-        ("what", "cycles", "accelerator ms", "run ms", "register accesses", "equals emulator"),
-        [
-            (
-                r["what"],
-                f"{r['cycles']:,}",
-                f"{r['accelerator_ms']:.3f}",
-                f"{r['seconds'] * 1000:.1f}",
-                r["accesses"],
-                "yes",
-            )
-            for r in results
-        ],
+        f"driver with a null device, {config.name}, measured on {machine()}",
+        [result],
+        {
+            "product": lambda r: r.what,
+            "inferences": lambda r: r.runs,
+            "median us": lambda r: f"{r.median_us:.0f}",
+            "p95 us": lambda r: f"{r.p95_us:.0f}",
+            "register accesses": lambda r: r.accesses,
+        },
     )

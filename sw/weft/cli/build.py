@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Annotated
 
 import typer
 
-from .output import find_preset, print_json, progress
+from . import options
+from .output import print_json, progress
 
 __all__ = ["command"]
 
 
 def command(
-    preset: str = typer.Argument(help="Name of a preset; see weft presets."),
-    board: str = typer.Option(..., "--board", help="pynq-z2, pynq-z1, zcu104, kv260 or aup-zu3."),
-    output: Path = typer.Option(..., "-o", "--output", help="Folder; made if absent."),
-    clock: Optional[float] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--clock", help="MHz; the fastest clock of the board not above it is taken."
-    ),
-    changes: Optional[list[str]] = typer.Option(  # noqa: UP045
-        None, "--set", help="NAME=VALUE of a parameter that differs from the preset."
-    ),
-    target: str = typer.Option(
-        "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
-    ),
-    toolchain: str = typer.Option(
-        "auto", help="vivado, open, none, or auto: the first of them that is installed."
-    ),
-    chipdb: Optional[Path] = typer.Option(  # noqa: UP045
-        None, help="For open: nextpnr-xilinx's chip database; $WEFT_CHIPDB by default."
-    ),
-    database: Optional[Path] = typer.Option(  # noqa: UP045
-        None, help="For open: Project X-Ray's database; $WEFT_PRJXRAY_DB by default."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: options.PresetName,
+    board: options.Board,
+    output: options.OutputFolder,
+    clock: options.Clock = 0,
+    changes: options.Changes = [],
+    target: options.Target = "",
+    toolchain: Annotated[
+        str, typer.Option(help="vivado, open, none, or auto: the first of them that is installed.")
+    ] = "auto",
+    chipdb: Annotated[
+        Path | None,
+        typer.Option(help="For open: nextpnr-xilinx's chip database; $WEFT_CHIPDB by default."),
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(help="For open: Project X-Ray's database; $WEFT_PRJXRAY_DB by default."),
+    ] = None,
+    json: options.Json = False,
 ) -> None:
     """Write Verilog, Vivado Tcl, constraints, .hwh and manifest, and make the bitstream where
-    Vivado, or for an xc7z020 the open tools, are installed."""
+    Vivado, or for an xc7z020 the open tools, are installed.
+
+    The clock is the fastest of the board that is not above --clock; the cells are the board's.
+    """
     from weft.bundle import Overlay, build
-    from weft.errors import UsageError
 
-    from .lookup import changed, find_board
-
-    config = changed(find_preset(preset), changes or [])
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o must be a folder, not the file {output}", "name another")
-    overlay = Overlay(config, find_board(board), clock or config.clock_mhz, target)
+    config = options.find_preset(preset, changes)
+    overlay = Overlay(config, options.find_board(board), clock or config.clock_mhz, target)
     with progress("building") as advance:
         bundle = build(
             overlay,
@@ -57,13 +52,7 @@ def command(
             progress=lambda text: advance(0, text=text),
         )
     if json:
-        result = {
-            "folder": str(bundle.folder),
-            "manifest": bundle.manifest.as_dict(),
-            "virtual": str(bundle.virtual),
-            "next_step": bundle.next_step,
-        }
-        print_json("build", [result], config=config)
+        print_json("build", [bundle], config=config)
         return
     print(
         f"{overlay.name}: {config.name} on {board} at {overlay.clock.mhz:g} MHz, "

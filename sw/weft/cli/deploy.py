@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .board import show_results
+from . import options
+from .output import show_reports
 
 if TYPE_CHECKING:
     from weft.backend.pynq.identity import BoardFacts
+    from weft.bundle.store import Found
     from weft.program import Program
 
 __all__ = ["command"]
@@ -22,118 +23,98 @@ _TRANSPORTS = ("auto", "remote", "ssh")
 
 
 def command(
-    program: Path = typer.Argument(help="A .weft file."),
-    host: str = typer.Option("", "--host", help="The board; this machine if not given."),
-    board: Optional[str] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--board", help="What the board has to be; see weft board list."
-    ),
-    overlay: Optional[Path] = typer.Option(  # noqa: UP045
-        None,
-        "--overlay",
-        help=".bit, with .hwh and manifest beside it; by default the one of bitstreams/, or of "
-        "your own folder, that fits program and board.",
-    ),
-    transport: str = typer.Option(
-        "auto", "--transport", help="remote (PYNQ.remote), ssh, or auto: what answers."
-    ),
-    user: str = typer.Option("xilinx", "--user", help="ssh: who logs in."),
-    ssh_port: Optional[int] = typer.Option(  # noqa: UP045
-        None, "--ssh-port", help="ssh: its port, where your ssh configuration does not say."
-    ),
-    port: int = typer.Option(7967, "--port", help="remote: of the board's PYNQ.remote server."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    program: options.ProgramFile,
+    host: options.Host = "",
+    board: options.Board = "",
+    overlay: options.Overlay = None,
+    transport: Annotated[
+        str, typer.Option("--transport", help="remote (PYNQ.remote), ssh, or auto: what answers.")
+    ] = "auto",
+    user: Annotated[str, typer.Option("--user", help="ssh: who logs in.")] = "xilinx",
+    ssh_port: Annotated[
+        int | None,
+        typer.Option(
+            "--ssh-port", help="ssh: its port, where your ssh configuration does not say."
+        ),
+    ] = None,
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
     """Upload overlay and program, run the board's self-test, then the program against the
-    emulator."""
-    from weft.backend.pynq.identity import check_host
-    from weft.deploy.ssh import answering
-    from weft.program import Program
+    emulator.
 
-    from .lookup import find_board
+    --board says what the board has to be.
+    """
+    from weft.backend.pynq.identity import BoardFacts, check_host
+    from weft.backend.pynq.process import board_facts, local_overlay
+    from weft.bundle.manifest import Manifest
+    from weft.deploy.over_ssh import deploy_over_ssh, probe
+    from weft.deploy.remote import deploy
+    from weft.deploy.ssh import Ssh, answering
+    from weft.program import Program
 
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
-    if board is not None:
-        find_board(board)
-    fit = _Fit(program, Program.load(program), overlay, board, quiet=json)
+    if board:
+        options.find_board(board)
+    loaded = Program.load(program)
     if host:
         check_host(host)
         if transport == "auto":
             transport = answering(host, port, ssh_port or 22)
     elif transport == "ssh":
         raise UsageError("--transport ssh needs a board", "give --host ADDRESS")
-    command = None
     if transport == "ssh":
-        results, command = _over_ssh(fit, host, user, ssh_port)
-    else:
-        results = _over_pynq(fit, host, port)
-    show_results("deploy", fit.program.config, results, json)
-    if command is not None and not json:
-        print(f"to run it on the board:\n    {command}")
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A program, and what was asked of overlay and board."""
-
-    path: Path
-    program: Program
-    overlay: Path | None
-    board: str | None
-    quiet: bool
-
-    def overlay_for(self, facts: BoardFacts) -> Path:
-        """The overlay for a board, after what can be checked before anything is sent.
-
-        It says what the program needs of the board's memory.
-        """
-        from weft.backend.pynq.identity import require_board, require_cma, which_board
-        from weft.bundle.manifest import Manifest
-        from weft.bundle.store import choose
-
-        config, here = self.program.config, which_board(facts, self.board)
-        found = self.overlay or choose(config, here.name, facts.virtual).bitstream
-        manifest = Manifest.load(found.with_suffix(".json"))
-        self.program.require_config(manifest.config)
-        require_board(manifest.board, here.pynq.name)
-        needed, there = self.program.arena_bytes, facts.cma_bytes(here)
-        if not self.quiet:
-            print(
-                f"{self.path}: needs {needed / 2**20:.1f} MiB of {there / 2**20:.0f} MiB "
-                f"contiguous memory of {here.name}",
-                flush=True,
-            )
-        require_cma(str(self.path), needed, there)
-        return found
-
-
-def _over_pynq(fit: _Fit, host: str, port: int) -> list[dict[str, Any]]:
-    """On a board that answers PYNQ.remote, or on the one that this runs on."""
-    from weft.backend.pynq.identity import BoardFacts
-    from weft.backend.pynq.process import board_facts, local_overlay
-    from weft.bundle.manifest import Manifest
-    from weft.deploy.remote import deploy
-    from weft_hw.boards import pynq_board
-
-    if host:
+        there = probe(Ssh(host, user, ssh_port))
+        facts = there.facts
+    elif host:
         facts = board_facts(host, port)
+    else:  # the board that this runs on is taken to be the overlay's
+        overlay = overlay or local_overlay(loaded.config, board or None)
+        own = options.find_board(Manifest.load(overlay.with_suffix(".json")).board)
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        facts = BoardFacts(own.pynq.name, text, virtual=False)
+    found = _overlay_for(loaded, overlay, facts, board or None)
+    _require_memory(program, loaded.arena_bytes, facts, board or found.manifest.board, quiet=json)
+    if transport != "ssh":
+        results = deploy(program, loaded, found.bitstream, host, port)
+        show_reports("deploy", found.manifest.config, results, json)
+        return
+    done = deploy_over_ssh(Ssh(host, user, ssh_port), there, program, found.bitstream)
+    show_reports("deploy", found.manifest.config, done.results, json)
+    if not json:
+        print(f"to run it on the board:\n    {done.command}")
+
+
+def _overlay_for(
+    program: Program, overlay: Path | None, facts: BoardFacts, board: str | None
+) -> Found:
+    """The overlay for a board, after all that can be checked before anything is sent."""
+    from weft.backend.pynq.identity import require_board, which_board
+    from weft.bundle.manifest import Manifest
+    from weft.bundle.store import Found, choose
+
+    here = which_board(facts, board)
+    if overlay is None:
+        found = choose(program.config, here.name, facts.virtual)
     else:
-        # The board that this runs on is taken to be the overlay's.
-        found = fit.overlay or local_overlay(fit.program.config, fit.board)
-        name = pynq_board(Manifest.load(found.with_suffix(".json")).board).pynq.name
-        facts = BoardFacts(name, Path("/proc/meminfo").read_text(encoding="utf-8"), virtual=False)
-        fit = replace(fit, overlay=found)
-    return deploy(fit.path, fit.program, fit.overlay_for(facts), host, port)
+        found = Found(overlay, Manifest.load(overlay.with_suffix(".json")))
+    program.require_config(found.manifest.config)
+    require_board(found.manifest.board, here.pynq.name)
+    return found
 
 
-def _over_ssh(
-    fit: _Fit, host: str, user: str, ssh_port: int | None
-) -> tuple[list[dict[str, Any]], str]:
-    """Results, and the command that runs the program on the board."""
-    from weft.deploy.over_ssh import deploy_over_ssh, probe
-    from weft.deploy.ssh import Ssh
+def _require_memory(
+    program: Path, needed: int, facts: BoardFacts, board: str, *, quiet: bool
+) -> None:
+    """Say what the program needs of the board's memory, and refuse what is not there."""
+    from weft.backend.pynq.identity import require_cma
 
-    connection = Ssh(host, user, ssh_port)
-    there = probe(connection)
-    done = deploy_over_ssh(connection, there, fit.path, fit.overlay_for(there.facts))
-    return done.results, done.command
+    there = facts.cma_bytes(options.find_board(board))
+    if not quiet:
+        print(
+            f"{program}: needs {needed / 2**20:.1f} MiB of {there / 2**20:.0f} MiB contiguous "
+            f"memory of {board}",
+            flush=True,
+        )
+    require_cma(str(program), needed, there)

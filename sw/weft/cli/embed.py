@@ -1,70 +1,163 @@
-"""``weft embed``: texts to vectors."""
+"""``weft embed`` and ``weft search``: texts to vectors, and the texts nearest to a question."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .files import read_bytes, write_bytes
-from .minilm import HOST, OVERLAY, PORT, opened
-from .output import find_preset, print_json, progress
+from weft.errors import UsageError
+from weft.results import Count, Positive
 
-__all__ = ["command"]
+from . import options
+from .opening import open_minilm
+from .output import print_json, print_table, progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Embedded", "Found", "embed", "search"]
 
 
-def command(
-    file: Path = typer.Argument(..., help="One text per line, UTF-8."),
-    output: Path = typer.Option(..., "-o", "--output", help="Vectors, float32 .npy [texts, 384]."),
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    backend: str = typer.Option(
-        "emulator", "--backend", help="emulator, rtl, pynq, torch-int, or torch-cpu (float)."
-    ),
-    scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
-    keep_float: list[str] = typer.Option(
-        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
-    ),
-    batch: int = typer.Option(32, "--batch", min=1, help="Texts per product."),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
-    host: str = HOST,
-    port: int = PORT,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+@dataclass(frozen=True)
+class Embedded:
+    """The file of vectors. gemms : products on the backend. seconds : wall time on this host."""
+
+    path: Path
+    texts: Positive
+    dimensions: Positive
+    tokens: Count
+    backend: str
+    scheme: str
+    gemms: Count
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """A text, the nearest first. line : of the file that was embedded."""
+
+    rank: Positive
+    line: Positive
+    cosine: float
+    text: str | None
+
+
+def embed(
+    file: options.TextFile,
+    output: options.OutputFile,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
+    scheme: options.Scheme = "static",
+    keep_float: options.KeepFloat = [],
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Texts per product.")] = 32,
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
-    """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2."""
+    """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2.
+
+    Writes float32 [texts, 384] as .npy.
+    """
     import numpy as np
 
     from weft.models.sentence import read_texts
 
-    config = find_preset(preset)
-    texts = read_texts(read_bytes(file), str(file))
+    config = options.find_preset(preset)
+    texts = read_texts(file.read_bytes(), str(file))
     board = (overlay, host, port)
-    with opened(preset, backend, scheme, keep_float, weights, board) as (model, accelerated):
+    with open_minilm(preset, backend, scheme, keep_float, weights, board) as (model, accelerated):
         tokens = sum(model.tokens(texts))
         with progress(f"embedding on {backend}", len(texts)) as advance:
             vectors = model.embed(texts, batch, lambda n: advance(n))
         gemms = len(accelerated.session.runs) if accelerated else 0
     data = io.BytesIO()
     np.save(data, vectors)
-    write_bytes(output, data.getvalue())
-    result = {
-        "path": str(output),
-        "texts": len(texts),
-        "dimensions": vectors.shape[1],
-        "tokens": tokens,
-        "backend": backend,
-        "scheme": "float32" if accelerated is None else scheme,
-        "gemms": gemms,
-        "seconds": model.seconds,
-    }
+    output.write_bytes(data.getvalue())
+    done = Embedded(
+        path=output,
+        texts=len(texts),
+        dimensions=vectors.shape[1],
+        tokens=tokens,
+        backend=backend,
+        scheme="float32" if accelerated is None else scheme,
+        gemms=gemms,
+        seconds=model.seconds,
+    )
     if json:
-        print_json("embed", [result], config=config)
+        print_json("embed", [done], config=config)
         return
     print(
-        f"{output}: {len(texts)} vectors of {vectors.shape[1]}, {tokens} tokens on {backend} "
-        f"in {model.seconds:.1f} s ({gemms} products)"
+        f"{output}: {done.texts} vectors of {done.dimensions}, {tokens} tokens on {backend} "
+        f"in {done.seconds:.1f} s ({gemms} products)"
     )
+
+
+def search(
+    vectors: Annotated[Path, typer.Argument(help="File that weft embed wrote.")],
+    query: Annotated[str, typer.Option("--query", help="What to look for.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many to show.")] = 5,
+    texts: Annotated[
+        Path | None, typer.Option("--texts", help="The file that was embedded, to show its lines.")
+    ] = None,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
+    scheme: options.Scheme = "static",
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
+) -> None:
+    """Find the vectors nearest to a query, by cosine."""
+    from weft.models.sentence import read_texts
+
+    config = options.find_preset(preset)
+    stored = _vectors(vectors)
+    lines = None if texts is None else read_texts(texts.read_bytes(), str(texts))
+    if lines is not None and len(lines) != len(stored):
+        raise UsageError(
+            f"{texts} has {len(lines)} lines, {vectors} has {len(stored)} vectors",
+            "give the file that was embedded",
+        )
+    if not query.strip():
+        raise UsageError("the query is empty", "give some words")
+    with open_minilm(preset, backend, scheme, (), weights, (overlay, host, port)) as (model, _):
+        scores = stored @ model.embed([query])[0]
+    best = [int(i) for i in (-scores).argsort(kind="stable")[:top]]
+    found = [
+        Found(rank, i + 1, float(scores[i]), None if lines is None else lines[i])
+        for rank, i in enumerate(best, 1)
+    ]
+    if json:
+        print_json("search", found, config=config)
+        return
+    print_table(
+        f'"{query}"',
+        found,
+        {
+            "text": lambda f: f.text,
+            "line": lambda f: f.line,
+            "cosine": lambda f: f"{f.cosine:.3f}",
+        },
+    )
+
+
+def _vectors(path: Path) -> NDArray[np.float32]:
+    """Float32 [texts, 384] of a file that weft embed wrote."""
+    import numpy as np
+
+    raw = io.BytesIO(path.read_bytes())
+    try:
+        found: Any = np.load(raw, allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        raise UsageError(f"{path} is no .npy file", "write one with weft embed") from None
+    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 384:
+        raise UsageError(f"{path} holds no vectors [texts, 384]", "write one with weft embed")
+    return found.astype(np.float32)

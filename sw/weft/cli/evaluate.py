@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Optional
+from typing import Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .minilm import HOST, OVERLAY, PORT, known_model, show_choices
-from .output import find_preset, print_json, print_table, progress
+from . import options
+from .explain import show_choices
+from .output import print_json, print_table, progress
 
 __all__ = ["command"]
 
 
 def command(
-    model: str = typer.Argument(..., help="minilm."),
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    backend: str = typer.Option("emulator", "--backend", help="emulator, rtl, pynq or torch-int."),
-    schemes: str = typer.Option(
-        "static,per-row,plain", "--schemes", help="Ways to quantise, separated by commas."
-    ),
-    keep_float: list[str] = typer.Option(
-        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
-    ),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    overlay: Optional[Path] = OVERLAY,  # noqa: UP045  (typer reads it at run time)
-    host: str = HOST,
-    port: int = PORT,
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    model: options.Model,
+    preset: options.Preset = "pynq-z2",
+    backend: options.Backend = "emulator",
+    schemes: Annotated[
+        str, typer.Option("--schemes", help="Ways to quantise, separated by commas.")
+    ] = "static,per-row,plain",
+    keep_float: options.KeepFloat = [],
+    weights: options.Weights = None,
+    overlay: options.Overlay = None,
+    host: options.Host = "",
+    port: options.Port = 7967,
+    json: options.Json = False,
 ) -> None:
-    """Compare the quantised model with float on 300 passages and 159 queries of Weft's own."""
-    known_model(model)
-    config = find_preset(preset)
+    """Compare the quantised model with float on 300 passages and 159 queries of Weft's own.
+
+    Backends are emulator, rtl, pynq and torch-int.
+    """
+    options.known_model(model)
+    config = options.find_preset(preset)
     names = [name.strip() for name in schemes.split(",")]
     from weft.measure.evaluate import evaluate
     from weft.models.sentence import SCHEMES, SentenceModel
@@ -58,38 +57,24 @@ def command(
             on_texts=lambda n, text: advance(n, text=text),
         )
     if json:
-        print_json("evaluate", [r.as_dict() for r in results], config=config)
+        print_json("evaluate", results, config=config)
         return
     first = results[0]
     show_choices(f"{first.scheme} on {config.name}", first.layers)
     print_table(
         f"{first.passages} passages, {first.queries} queries, calibrated on "
         f"{first.calibration_texts} other texts, linear layers on {backend}, against float32",
-        (
-            "scheme",
-            "mean cosine",
-            "minimum",
-            "1 %",
-            "10 %",
-            "median",
-            "top-1 as float",
-            "top-10 as float",
-            "right answers",
-            "right in float",
-        ),
-        [
-            (
-                r.scheme,
-                f"{r.cosine_mean:.4f}",
-                f"{r.cosine_min:.4f}",
-                f"{r.cosine_p1:.4f}",
-                f"{r.cosine_p10:.4f}",
-                f"{r.cosine_median:.4f}",
-                f"{r.top1_agreement:.3f}",
-                f"{r.top10_agreement:.3f}",
-                f"{r.answers_top1:.3f}",
-                f"{r.float_answers_top1:.3f}",
-            )
-            for r in results
-        ],
+        results,
+        {
+            "scheme": lambda r: r.scheme,
+            "mean cosine": lambda r: f"{r.cosine_mean:.4f}",
+            "minimum": lambda r: f"{r.cosine_min:.4f}",
+            "1 %": lambda r: f"{r.cosine_p1:.4f}",
+            "10 %": lambda r: f"{r.cosine_p10:.4f}",
+            "median": lambda r: f"{r.cosine_median:.4f}",
+            "top-1 as float": lambda r: f"{r.top1_agreement:.3f}",
+            "top-10 as float": lambda r: f"{r.top10_agreement:.3f}",
+            "right answers": lambda r: f"{r.answers_top1:.3f}",
+            "right in float": lambda r: f"{r.float_answers_top1:.3f}",
+        },
     )

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Optional
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import typer
+from .options import Json, KeepFloat, Model, Preset, Scheme, Weights, find_preset, known_model
+from .output import number, print_json, print_table, progress
 
-from .minilm import known_model, show_choices
-from .output import find_preset, print_json, progress
+if TYPE_CHECKING:
+    from weft.compiler.quantise.choose import Choice
 
-__all__ = ["command"]
+__all__ = ["command", "show_choices"]
 
 
 def command(
-    model: str = typer.Argument(..., help="minilm."),
-    preset: str = typer.Option("pynq-z2", "--preset", help="Name of a preset; see weft presets."),
-    scheme: str = typer.Option("static", "--scheme", help="static, per-row or plain."),
-    keep_float: list[str] = typer.Option(
-        [], "--keep-float", help="Name or pattern of a layer that stays on the host; repeatable."
-    ),
-    weights: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None, "--weights", help="Folder of all-MiniLM-L6-v2 instead of the installed package."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    model: Model,
+    preset: Preset = "pynq-z2",
+    scheme: Scheme = "static",
+    keep_float: KeepFloat = [],
+    weights: Weights = None,
+    json: Json = False,
 ) -> None:
     """Each linear layer: where it runs, how it is quantised, its signal to noise, and why."""
     known_model(model)
@@ -40,7 +37,27 @@ def command(
             check_fit(name, graph, config, memory_of(config))
     choices = quantised.choices
     if json:
-        print_json("explain", [c.as_dict() for c in choices], config=config)
+        print_json("explain", choices, config=config)
         return
     title = f"all-MiniLM-L6-v2 on {config.name}, linear layers; the rest runs on the host"
     show_choices(title, choices)
+
+
+def show_choices(title: str, choices: Sequence[Choice]) -> None:
+    """A table with one row per layer."""
+    print_table(
+        title,
+        choices,
+        {
+            "layer": lambda c: c.layer,
+            "where": lambda c: c.where,
+            "scheme": lambda c: c.scheme,
+            "K x N": lambda c: f"{c.k} x {c.n}",
+            "result": lambda c: c.result,
+            "migrated": lambda c: "yes" if c.migration else "no",
+            "SNR, dB": lambda c: number(c.snr_db, ".1f"),
+            "spread": lambda c: number(c.output_spread, ".1f"),
+            "why": lambda c: c.reason,
+        },
+        left=5,
+    )

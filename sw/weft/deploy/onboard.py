@@ -22,12 +22,13 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     from weft.backend.pynq.backend import PynqBackend
     from weft.bundle.manifest import Manifest
     from weft.program import Program
+    from weft.results import plain
 
     from .selftest import check
 
     loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
     with PynqBackend(overlay) as backend:
-        return {"results": check(backend, loaded, program.name)}
+        return {"results": [plain(r) for r in check(backend, loaded, program.name)]}
 
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:

@@ -19,8 +19,10 @@ from typing import Any
 from weft.backend.pynq.identity import BoardFacts
 from weft.bundle.store import program_name, stage
 from weft.errors import DeviceError, error_from
+from weft.results import plain
 
 from .offline import wheel
+from .remote import Delivery
 from .ssh import Ssh
 
 __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]
@@ -141,12 +143,12 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
         sent = _send(connection, there, [archive, *files, artefact, script])
     answer = _on_board(connection, there, f"{there.folder}/{script.name}")
     stored = f"{there.folder}/{artefact.name}"
-    more = {"transport": "ssh", "stored": stored, "uploaded_bytes": sent}
+    delivery = plain(Delivery("ssh", stored, sent))
     port = [] if connection.port is None else ["-p", str(connection.port)]
     command = ["ssh", *port, "-t", f"{connection.user}@{connection.host}"]
     command += [] if there.root else ["sudo"]
     command += ["bash", f"{there.folder}/{script.name}", "run", "--input", "X.npy"]
-    return Done([{**r, **more} for r in answer["results"]], shlex.join(command))
+    return Done([r | delivery for r in answer["results"]], shlex.join(command))
 
 
 def _script(folder: str, archive: str, bit: str, program: str) -> str:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from weft.backend.pynq.firmware import FIRMWARE
 from weft.backend.pynq.process import PynqProcess
 from weft.bundle.store import program_name, stage
 from weft.program import Program
+from weft.results import Count, plain
 
 from .selftest import check
 
-__all__ = ["deploy"]
+__all__ = ["Delivery", "deploy"]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a program came to the board.
+
+    stored : where the program lies on the board. uploaded_bytes : of files that were not on the
+    board yet.
+    """
+
+    transport: Literal["local", "remote", "ssh"]
+    stored: str | None
+    uploaded_bytes: Count
 
 
 def deploy(
@@ -50,5 +65,5 @@ def deploy(
         if host:
             stored = FIRMWARE + program_name(path.stem, content)
             sent = len(content) if backend.put_file(stored, content) else 0
-        more = {"transport": "remote" if host else "local"}
-        return check(backend, program, path.name, **more, stored=stored, uploaded_bytes=sent)
+        delivery = plain(Delivery("remote" if host else "local", stored, sent))
+        return [plain(report) | delivery for report in check(backend, program, path.name)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -13,31 +14,46 @@ from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
 from weft.program import Program
+from weft.results import Count, NonNegative
 
-__all__ = ["check", "selftest"]
+__all__ = ["BoardReport", "check", "selftest"]
 
 #: Rows, K and N of the product: several tiles and a ragged edge on every preset.
 _SHAPE = (20, 3, 5)
 
 
-def check(backend: BoardBackend, program: Program, what: str, **more: Any) -> list[dict[str, Any]]:
-    """The self-test of the board, then `program` on random inputs against the emulator.
+@dataclass(frozen=True)
+class BoardReport:
+    """A program on a board.
 
-    Returns
-    -------
-    What ``--json`` prints of both; `more` belongs to each of them.
+    cycles : of the accelerator. seconds : of the run, driver included. accesses : of registers.
+    accelerator_ms : cycles / clock. board : what the board calls itself.
+    label : whether cycles were counted by a simulation or by a board.
+    """
+
+    what: str
+    cycles: Count
+    seconds: float
+    accesses: Count
+    accelerator_ms: NonNegative
+    board: str
+    label: Literal["simulated", "measured"]
+    clock_mhz: float
+
+
+def check(backend: BoardBackend, program: Program, what: str) -> list[BoardReport]:
+    """The self-test of the board, then `program` on random inputs against the emulator.
 
     Raises
     ------
     DeviceError
         Something differs; the message says what.
     """
-    found = [selftest(backend), _compare(backend, program, np.random.default_rng(0), what)]
-    return [{**result, **more} for result in found]
+    return [selftest(backend), _compare(backend, program, np.random.default_rng(0), what)]
 
 
-def selftest(backend: BoardBackend) -> dict[str, Any]:
-    """Check registers, then one product, element by element; what ``--json`` prints of it.
+def selftest(backend: BoardBackend) -> BoardReport:
+    """Check registers, then one product, element by element.
 
     Raises
     ------
@@ -54,7 +70,7 @@ def selftest(backend: BoardBackend) -> dict[str, Any]:
 
 def _compare(
     backend: BoardBackend, program: Program, rng: np.random.Generator, what: str
-) -> dict[str, Any]:
+) -> BoardReport:
     """Run `program` on random inputs, on the board and on the emulator."""
     inputs = {}
     for name, spec in program.inputs.items():
@@ -75,12 +91,13 @@ def _compare(
                 "lower the clock, or build the overlay again",
             )
     cycles = backend.counters()["cycles"]
-    return {
-        "what": what,
-        "cycles": cycles,
-        **backend.cost._asdict(),
-        "accelerator_ms": cycles / backend.clock_mhz / 1000,
-        "board": backend.board,
-        "label": "simulated" if backend.virtual else "measured",
-        "clock_mhz": backend.clock_mhz,
-    }
+    return BoardReport(
+        what=what,
+        cycles=cycles,
+        seconds=backend.cost.seconds,
+        accesses=backend.cost.accesses,
+        accelerator_ms=cycles / backend.clock_mhz / 1000,
+        board=backend.board,
+        label="simulated" if backend.virtual else "measured",
+        clock_mhz=backend.clock_mhz,
+    )

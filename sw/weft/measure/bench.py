@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from weft.compiler.schedule.search import check_arena
 from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import UsageError
 from weft.program import Program
+from weft.results import Count, Positive, Rule
 from weft.tools import require
 from weft.verify import verify
 from weft_hw.config import AcceleratorConfig
@@ -39,33 +40,29 @@ class GemmResult:
     hw_mac_utilisation : MAC slots used / (R * C * cycles). network_mac_utilisation : useful MACs
     / (R * C * cycles). bytes_read, bytes_written : on the bus, parameters included, program not.
     bank_conflicts : cycles in which a scratchpad client lost its bank. exact : every element equals
-    torch-int; otherwise `difference` names the first that does not. model_error : predicted /
+    torch-int. difference : the first element that differs from torch-int. model_error : predicted /
     cycles - 1. simulated_cycles_per_second : speed of the simulation itself on this host.
     """
 
-    m: int
-    k: int
-    n: int
-    result: str
-    backend: str
+    m: Positive
+    k: Positive
+    n: Positive
+    result: Annotated[str, Rule(enum=["int8", "int16", "int32"])]
+    backend: Annotated[str, Rule(enum=list(SIMULATED))]
     cycles: int | None
     roofline_cycles: float
     attainment: float | None
     hw_mac_utilisation: float | None
     network_mac_utilisation: float | None
-    predicted_cycles: int
+    predicted_cycles: Count
     model_error: float | None
-    bytes_read: int
-    bytes_written: int
+    bytes_read: Count
+    bytes_written: Count
     bank_conflicts: int | None
     exact: bool
     difference: str | None
     simulated_ms: float | None
     simulated_cycles_per_second: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def parse_shapes(text: str) -> list[tuple[int, int, int]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from weft.backend.pynq.process import PynqProcess
 from weft.compiler.quantise.model import QuantisedGraph
 from weft.errors import DeviceError, ToolMissing, UsageError
 from weft.models.sentence import SentenceModel
+from weft.results import Count
 from weft.runtime.session import GemmRun
 from weft_hw.config import AcceleratorConfig
 
@@ -32,19 +33,17 @@ BACKENDS = (*DEVICES, "torch-cpu", "torch-cuda")
 class BackendResult:
     """One backend on one batch; a field is None where there is no such thing.
 
-    label : "simulated" (cycles of the RTL), "estimated" (predicted cycles), "measured" (on the
-    host, GPU or board named), "stored" (measured elsewhere, on `date`) or "absent"
-    (`reason` says why).
-    scope : what accelerator_ms covers. accelerator_ms : cycles / clock, or the model on a GPU.
-    host_ms : torch and quantisation on `host`. transfer_ms : between the memories of host and GPU.
-    end_to_end_ms : their sum, only where all parts belong to one machine. attainment : roofline /
-    cycles over all products. cosine_mean, cosine_min : over the texts, to float32 on the CPU.
-    exact : every result of every product equals torch-int; otherwise `difference` names the first
-    that does not. gemms : products.
+    label : cycles of the RTL or predicted ones, times of `device` or `host`, or none.
+    reason : why a backend is absent. scope : what accelerator_ms covers. accelerator_ms : cycles /
+    clock, or the model on a GPU. host_ms : torch and quantisation on `host`. transfer_ms : between
+    the memories of host and GPU. end_to_end_ms : their sum; null unless all parts belong to one
+    machine. attainment : roofline / cycles over all products. cosine_mean, cosine_min : over the
+    texts, to float32 on the CPU. exact : every result of every product equals torch-int.
+    difference : the first element that differs from torch-int. gemms : products.
     """
 
     backend: str
-    label: str
+    label: Literal["simulated", "estimated", "measured", "stored", "absent"]
     variant: str | None = None
     reason: str | None = None
     scope: str | None = None
@@ -53,26 +52,22 @@ class BackendResult:
     host: str | None = None
     transfer_ms: float | None = None
     end_to_end_ms: float | None = None
-    cycles: int | None = None
-    predicted_cycles: int | None = None
+    cycles: Count | None = None
+    predicted_cycles: Count | None = None
     roofline_cycles: float | None = None
     attainment: float | None = None
-    bytes_read: int | None = None
-    bytes_written: int | None = None
+    bytes_read: Count | None = None
+    bytes_written: Count | None = None
     cosine_mean: float | None = None
     cosine_min: float | None = None
     exact: bool | None = None
     difference: str | None = None
-    texts: int | None = None
-    tokens: int | None = None
-    gemms: int | None = None
+    texts: Count | None = None
+    tokens: Count | None = None
+    gemms: Count | None = None
     device: str | None = None
     driver: str | None = None
     date: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def _total(runs: Sequence[GemmRun], name: str) -> int | None:

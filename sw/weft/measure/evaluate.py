@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from weft.backend.opening import Where, open_backend
 from weft.compiler.quantise.choose import Choice
 from weft.models.sentence import SentenceModel
 from weft.models.texts import Retrieval, calibration_sentences
+from weft.results import Count, Share
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["Evaluation", "agreement", "evaluate"]
@@ -27,30 +28,27 @@ class Evaluation:
     cosine_* : between the vectors of a text; p1 and p10 are percentiles. top1_agreement : queries
     whose nearest passage is the one that float finds. top10_agreement : mean share of the ten
     nearest that float finds, too. answers_top1, float_answers_top1 : queries whose nearest passage
-    is the one that answers them. seconds : wall time of all texts on this host.
+    is the one that answers them. rows : through each layer, padding of batches included.
+    seconds : wall time of all texts on this host.
     """
 
     scheme: str
     backend: str
-    passages: int
-    queries: int
-    calibration_texts: int
+    passages: Count
+    queries: Count
+    calibration_texts: Count
     cosine_mean: float
     cosine_min: float
     cosine_p1: float
     cosine_p10: float
     cosine_median: float
-    top1_agreement: float
-    top10_agreement: float
-    answers_top1: float
-    float_answers_top1: float
-    rows: int
+    top1_agreement: Share
+    top10_agreement: Share
+    answers_top1: Share
+    float_answers_top1: Share
+    rows: Count
     seconds: float
     layers: tuple[Choice, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def agreement(got: NDArray[Any], want: NDArray[Any], top: int) -> float:

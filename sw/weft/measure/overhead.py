@@ -16,6 +16,7 @@ from weft.backend.pynq.transport import PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
+from weft.results import Count, Positive
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ISA_VERSION
@@ -89,13 +90,16 @@ class NullMemory:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Wall time of the driver, microseconds per inference; accesses : register accesses of each."""
+    """Wall time of the driver, microseconds per inference.
+
+    median_us, p95_us : wall time of one inference in the driver. accesses : of registers, each.
+    """
 
     what: str
-    runs: int
+    runs: Positive
     median_us: float
     p95_us: float
-    accesses: int
+    accesses: Count
 
 
 def overhead(config: AcceleratorConfig, runs: int = 200) -> Overhead:

@@ -1,4 +1,4 @@
-"""What open synthesis makes of an accelerator: cells per block, logic depth, and where it fits."""
+"""Verilog to cells, logic depth, clock rate, fit and bitstream."""
 
 from .counts import CellCounts
 from .depth import Path

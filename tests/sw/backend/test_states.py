@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stateful import Decoding, TwoSteps
-from weft import toolchain
+from weft import tools
 from weft.backend.base import Backend
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import RtlBackend
@@ -18,7 +18,8 @@ from weft.verify import verify
 from weft_hw.config import AcceleratorConfig, preset
 from weft_hw.isa import ErrorCode
 
-needs_tools = pytest.mark.skipif(bool(toolchain.missing()), reason="; ".join(toolchain.missing()))
+MISSING = "; ".join(tools.missing_for_simulation())
+needs_tools = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 RTL = [pytest.mark.sim, pytest.mark.slow, needs_tools, pytest.mark.timeout(900)]
 
 
@@ -109,8 +110,8 @@ def test_unload_forgets_states(backend, config):
 
 
 def test_memory_is_equal_everywhere(config):
-    if toolchain.missing():
-        pytest.skip("; ".join(toolchain.missing()))
+    if MISSING:
+        pytest.skip(MISSING)
     loop = Decoding(config)
     with EmulatorBackend(config) as emulator, RtlBackend(config) as rtl:
         for opened in (emulator, rtl):

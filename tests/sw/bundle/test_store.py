@@ -12,7 +12,6 @@ from weft.bundle.build import write_virtual
 from weft.bundle.fit import check_fit
 from weft.cli import main
 from weft.errors import Unsupported
-from weft.synth import record
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import PRESETS, preset
 
@@ -159,7 +158,7 @@ def test_recorded_counts_refuse_a_board(monkeypatch):
     """The record of a preset that outgrew its board: the build ends before the tools start."""
     kept = {"lut": 60_000, "ff": 1, "bram36": 150, "uram": 0, "dsp": 10}
     entry = {"target": "xc7", "levels": 9, "blocks": {"weft_top": kept}}
-    monkeypatch.setattr(record, "recorded", lambda: {"pynq-z2": entry})
+    monkeypatch.setattr("weft.bundle.fit.recorded", lambda: {"pynq-z2": entry})
     overlay = Overlay(PRESETS["pynq-z2"], pynq_board("pynq-z2"), 100)
     with pytest.raises(Unsupported, match=r"60000 LUT where it has 53200 \(\+13%\); 150 BRAM36"):
         check_fit(overlay)

@@ -14,6 +14,7 @@ from weft.cli import main
 from weft.errors import Mismatch, UsageError
 from weft.models import minilm
 from weft.models import texts as data
+from weft.results import plain
 from weft.tools import PACKAGES
 from weft_hw.config import preset
 
@@ -169,7 +170,7 @@ def test_compare(weft, monkeypatch, tmp_path):
     kept |= {"device": "a card", "driver": "1.2", "date": "2026-01-02", "accelerator_ms": 1.5}
     monkeypatch.setattr("weft.measure.host.stored", lambda: [kept])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("weft.toolchain.missing", lambda: ["g++ is not installed"])
+    monkeypatch.setattr("weft.tools.missing_for_simulation", lambda: ["g++ is not installed"])
     arguments = ("compare", "minilm", "--text", SENTENCE)
     code, out, _ = weft(*arguments, "--json")
     rtl, emulator, torch_int, cpu, cuda, stored = load_checked(out)["results"]
@@ -202,7 +203,7 @@ def test_the_cuda_path_runs_on_the_cpu(model):
         assert r.label == "measured" and r.device == "cpu" and r.driver and r.date
         assert r.cosine_min > 0.999 and r.accelerator_ms > 0
     # What is written can be read again.
-    assert BackendResult(**json.loads(json.dumps(results[0].as_dict()))) == results[0]
+    assert BackendResult(**json.loads(json.dumps(plain(results[0])))) == results[0]
 
 
 def test_stored_figures_name_their_device():
@@ -244,7 +245,9 @@ def test_texts_are_checked(model):
 def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
     file, out = tmp_path / "texts.txt", str(tmp_path / "v.npy")
     embed = ("embed", str(file), "-o", out, "--backend", "torch-cpu")
-    assert "cannot read" in sentence(weft, *embed, code=2)
+    assert "No such file or directory; name another" in sentence(weft, *embed, code=2)
+    missing = str(tmp_path / "none.npy")
+    assert "none.npy: No such file" in sentence(weft, "search", missing, "--query", "a", code=2)
     for content, message in (
         (b"", "holds no text; give one text per line"),
         (b"a\n\nb\n", "line 2 of "),

@@ -13,12 +13,13 @@ import pytest
 import vivado_stub
 from schema_check import load_checked
 from small_netlist import SMALL
-from weft.bundle.reports import VivadoFailed
 from weft.cli import main
 from weft.errors import DeviceError, ToolMissing, Unsupported, UsageError
+from weft.results import plain
 from weft.synth import ecp5, vivado
 from weft.synth.flows import FLOWS, WHOLE, Job, flow
 from weft.synth.modules import block_text
+from weft.synth.vivado import VivadoFailed
 from weft_hw.boards import BOARDS, ZYNQMP
 from weft_hw.config import PRESETS
 
@@ -92,7 +93,7 @@ def test_blocks_are_routed_once(small, tmp_path, monkeypatch, capsys):
         main([*words, "--json"])
     assert caught.value.code == 0
     results = load_checked(capsys.readouterr().out)["results"]
-    assert [r["route"] for r in results if "route" in r] == [route.as_dict()]
+    assert [r["route"] for r in results if "route" in r] == [plain(route)]
     with pytest.raises(SystemExit):
         main([*words, "--block", "a.one"])
     assert f"a.one: {route.fmax_mhz:.1f} MHz on LFE5UM5G-85F" in capsys.readouterr().out
@@ -218,8 +219,8 @@ def test_vivado_says_what_it_needs(monkeypatch, tmp_path):
         ("tiny --block dma", 2, "--block goes with --pnr ecp5"),
         ("tiny --board z9", 2, "unknown board 'z9'; the boards are pynq-z2"),
         ("tiny --target xc9", 2, "unknown target 'xc9'"),
-        ("tiny --set rows", 2, "--set takes K=V, not 'rows'"),
-        ("tiny --set =8", 2, "--set takes K=V, not '=8'"),
+        ("tiny --set rows", 2, "--set takes NAME=VALUE, not 'rows'"),
+        ("tiny --set =8", 2, "--set takes NAME=VALUE, not '=8'"),
         ("tiny --set rows=--8", 2, "rows"),
         ("tiny --set rows=7", 2, "rows"),
         ("tiny --set lanes=7", 2, "unknown parameter 'lanes'"),

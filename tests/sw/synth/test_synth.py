@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +16,7 @@ from weft.errors import DeviceError
 from weft.synth.counts import CellCounts, hierarchy
 from weft.synth.depth import deepest
 from weft.synth.modules import units
+from weft.synth.yosys import run_yosys
 from weft_hw.boards import BOARDS, Chip
 from weft_hw.config import PRESETS
 
@@ -97,17 +99,32 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("everything was kept")
 
-    monkeypatch.setattr("weft.synth.yosys.start_yosys", refuse)
+    monkeypatch.setattr("weft.synth.yosys.run_yosys", refuse)
     assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
     # changed sources are emitted again; a changed parameter is another configuration
     small(SMALL.replace("a + b", "a - b"))
     assert synth.synthesise(PRESETS["tiny"], tmp_path).total.ff == 16
-    monkeypatch.setattr("weft.synth.run._sources", lambda: "changed")
+    monkeypatch.setattr("weft.synth.run.gateware_digest", lambda: "changed")
     with pytest.raises(AssertionError, match="everything was kept"):
         synth.synthesise(PRESETS["tiny"], tmp_path)
     monkeypatch.setattr("weft_hw.verilog.emit", refuse)
     with pytest.raises(AssertionError, match="everything was kept"):
         synth.synthesise(PRESETS["tiny"].replace(load_queue=2), tmp_path)
+
+
+def test_two_runs_at_once_map_a_design_once(small, tmp_path, monkeypatch):
+    small(SMALL)
+    runs = []
+
+    def run(script, place, **options):
+        runs.append(place)
+        return run_yosys(script, place, **options)
+
+    monkeypatch.setattr("weft.synth.yosys.run_yosys", run)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(synth.synthesise, [PRESETS["tiny"]] * 3, [tmp_path] * 3))
+    assert [report.total.ff for report in reports] == [16] * 3 and len(runs) == 1
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])

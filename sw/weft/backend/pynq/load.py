@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from weft.bundle.manifest import Manifest, verified
 from weft.errors import DeviceError, Mismatch, ToolMissing
+from weft.once import locked
 from weft_hw.boards import pynq_board
 from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 
@@ -186,10 +185,6 @@ def _set_clock(clocks: Any, manifest: Manifest) -> float:
     return found
 
 
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> contextlib.AbstractContextManager[None]:
     """Overlays of several processes one after the other: pynq's metadata cache is one file."""
-    path = Path(tempfile.gettempdir()) / f"weft-pynq-{os.getuid()}.lock"
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locked(Path(tempfile.gettempdir()) / f"weft-pynq-{os.getuid()}.lock")

@@ -1,1 +1,1 @@
-"""The Verilated accelerator as a shared library: built once per configuration, driven by ctypes."""
+"""The Verilated accelerator: a shared library per configuration, driven by ctypes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weft import toolchain
+from weft import tools
 from weft.backend.base import Array, BackendUnavailable, Capabilities, ProgramBackend
 from weft.dram import MemoryModel, memory_of
 from weft.driver.device import Device
@@ -163,7 +163,7 @@ class RtlBackend(ProgramBackend):
         progress: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(config)
-        sentences = toolchain.missing()
+        sentences = tools.missing_for_simulation()
         if sentences:
             raise BackendUnavailable("the rtl backend cannot start: " + "; ".join(sentences))
         self.model = memory_of(config) if model is None else model

@@ -6,19 +6,16 @@ everything that goes into it, so that a second process finds it and a change mak
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import weft_hw
-from weft import toolchain
+from weft import tools
 from weft.errors import WeftError
+from weft.once import gateware_digest, once
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["BuildFailed", "cache_dir", "library", "library_from_verilog", "verilog"]
@@ -74,9 +71,7 @@ def library(
 
 def verilog(config: AcceleratorConfig, progress: Progress | None = None) -> Path:
     """``weft_top.v`` of `config`, cached by the configuration and the generator's sources."""
-    folder = Path(weft_hw.__file__).parent
-    sources = sorted(folder.rglob("*.py"))
-    digest = _hash([config.hash.encode(), *(p.read_bytes() for p in sources)])
+    digest = _hash([config.hash.encode(), gateware_digest().encode()])
     target = cache_dir() / "verilog" / digest
 
     def make(temporary: Path) -> None:
@@ -85,7 +80,7 @@ def verilog(config: AcceleratorConfig, progress: Progress | None = None) -> Path
         _say(progress, f"{config.name}: generating Verilog")
         emit(config, temporary)
 
-    return _once(target, make) / "weft_top.v"
+    return once(target, make) / "weft_top.v"
 
 
 def library_from_verilog(
@@ -95,13 +90,13 @@ def library_from_verilog(
     progress: Progress | None = None,
 ) -> Path:
     """Shared library of any Verilog with a module ``weft_top`` that has the ports of `config`."""
-    toolchain.require()
+    tools.require_simulator()
     ports = _ports_header(config)
     parts = [
         source.read_bytes(),
         ports.encode(),
         *((_HERE / name).read_bytes() for name in _SOURCES),
-        " ".join([toolchain.verilator_version(), *_VERILATOR, _CXXFLAGS, *_MAKE]).encode(),
+        " ".join([tools.verilator_version(), *_VERILATOR, _CXXFLAGS, *_MAKE]).encode(),
         b"trace" if trace else b"",
     ]
     target = cache_dir() / "rtl" / _hash(parts)
@@ -109,19 +104,19 @@ def library_from_verilog(
     def make(temporary: Path) -> None:
         _verilate(source, ports, temporary, trace, config.name, progress)
 
-    return _once(target, make) / "libweft.so"
+    return once(target, make) / "libweft.so"
 
 
 def _verilate(
     source: Path, ports: str, target: Path, trace: bool, name: str, progress: Progress | None
 ) -> None:
-    env = toolchain.environment()
+    env = tools.simulator_environment()
     work = target / "work"
     work.mkdir()
     (work / "weft_ports.h").write_text(ports)
     shutil.copy(source, target / "weft_top.v")
     harness = [str(_HERE / s) for s in _SOURCES if s.endswith(".cpp")]
-    command = [str(toolchain.require() / "bin" / "verilator_bin"), *_VERILATOR]
+    command = [str(tools.require_simulator() / "bin" / "verilator_bin"), *_VERILATOR]
     command += ["--trace"] if trace else []
     command += ["--Mdir", str(work), "-CFLAGS", f"{_CXXFLAGS} -I{_HERE} -I{work}"]
     command += ["-LDFLAGS", "-shared", "-o", str(target / "libweft.so"), str(source), *harness]
@@ -168,28 +163,3 @@ def _hash(parts: Iterable[bytes]) -> str:
 def _say(progress: Progress | None, text: str) -> None:
     if progress is not None:
         progress(text)
-
-
-def _once(target: Path, make: Callable[[Path], None]) -> Path:
-    """`target`, filled by `make` exactly once, however many processes ask."""
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.with_suffix(".lock")):
-        if target.exists():
-            return target
-        temporary = Path(tempfile.mkdtemp(prefix=target.name + "-", dir=target.parent))
-        try:
-            make(temporary)
-            temporary.rename(target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-    return target
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

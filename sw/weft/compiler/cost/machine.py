@@ -25,7 +25,7 @@ from weft_hw.isa import (
     queued,
 )
 
-from .timing import Timing, transfer_cycles
+from .timing import Timing, matmul_cycles, transfer_cycles
 
 __all__ = ["ENGINES", "Engine", "Engines", "Machine"]
 
@@ -259,14 +259,7 @@ class _Compute:
             self.result_bytes = ResultType(instruction["result_type"]).bytes
             machine.retire(machine.now + 1, instruction)
             return
-        counts, levels = instruction.vector("count"), instruction["tile_levels"]
-        rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
-        mask = instruction["reduction"]
-        reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
-        last = tiles // reduced if instruction["last"] else 0
-        period = max(rows, config.tile_words)
-        paced = max(period, rows * config.row_cycles(self.result_bytes), config.cols // 2)
-        cycles = (tiles - last) * period + last * paced
+        cycles = matmul_cycles(instruction, self.result_bytes, config)
         ready = machine.now + t.compute_front
         begin = max(self.array_end, ready)
         if ready + config.tile_words > self.array_end:

@@ -10,7 +10,7 @@ from weft.dram import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode
 
-__all__ = ["TIMING", "Timing", "port_cycles", "transfer_cycles"]
+__all__ = ["TIMING", "Timing", "matmul_cycles", "port_cycles", "tile_cycles", "transfer_cycles"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,25 @@ def transfer_cycles(
     offset, pitch, rows, size = (instruction[name] for name in names)
     write = instruction.opcode is Opcode.STORE
     return port_cycles(offset, pitch, rows, size, write, config, memory, timing)
+
+
+def tile_cycles(
+    rows: int, tiles: int, last: int, result_bytes: int, config: AcceleratorConfig
+) -> int:
+    """Cycles of the array for `rows` rows past each of `tiles` tiles.
+
+    `last` of these tiles end a reduction, and send results of `result_bytes` bytes each.
+    """
+    period = max(rows, config.tile_words)
+    paced = max(period, rows * config.row_cycles(result_bytes), config.cols // 2)
+    return (tiles - last) * period + last * paced
+
+
+def matmul_cycles(instruction: Instruction, result_bytes: int, config: AcceleratorConfig) -> int:
+    """:func:`tile_cycles` of a MATMUL whose results have `result_bytes` bytes each."""
+    counts, levels = instruction.vector("count"), instruction["tile_levels"]
+    rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
+    mask = instruction["reduction"]
+    reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
+    last = tiles // reduced if instruction["last"] else 0
+    return tile_cycles(rows, tiles, last, result_bytes, config)

@@ -1,12 +1,13 @@
 """torch-int: any graph in integers, written again in torch from the documents.
 
 Constants come from ``weft_hw.numerics``, functions never do, so that an error there cannot hide
-here. An operation is a function of this file and an entry of ``_OPS``.
+here. An operation is a function of this file and an entry of ``ARITHMETIC``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +23,13 @@ from .requant import Requant
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TorchInt"]
+__all__ = ["ARITHMETIC", "TorchInt"]
 
 #: Largest reduction whose int8 products have a float64 sum that is exact: 2**53 / 2**14.
 _FLOAT64_TERMS = 1 << 39
 
 Array = NDArray[np.signedinteger[Any]]
+Arithmetic = Callable[["TorchInt", Node, Sequence[Any]], Any]
 
 
 class TorchInt:
@@ -37,6 +39,8 @@ class TorchInt:
     ----------
     device : str
         A torch device. Products run in int32 on a CPU and in float64, exactly, on CUDA.
+    arithmetic : name of an operation -> called with this object, the node and its operands
+        What each operation computes, as int64 tensors.
 
     Raises
     ------
@@ -44,7 +48,9 @@ class TorchInt:
         torch is not installed, or has no such device.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(
+        self, device: str = "cpu", *, arithmetic: Mapping[str, Arithmetic] | None = None
+    ) -> None:
         require("torch", what="the torch-int reference")
         import torch
 
@@ -52,6 +58,7 @@ class TorchInt:
             raise ToolMissing("torch has no CUDA device here", "use device='cpu'")
         self._torch = torch
         self.device = device
+        self._arithmetic = ARITHMETIC if arithmetic is None else arithmetic
 
     def run(
         self, graph: Graph, inputs: Mapping[str, Array], states: Mapping[str, Array] | None = None
@@ -94,7 +101,7 @@ class TorchInt:
             start = np.zeros(shape, np.int64) if tensor.data is None else tensor.data
             values[name] = self._tensor((states or {}).get(name, start))
         for node in graph.nodes:
-            if node.op not in _OPS:
+            if node.op not in self._arithmetic:
                 raise UsageError(f"torch-int has no operation {node.op!r}", "write it there")
             operands = []
             for operand in graph.operands(node):
@@ -102,7 +109,7 @@ class TorchInt:
                     assert operand.data is not None
                     values[operand.name] = self._tensor(operand.data)
                 operands.append(values[operand.name])
-            values[node.output] = _OPS[node.op](self, node, operands)
+            values[node.output] = self._arithmetic[node.op](self, node, operands)
 
         def array_of(name: str, kind: str) -> Array:
             return np.asarray(values[name].cpu().numpy().astype(DTYPES[kind]))
@@ -145,4 +152,5 @@ class TorchInt:
         return y
 
 
-_OPS: Mapping[str, Callable[[TorchInt, Node, Sequence[Any]], Any]] = {"linear": TorchInt.linear}
+#: By the name of the operation.
+ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType({"linear": TorchInt.linear})

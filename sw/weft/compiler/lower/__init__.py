@@ -1,1 +1,1 @@
-"""From a schedule and its constants to a program."""
+"""From a graph and its schedule to a program."""

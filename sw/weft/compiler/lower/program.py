@@ -16,7 +16,7 @@ from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import DTYPES, Graph, Tensor
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.schedule.arena import Region, place_regions
-from weft.compiler.schedule.emit import emit
+from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
@@ -153,7 +153,8 @@ def compile_graph(
         if value not in shared and value != state
     ]
     plan = place_layers(config, layers, copies)
-    program, owners = emit(plan, [node.requant for node in graph.nodes], memory)
+    work = queues_of(plan, [node.requant for node in graph.nodes])
+    program, owners = emit(work, config, memory)
     one = len(layers) == 1 and not copies
     prediction = schedules[0].prediction if one else predict(program, config, memory, TIMING)
 

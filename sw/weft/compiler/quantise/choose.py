@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from weft.compiler.frontend.linears import FloatLinear
 from weft.compiler.frontend.observe import Observation
 from weft.errors import UsageError
+from weft.results import Positive, Rule
 
 from .linear import (
     QuantisedLinear,
@@ -52,25 +53,20 @@ class Scheme:
 class Choice:
     """One layer: where it runs, why, and how it is quantised.
 
-    where : "accelerator" or "host". scheme : "static", "per-row" or "float32". migration : whether
-    the input's channels are scaled. output_spread : largest output channel over the median one.
-    snr_db : signal to noise of the layer alone, on inputs of the calibration; None on the host.
+    migration : the host scales the channels of the input. output_spread : largest output channel
+    over the median one. snr_db : on inputs of the calibration; None on the host.
     """
 
     layer: str
-    k: int
-    n: int
-    where: str
+    k: Positive
+    n: Positive
+    where: Literal["accelerator", "host"]
     reason: str
-    scheme: str
+    scheme: Literal["static", "per-row", "float32"]
     migration: bool
-    result: str
+    result: Annotated[str, Rule(enum=["int8", "int16", "int32", "float32"])]
     output_spread: float | None
     snr_db: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields by name."""
-        return asdict(self)
 
 
 def quantise_group(
@@ -115,7 +111,13 @@ def quantise_group(
             narrow = result == "int8"
             target = affine_range(y) if narrow else affine_range(y, 16, symmetric=True)
             layer = quantise_to(
-                name, f.weight, f.bias, layer.input, target, result=result, factors=factors
+                name=name,
+                weight=f.weight,
+                bias=f.bias,
+                source=layer.input,
+                target=target,
+                result=result,
+                factors=factors,
             )
         n, k = f.weight.shape
         made.append(

@@ -9,11 +9,12 @@ from weft.compiler.cost.predict import simulate_units
 from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.requant import Requant
 from weft.dram import MemoryModel
+from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, Unit
 
 from .plan import Load, Plan, Step, Store
 
-__all__ = ["emit", "fetch_order"]
+__all__ = ["Queue", "emit", "fetch_order", "queues_of"]
 
 #: Each semaphore is posted by one unit and waited on by one. Units retire in order, so a single one
 #: per pair suffices: only the last of the instructions that a waiter needs posts.
@@ -117,8 +118,13 @@ Queue = list[tuple[Instruction, int]]
 Item = TypeVar("Item")
 
 
-def _units(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queue]:
-    """What each unit has to do."""
+def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queue]:
+    """What each unit has to do, in its order.
+
+    Parameters
+    ----------
+    requants : of each layer; None leaves the fields zero, which cycles do not depend on.
+    """
     links = {
         COMPUTE_TO_LOAD: _links([x.after_step for x in plan.loads]),
         STORE_TO_LOAD: _links([x.after_store for x in plan.loads]),
@@ -189,24 +195,23 @@ def fetch_order(
 
 
 def emit(
-    plan: Plan,
-    requants: Sequence[Requant | None],
+    work: Mapping[Unit, Queue],
+    config: AcceleratorConfig,
     memory: MemoryModel,
     timing: Timing = TIMING,
 ) -> tuple[list[Instruction], list[int]]:
-    """(the program of a plan, the layer that each instruction but the last works for).
+    """(the program that does `work`, the layer that each instruction but the last works for).
 
     Parameters
     ----------
-    requants : of each layer; None leaves the fields zero, which cycles do not depend on.
+    work : what :func:`queues_of` gives
 
     Fetch stops at a full queue, so the order between units decides how far loads run ahead. The
     units are simulated without queues, and instructions are fetched in the order in which they
     start. What an instruction waits for has ended, hence started, before it: no order of this kind
     can deadlock.
     """
-    work = _units(plan, requants)
     queues = {unit: [instruction for instruction, _ in queue] for unit, queue in work.items()}
-    starts = simulate_units(queues, plan.config, memory, timing)
+    starts = simulate_units(queues, config, memory, timing)
     program = fetch_order(work, starts)
     return [*(i for i, _ in program), Instruction(Opcode.END)], [layer for _, layer in program]

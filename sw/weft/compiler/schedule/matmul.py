@@ -1,19 +1,17 @@
-"""Tilings worth considering for a problem, and a first guess of what each one costs."""
+"""Tilings of a matrix multiplication that are worth considering."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from weft.compiler.cost.timing import Timing, port_cycles
 from weft.compiler.graph.matmul import GemmProblem
-from weft.dram import MemoryModel
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import INSTRUCTION_BYTES, result_align_words
+from weft_hw.isa import result_align_words
 
 from .plan import Tiling, round_up
 
-__all__ = ["candidates", "rough_cycles"]
+__all__ = ["candidates"]
 
 #: Bytes of a row segment that the DMA moves without loss; stores are at least this long where N
 #: allows.
@@ -103,56 +101,3 @@ def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tili
                         last_rows=last_rows,
                         final_chunk=final,
                     )
-
-
-def rough_cycles(
-    config: AcceleratorConfig,
-    problem: GemmProblem,
-    memory: MemoryModel,
-    timing: Timing,
-    tiling: Tiling,
-) -> tuple[float, int]:
-    """(cycles, instructions) by adding up work per unit; good enough to rank tilings."""
-    facts, t, h = _facts(config, problem), tiling, config.tile_words
-    kt, nt, r = facts.k_tiles, facts.n_tiles, config.rows
-    blocks, rest = divmod(problem.m, t.block_rows)
-    sizes = [(t.block_rows, blocks)] + ([(rest, 1)] if rest else [])
-    blocks += bool(rest)
-    paced = config.row_cycles(problem.result_type.bytes)
-    array = sum(
-        count * nt * ((kt - 1) * max(rows, h) + max(rows * paced, h)) for rows, count in sizes
-    )
-    groups = -(-nt // t.gather)
-    group = min(t.gather, config.accumulator_rows // t.block_rows, t.chunk_tiles)
-    passes = groups * -(-min(t.gather, nt) // max(1, group))
-    k_chunk = kt if t.activations_resident else min(kt, max(1, t.chunk_tiles // max(1, group)))
-    repeats = 1 if t.activations_resident else passes
-    a_pitch = round_up(problem.k, GRANULE_BYTES)
-    out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
-    segment = min(t.gather * facts.column_bytes, out_pitch)
-
-    def transfer(pitch: int, rows: int, size: int, write: bool) -> float:
-        if pitch <= size:
-            rows, size = 1, rows * pitch
-        return port_cycles(0, pitch, rows, size, write, config, memory, timing)
-
-    chunk_bytes = min(k_chunk * r, a_pitch)
-    per_chunk = transfer(a_pitch, t.block_rows, chunk_bytes, False)
-    reads = blocks * repeats * per_chunk * -(-kt // k_chunk)
-    weight_loads = 1 if t.weights_resident else blocks
-    reads += weight_loads * kt * nt * config.tile_bytes / config.dma_bytes
-    reads += nt * config.cols * 8 / config.dma_bytes
-    per_store = transfer(out_pitch, t.block_rows, segment, True)
-    writes = blocks * groups * per_store
-    chunks = -(-kt * nt // t.chunk_tiles) if not t.weights_resident else groups
-    chunks = max(chunks, passes * -(-kt // k_chunk))
-    instructions = 8 + blocks * (2 * chunks + groups + 1)
-    reads += instructions * INSTRUCTION_BYTES / config.beat_bytes
-    both = reads + writes
-    shared = both * config.dma_bytes / memory.deliverable_bytes_per_cycle
-    first = min(t.first_k, kt) * r
-    startup = transfer(a_pitch, min(t.block_rows, problem.m), min(first, a_pitch), False)
-    ending = min(t.last_rows or t.block_rows, problem.m)
-    tail = transfer(out_pitch, ending, min(segment, t.last_gather * facts.column_bytes), True)
-    total = max(array, reads, writes, shared) + startup + tail
-    return total + (100 if t.last_rows else 0) + 0.02 * both, instructions

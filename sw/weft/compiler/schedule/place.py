@@ -71,36 +71,9 @@ class _Placer:
 
     # -- what a step needs ------------------------------------------------------------------------
 
-    def load(
-        self,
-        space: Space,
-        *,
-        dram: int,
-        dram_pitch: int = 0,
-        rows: int = 1,
-        size: int,
-        chip: int,
-        chip_pitch: int = 0,
-        after: int,
-        after_store: int = -1,
-    ) -> int:
-        """Append a load; rows that follow each other in both memories become one row."""
-        if rows == 1 or (dram_pitch == size and chip_pitch == size):
-            rows, size, dram_pitch, chip_pitch = 1, rows * size, 0, 0
-        self.plan.loads.append(
-            Load(
-                layer=self.index,
-                space=space,
-                dram=dram,
-                dram_pitch=dram_pitch,
-                rows=rows,
-                bytes=size,
-                chip=chip,
-                chip_pitch=chip_pitch,
-                after_step=after,
-                after_store=after_store,
-            )
-        )
+    def load(self, space: Space, **fields: int) -> int:
+        """Append a load of this layer; its index."""
+        self.plan.loads.append(Load(layer=self.index, space=space, **fields))
         return len(self.plan.loads) - 1
 
     def need_parameters(self, n0: int, n1: int, step: int) -> tuple[int, int]:
@@ -122,10 +95,10 @@ class _Placer:
                 dram=self.layout.parameters + loaded * entry,
                 dram_pitch=entry,
                 rows=until - loaded,
-                size=entry,
+                bytes=entry,
                 chip=self.parameter_place.start + chip,
                 chip_pitch=entry,
-                after=max(last, self.parameter_after) if have != region else -1,
+                after_step=max(last, self.parameter_after) if have != region else -1,
             )
             self.parameter_load[slot] = last_load
             loaded = until
@@ -154,10 +127,10 @@ class _Placer:
                     dram=dram,
                     dram_pitch=kt * size,
                     rows=nt,
-                    size=kc * size,
+                    bytes=kc * size,
                     chip=start,
                     chip_pitch=kt * size,
-                    after=after,
+                    after_step=after,
                 )
                 self.weights[key] = (place, load)
             return start // self.config.weight_word_bytes, kt * h, load
@@ -169,10 +142,10 @@ class _Placer:
                 dram=dram,
                 dram_pitch=kt * size,
                 rows=nt,
-                size=kc * size,
+                bytes=kc * size,
                 chip=place.start,
                 chip_pitch=kc * size,
-                after=after,
+                after_step=after,
             )
             self.weights[key] = (place, load)
         place, load = self.weights[key]
@@ -204,10 +177,10 @@ class _Placer:
                 dram=layout.a + m0 * layout.a_pitch + start * r,
                 dram_pitch=layout.a_pitch,
                 rows=rows,
-                size=min(stop * r, layout.a_pitch) - start * r,
+                bytes=min(stop * r, layout.a_pitch) - start * r,
                 chip=place.start + (start - (0 if resident else k0)) * r,
                 chip_pitch=pitch,
-                after=self.act_after[0],
+                after_step=self.act_after[0],
                 after_store=max(source, default=self.act_after[1]),
             )
             self.acts[key] = (place, load)
@@ -235,9 +208,9 @@ class _Placer:
         self.table_load = self.load(
             Space.TABLES,
             dram=self.layout.table,
-            size=TABLE_SIZE,
+            bytes=TABLE_SIZE,
             chip=self.table * TABLE_SIZE,
-            after=chip.tables[self.table],
+            after_step=chip.tables[self.table],
         )
 
     def group(self, block: int, m0: int, m1: int, gather: tuple[int, int], final: bool) -> None:
@@ -309,9 +282,6 @@ class _Placer:
         left = gather[0] * self.cut.column_bytes
         size = min(gather[1] * self.cut.column_bytes, layout.out_pitch) - left
         size = round_up(size, GRANULE_BYTES)
-        dram_pitch, chip_pitch = layout.out_pitch, pitch
-        if rows == 1 or (dram_pitch == size and chip_pitch == size):
-            rows, size, dram_pitch, chip_pitch = 1, rows * size, 0, 0
         index = len(self.plan.stores)
         place.store = index
         self.written.setdefault(layout.target, []).append((m0 + first, m0 + stop, index))
@@ -319,11 +289,11 @@ class _Placer:
             Store(
                 layer=self.index,
                 dram=layout.out + (m0 + first) * layout.out_pitch + left,
-                dram_pitch=dram_pitch,
+                dram_pitch=layout.out_pitch,
                 rows=rows,
                 bytes=size,
                 chip=place.start + first * pitch,
-                chip_pitch=chip_pitch,
+                chip_pitch=pitch,
                 after_step=len(self.plan.steps) - 1,
             )
         )
@@ -341,11 +311,8 @@ def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
             layer=copy.layer,
             space=Space.SCRATCHPAD,
             dram=copy.source + at,
-            dram_pitch=0,
-            rows=1,
             bytes=size,
             chip=place.start,
-            chip_pitch=0,
             after_step=step,
             after_store=max(store, stored),
         )
@@ -355,11 +322,8 @@ def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
             Store(
                 layer=copy.layer,
                 dram=copy.target + at,
-                dram_pitch=0,
-                rows=1,
                 bytes=size,
                 chip=place.start,
-                chip_pitch=0,
                 after_load=len(plan.loads) - 1,
             )
         )

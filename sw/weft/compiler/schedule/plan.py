@@ -102,21 +102,33 @@ class Layer:
     layout: Layout
 
 
-@dataclass
-class Load:
-    """One LOAD for a layer.
+@dataclass(kw_only=True)
+class Transfer:
+    """`rows` rows of `bytes` bytes between arena and chip, for a layer."""
+
+    layer: int
+    dram: int
+    dram_pitch: int = 0
+    rows: int = 1
+    bytes: int
+    chip: int
+    chip_pitch: int = 0
+
+    def __post_init__(self) -> None:
+        """Rows that follow each other in both memories are one row."""
+        if self.rows == 1 or self.dram_pitch == self.chip_pitch == self.bytes:
+            self.bytes, self.rows = self.rows * self.bytes, 1
+            self.dram_pitch = self.chip_pitch = 0
+
+
+@dataclass(kw_only=True)
+class Load(Transfer):
+    """One LOAD.
 
     `after_*` is the last step, or store, that uses what it overwrites or writes what it reads.
     """
 
-    layer: int
     space: Space
-    dram: int
-    dram_pitch: int
-    rows: int
-    bytes: int
-    chip: int
-    chip_pitch: int
     after_step: int = -1
     after_store: int = -1
 
@@ -149,17 +161,10 @@ class Step:
     after_store: int
 
 
-@dataclass
-class Store:
-    """One STORE for a layer: results that `after_step` completes, or what `after_load` brought."""
+@dataclass(kw_only=True)
+class Store(Transfer):
+    """One STORE: of results that `after_step` completes, or of what `after_load` brought."""
 
-    layer: int
-    dram: int
-    dram_pitch: int
-    rows: int
-    bytes: int
-    chip: int
-    chip_pitch: int
     after_step: int = -1
     after_load: int = -1
 

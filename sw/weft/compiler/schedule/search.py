@@ -1,4 +1,8 @@
-"""Choice of a tiling by predicted cycles."""
+"""Choice of a tiling by predicted cycles.
+
+All tilings are placed. Those with the least work are predicted, in that order, until the work of
+the next one alone takes longer than the best that was found.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
-from weft.compiler.cost.timing import TIMING, Timing
+from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
 from weft.compiler.graph.matmul import GemmProblem
 from weft.dram import MemoryModel, memory_of, roofline_cycles
 from weft.errors import Unsupported
@@ -14,15 +18,22 @@ from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
-from .emit import emit
-from .matmul import candidates, rough_cycles
+from .emit import emit, queues_of
+from .matmul import candidates
 from .place import place_layers
-from .plan import Layer, Plan, layout_of
+from .plan import Layer, Load, Plan, Store, layout_of
 
 __all__ = ["Schedule", "check_arena", "schedule_gemm"]
 
-#: Tilings that are predicted in full, at most, and instructions of all of them together.
+#: Tilings that are predicted, at most, and instructions of all of them together: a search stays
+#: under a second, and longer ones found nothing better.
 MOST_PREDICTIONS, EFFORT = 10, 6000
+#: Cycles that a schedule may be slower for each instruction that it saves: a board writes and
+#: fetches them, and a fetch that is late is the first thing to slip on a busier memory.
+INSTRUCTION_WEIGHT = 1.0
+#: Cycles for each cycle of traffic: of two schedules that take as long, the one that moves less
+#: costs less energy, and is hurt less where the memory is slower than the model says.
+TRAFFIC_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,48 @@ def check_arena(what: str, size: int) -> None:
         )
 
 
-def _score(prediction: Prediction, instructions: int) -> float:
-    """Predicted cycles, and a little for traffic, which costs energy and is the first to slip."""
-    traffic = prediction.read_cycles + prediction.write_cycles
-    return prediction.cycles + 0.01 * traffic + 2 * instructions
+def _score(cycles: float, traffic: float, instructions: int) -> float:
+    """Cycles, and a little for traffic and instructions."""
+    return cycles + TRAFFIC_WEIGHT * traffic + INSTRUCTION_WEIGHT * instructions
+
+
+def _bound(plan: Plan, memory: MemoryModel, timing: Timing) -> float:
+    """Score that the plan can hardly beat: the unit with the most work, without any wait.
+
+    The array cannot start before the first load, nor end behind the last store.
+    """
+    config = plan.config
+
+    def cycles(item: Load | Store, write: bool) -> float:
+        return port_cycles(
+            item.dram,
+            item.dram_pitch,
+            item.rows,
+            item.bytes,
+            write=write,
+            config=config,
+            memory=memory,
+            timing=timing,
+        )
+
+    reads = [cycles(load, False) for load in plan.loads]
+    writes = [cycles(store, True) for store in plan.stores]
+    array = sum(
+        tile_cycles(
+            step.rows,
+            step.k_tiles * step.n_tiles,
+            step.n_tiles if step.last else 0,
+            plan.layers[step.layer].problem.result_type.bytes,
+            config,
+        )
+        for step in plan.steps
+    )
+    moved = sum(x.rows * x.bytes for x in plan.loads) + sum(x.rows * x.bytes for x in plan.stores)
+    shared = moved / memory.deliverable_bytes_per_cycle
+    first = sum(reads[: plan.steps[0].after_load + 1])
+    busiest = max(array + first + writes[-1], sum(reads), sum(writes), shared)
+    count = len(plan.loads) + len(plan.steps) + len(plan.stores)
+    return _score(busiest, sum(reads) + sum(writes), count)
 
 
 def schedule_gemm(
@@ -80,27 +129,24 @@ def schedule_gemm(
     memory = memory or memory_of(config)
     layout, end = layout_of(config, problem)
     check_arena(f"gemm {problem.name}", end)
-    ranked = sorted(
-        (
-            (*rough_cycles(config, problem, memory, timing, t), t)
-            for t in candidates(config, problem)
-        ),
-        key=lambda item: item[:2],
-    )
-    best: Schedule | None = None
-    least, reason, effort = math.inf, "", 0
-    for _, instructions, tiling in ranked:
-        if best is not None and effort + instructions > EFFORT:
-            break
-        effort += max(instructions, EFFORT // MOST_PREDICTIONS)
+    placed: list[tuple[float, Plan]] = []
+    reason = ""
+    for tiling in candidates(config, problem):
         try:
             plan = place_layers(config, [Layer(problem, tiling, layout)])
         except Unsupported as error:
             reason = error.message
-            continue
-        program, _ = emit(plan, [None], memory, timing)
+        else:
+            placed.append((_bound(plan, memory, timing), plan))
+    best: Schedule | None = None
+    least, effort = math.inf, 0
+    for bound, plan in sorted(placed, key=lambda item: item[0])[:MOST_PREDICTIONS]:
+        effort += len(plan.loads) + len(plan.steps) + len(plan.stores)
+        if bound >= least or (best is not None and effort > EFFORT):
+            break
+        program, _ = emit(queues_of(plan, [None]), config, memory, timing)
         prediction = predict(program, config, memory, timing)
-        score = _score(prediction, len(program))
+        score = _score(prediction.cycles, sum(prediction.traffic), len(program))
         if score < least:
             least = score
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weft import toolchain
+from weft import tools
 from weft.backend.base import BackendUnavailable
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.rtl.backend import GUARD_BYTES, RtlBackend
@@ -19,7 +19,8 @@ from weft_hw.config import preset
 from weft_hw.isa import LAYOUTS, ErrorCode, Opcode, Unit
 from weft_hw.registers import COUNTERS
 
-needs_tools = pytest.mark.skipif(bool(toolchain.missing()), reason="; ".join(toolchain.missing()))
+MISSING = "; ".join(tools.missing_for_simulation())
+needs_tools = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 pytestmark = [pytest.mark.sim, pytest.mark.slow, needs_tools, pytest.mark.timeout(900)]
 
 SHAPE = (24, 48, 32)
@@ -238,7 +239,7 @@ def test_misuse(config, rtl, case):
 
 
 def test_no_compiler(config, monkeypatch):
-    which = toolchain.shutil.which
-    monkeypatch.setattr(toolchain.shutil, "which", lambda n: None if n == "g++" else which(n))
+    which = tools.shutil.which
+    monkeypatch.setattr(tools.shutil, "which", lambda n: None if n == "g++" else which(n))
     with pytest.raises(BackendUnavailable, match="rtl backend cannot start: g.. is not on PATH"):
         RtlBackend(config)

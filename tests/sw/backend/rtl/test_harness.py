@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rtl_stub as stub
-from weft import toolchain
+from weft import tools
 from weft.backend.rtl import build
 from weft.backend.rtl.library import (
     DECERR,
@@ -22,9 +22,10 @@ from weft.dram import memory_of
 from weft.errors import DeviceError
 from weft_hw.config import preset
 
+MISSING = "; ".join(tools.missing_for_simulation())
 pytestmark = [
     pytest.mark.sim,
-    pytest.mark.skipif(bool(toolchain.missing()), reason="; ".join(toolchain.missing())),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 
 #: Two 64-bit AXI3 ports below 4 GiB, and four 128-bit AXI4 ports above.

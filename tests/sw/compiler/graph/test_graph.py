@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from weft.compiler.graph.build import Builder, linear_layer
-from weft.compiler.graph.graph import Graph, Node, Tensor
-from weft.compiler.graph.ops import OPS, Op
+from weft.compiler.graph.graph import Graph, Tensor
 from weft.compiler.graph.requant import Requant
 from weft.errors import UsageError
 
@@ -139,24 +138,3 @@ def test_bad_graphs() -> None:
             bad.verify()
     with pytest.raises(UsageError, match="two tensors are named 'x'"):
         Graph([Tensor("x", "int8", (1,)), Tensor("x", "int8", (1,))], (), (), ())
-
-
-def test_a_new_operation_is_an_entry_of_the_table() -> None:
-    """docs/architecture.md: where a new operator goes."""
-
-    def same(operands, output, requant):
-        if (operands[0].dtype, operands[0].shape) != (output.dtype, output.shape):
-            raise UsageError("the output must be as the operand")
-
-    ops = {**OPS, "negate": Op(("operand",), same)}
-    graph = Graph(
-        [Tensor("a", "int8", (3,)), Tensor("b", "int8", (3,))],
-        (Node("n", "negate", ("a",), "b"),), ("a",), ("b",),
-    )
-    assert graph.verify(ops) is graph
-    with pytest.raises(UsageError, match="there is no operation 'negate'"):
-        graph.verify()
-    other = Tensor("b", "int8", (4,))
-    wrong = dataclasses.replace(graph, tensors=[graph.tensors["a"], other])
-    with pytest.raises(UsageError, match="node 'n': the output must be as the operand"):
-        wrong.verify(ops)

@@ -1,11 +1,11 @@
-"""The recorded figures of a checkout, and how far a run may exceed them.
+"""The recorded figures of this repository, and how far a run may exceed them.
 
-    python -m weft.synth.record tiny pynq-z2     counts: hw/resources.json
-    python -m weft.synth.record --fmax tiny      clock rates on an ECP5: hw/fmax.json
+    python scripts/record_resources.py tiny pynq-z2     counts: hw/resources.json
+    python scripts/record_resources.py --fmax tiny      clock rates on an ECP5: hw/fmax.json
 
-write the figures of these presets again, and the tables of docs/measured-resources.md that are made
-of them. What they write belongs into the commit that changes the figures. Without a preset only the
-tables are written.
+with the Python of .venv, write the figures of these presets again, and the tables of
+docs/measured-resources.md that are made of them. What they write belongs into the commit that
+changes the figures. Without a preset only the tables are written.
 """
 
 from __future__ import annotations
@@ -18,22 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import weft_hw
+from weft.synth import Report, synthesise
+from weft.synth.counts import CellCounts
+from weft.synth.ecp5 import MAIN_BLOCKS
+from weft.synth.fit import RECORD, recorded
+from weft.synth.flows import CORE, WHOLE, Job, flow
 from weft_hw.boards import RESOURCES
 from weft_hw.config import preset
 from weft_hw.platform import default_board
 
-from .counts import CellCounts
-from .flows import CORE, WHOLE, Job, flow
-from .run import Report, synthesise
+__all__ = ["FMAX", "GROWTH", "PAGE", "growth", "page", "record"]
 
-__all__ = ["FMAX", "GROWTH", "PAGE", "RECORD", "growth", "page", "record", "recorded"]
-
-_ROOT = Path(weft_hw.__file__).parents[2]
-RECORD = _ROOT / "hw" / "resources.json"
-FMAX = _ROOT / "hw" / "fmax.json"
-PAGE = _ROOT / "docs" / "measured-resources.md"
-_OUTPUT = _ROOT / "build" / "synth"
+ROOT = Path(__file__).resolve().parent.parent
+FMAX = ROOT / "hw" / "fmax.json"
+PAGE = ROOT / "docs" / "measured-resources.md"
+_OUTPUT = ROOT / "build" / "synth"
 #: A count may exceed the record by this share.
 GROWTH = 0.03
 #: Cells by which a block may exceed it as well: a gate more in a small block is no growth.
@@ -76,16 +75,11 @@ def growth(counts: Sequence[CellCounts], kept: dict[str, Any]) -> list[str]:
     return said
 
 
-def recorded(path: Path = RECORD) -> dict[str, Any]:
-    """The record of a file, by preset; empty where there is none."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
 def page(text: str) -> str:
     """`text` with its generated tables made again of the records."""
     tables = {
-        "python -m weft.synth.record tiny pynq-z2": _counts_table,
-        "python -m weft.synth.record --fmax tiny": _fmax_table,
+        "python scripts/record_resources.py tiny pynq-z2": _counts_table,
+        "python scripts/record_resources.py --fmax tiny": _fmax_table,
     }
     return _BLOCK.sub(lambda m: m[1] + tables[m[2]]() + m[3], text)
 
@@ -165,14 +159,13 @@ def _fmax(name: str, blocks: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> None:
+    """Command line."""
     fmax = "--fmax" in arguments
     path = FMAX if fmax else RECORD
     kept = recorded(path)
     for name in [a for a in arguments if a != "--fmax"]:
         if fmax:
-            from .ecp5 import MAIN_BLOCKS
-
             kept[name] = _fmax(name, (*MAIN_BLOCKS, WHOLE))
         else:
             kept[name] = record(synthesise(preset(name), _OUTPUT))
@@ -181,4 +174,4 @@ def _main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    main(sys.argv[1:])

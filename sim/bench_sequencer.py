@@ -11,7 +11,8 @@ from compute_bench import jumps
 from runner import parameters
 from streams import Lockstep, members
 from weft_hw.compute.lane import ModeLayout
-from weft_hw.compute.sequencer import RowLayout, Sequencer
+from weft_hw.compute.row_nest import RowLayout
+from weft_hw.compute.sequencer import Sequencer
 from weft_hw.config import PRESETS
 from weft_hw.interface import POST_BITS, StartLayout
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Instruction, Opcode, ResultType, encode

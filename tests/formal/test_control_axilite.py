@@ -66,12 +66,22 @@ class Harness(wiring.Component):
             Assert(open_accesses(counts["aw"], done) == ~dut.s_axil_awready),
             Assert(open_accesses(counts["w"], done) == ~dut.s_axil_wready),
             Assert(open_accesses(done, counts["b"]) == dut.s_axil_bvalid),
-            Assert(~dut.write_enable | ~(dut.s_axil_awready | dut.s_axil_wready)),
+            # As soon as both are here and the answer before has gone: 2 cycles from both to it.
+            Assert(
+                dut.write_enable
+                == (~dut.s_axil_awready & ~dut.s_axil_wready & ~dut.s_axil_bvalid)
+            ),
             # A read waits, or is answered; at most one of each.
             Assert(
                 open_accesses(counts["ar"], counts["r"]) == dut.s_axil_rvalid + ~dut.s_axil_arready
             ),
         ]
+
+        # The cycle after the address, and one for its answer: 3 cycles from one to the other.
+        waits, due = ~dut.s_axil_arready & ~dut.s_axil_rvalid, Signal(2)
+        m.d.sync += due.eq(Cat(waits, due[0] & waits))
+        with m.If(due[1]):
+            m.d.comb += Assert(dut.s_axil_rvalid)
 
         # What the registers see is what the master sent.
         address, data, read_address = Signal(12), Signal(32), Signal(12)
@@ -123,6 +133,9 @@ def test_reachable(tmp_path):
     [
         # A second write is done, and answered once, while the first response waits.
         ("eq(aw_full & w_full & ~b_full)", "eq(aw_full & w_full)"),
+        # An answer that waits for its master to be ready.
+        ("eq(aw_full & w_full & ~b_full)", "eq(aw_full & w_full & ~b_full & self.s_axil_bready)"),
+        ("eq(ar_full & answered & ~r_full)", "eq(ar_full & answered & self.s_axil_rready)"),
         # The address of a read changes while it waits.
         ("with m.If(self.s_axil_arvalid & ~ar_full)", "with m.If(self.s_axil_arvalid)"),
     ],

@@ -2,7 +2,8 @@
 
 A harness is an Amaranth component. Its ``In`` members are free in every cycle, its ``Assert``,
 ``Assume`` and ``Cover`` statements are the property. There is no reset: everything starts at its
-initial value.
+initial value. Blocks are elaborated for the platform "formal", where Amaranth's FIFOs state their
+invariants.
 """
 
 from __future__ import annotations

@@ -256,6 +256,13 @@ def test_other_weights_are_refused(weft):
     assert line.startswith("/nowhere has no config.json; give the folder of ")
 
 
+def test_the_environment_names_board_and_overlay(weft, monkeypatch):
+    monkeypatch.setenv("WEFT_OVERLAY", "none.bit")
+    assert "cannot read none.json" in sentence(weft, "board", "selftest", code=2)
+    hosts = [one.envvar for _, one in every_option() if "--host" in one.opts]
+    assert len(hosts) >= 7 and set(hosts) == {"WEFT_BOARD"}
+
+
 def test_broken_files(weft, tmp_path):
     bad = tmp_path / "bad.bin"
     bad.write_bytes(bytes(64))

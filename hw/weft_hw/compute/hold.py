@@ -1,0 +1,125 @@
+"""The instruction that the compute unit holds ready, and the SETUP in force."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..interface import POST_BITS, StartLayout, field, vector
+from ..isa import LOOP_LEVELS, Opcode, ResultType
+from .lane import ModeLayout
+
+__all__ = ["InstructionHold", "posts_of"]
+
+MATMUL, SETUP = Opcode.MATMUL, Opcode.SETUP
+
+
+def posts_of(word: Value) -> Value:
+    """The raw post fields of an instruction, as a :class:`.interface.Retire` has them."""
+    names = ("post0_enable", "post0", "post1_enable", "post1")
+    return Cat(field(word, MATMUL, name) for name in names)
+
+
+class InstructionHold(wiring.Component):
+    """Takes MATMULs, one ahead of the nests, and SETUPs, which it carries out.
+
+    A MATMUL is held until both nests have taken it. A SETUP waits until `idle`, so everything that
+    is in flight has the same SETUP.
+
+    Members
+    -------
+    start : In(stream.Signature(StartLayout))
+        MATMUL and SETUP.
+    idle : In(1)
+        No MATMUL is in flight.
+    accepted : Out(1)
+        A MATMUL was taken from `start` (pulse).
+    held : Out(StartLayout)
+        The MATMUL held ready.
+    tile_mask : Out(LOOP_LEVELS)
+        Its levels inside a tile.
+    for_weights, for_rows : Out(1)
+        The weight nest, or the row nest, has not taken it yet.
+    weights_taken, rows_taken : In(1)
+        It takes it in this cycle.
+    setup_done : Out(1)
+        A SETUP took effect (pulse).
+    setup_posts : Out(POST_BITS)
+        Its posts.
+    mode : Out(ModeLayout)
+        Of the SETUP in force, as `result_type` and the jumps.
+    result_type : Out(2)
+        ``isa.ResultType``.
+    result_jumps : Out(ArrayLayout(signed(20), LOOP_LEVELS))
+        Words of a result address.
+    parameter_jumps : Out(ArrayLayout(signed(13), LOOP_LEVELS))
+        Pairs of a parameter address.
+
+    Latency
+    -------
+    1 cycle from `start` to `held`, and to `setup_done`; one instruction per 2 cycles.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "start": In(stream.Signature(StartLayout)),
+                "idle": In(1),
+                "accepted": Out(1),
+                "held": Out(StartLayout),
+                "tile_mask": Out(LOOP_LEVELS),
+                "for_weights": Out(1),
+                "for_rows": Out(1),
+                "weights_taken": In(1),
+                "rows_taken": In(1),
+                "setup_done": Out(1),
+                "setup_posts": Out(POST_BITS),
+                "mode": Out(ModeLayout),
+                "result_type": Out(2),
+                "result_jumps": Out(data.ArrayLayout(signed(20), LOOP_LEVELS)),
+                "parameter_jumps": Out(data.ArrayLayout(signed(13), LOOP_LEVELS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        held = Signal(StartLayout, reset_less=True)
+        word = self.start.payload.word
+        is_setup = word[:8] == SETUP
+        free = ~self.for_weights & ~self.for_rows
+        take_setup = self.start.valid & is_setup & self.idle & free
+        levels = field(held.word, MATMUL, "tile_levels")
+        m.d.comb += [
+            self.start.ready.eq(free & (~is_setup | self.idle)),
+            self.accepted.eq(self.start.valid & ~is_setup & free),
+            self.held.eq(held),
+            self.tile_mask.eq(Cat(levels > i for i in range(LOOP_LEVELS))),
+        ]
+        with m.If(self.accepted):
+            m.d.sync += [
+                held.eq(self.start.payload), self.for_weights.eq(1), self.for_rows.eq(1)
+            ]
+        with m.If(self.weights_taken):
+            m.d.sync += self.for_weights.eq(0)
+        with m.If(self.rows_taken):
+            m.d.sync += self.for_rows.eq(0)
+
+        m.d.sync += [self.setup_done.eq(take_setup), self.setup_posts.eq(posts_of(word))]
+        with m.If(take_setup):
+            mode = self.mode
+            m.d.sync += [
+                self.result_type.eq(field(word, SETUP, "result_type")),
+                mode.raw.eq(field(word, SETUP, "result_type") == ResultType.INT32),
+                mode.table_enable.eq(field(word, SETUP, "table_enable")),
+                mode.table.eq(field(word, SETUP, "table")),
+                mode.setup.pre.eq(field(word, SETUP, "pre")),
+                mode.setup.zero_point.eq(field(word, SETUP, "zero_point")),
+                mode.setup.low.eq(field(word, SETUP, "low")),
+                mode.setup.high.eq(field(word, SETUP, "high")),
+            ]
+            for i, jump in enumerate(vector(word, SETUP, "result_jump")):
+                m.d.sync += self.result_jumps[i].eq(jump)
+            for i, jump in enumerate(vector(word, SETUP, "parameter_jump")):
+                m.d.sync += self.parameter_jumps[i].eq(0 if jump is None else jump)
+        return m

@@ -114,6 +114,17 @@ def test_rooms_do_not_need_packages_that_a_board_lacks(room: str) -> None:
     assert not _breaches(room, FOREIGN[room])
 
 
+def test_a_backend_finds_overlays_and_reads_their_manifests() -> None:
+    found = {
+        imported
+        for name, imports in _imports().items()
+        if _within(name, "weft.backend")
+        for imported, _ in imports
+        if _within(imported, "weft.bundle")
+    }
+    assert found == {"weft.bundle.manifest", "weft.bundle.store"}
+
+
 def test_nothing_below_imports_the_upper_floors() -> None:
     below = {n.split(".")[1] for n in _modules() if "." in n} - {u.split(".")[1] for u in UPPER}
     for room in sorted(below - {"__main__"}):

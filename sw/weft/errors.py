@@ -5,6 +5,9 @@ Standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = [
     "DeviceError",
     "Mismatch",
@@ -14,6 +17,7 @@ __all__ = [
     "Unsupported",
     "UsageError",
     "WeftError",
+    "error_from",
 ]
 
 
@@ -40,6 +44,10 @@ class WeftError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values of which another process makes the same error, see :func:`error_from`."""
+        return {"code": self.code, **vars(self)}
 
 
 class UsageError(WeftError, ValueError):
@@ -115,3 +123,16 @@ class DeviceError(WeftError, RuntimeError):
         super().__init__(message, remedy)
         self.error_code = error_code
         self.instruction = instruction
+
+
+def error_from(given: Mapping[str, Any]) -> WeftError:
+    """The error that :meth:`WeftError.as_dict` described: of its own class where that is known
+    here, otherwise a DeviceError of the same sentence."""
+    fields = dict(given)
+    code, message, remedy = (str(fields.pop(n, "")) for n in ("code", "message", "remedy"))
+    kinds: list[type[WeftError]] = [WeftError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind(message, remedy, **fields)
+        kinds += kind.__subclasses__()
+    return DeviceError(message, remedy)

@@ -24,5 +24,5 @@ def zcu104(tmp_path_factory) -> Iterator[Served]:
 
 @pytest.fixture
 def small_memory(tmp_path) -> Iterator[Served]:
-    with serve("zcu104", host(3), tmp_path, CORES["zcu104"], "--cma", "65536") as found:
+    with serve("zcu104", host(3), tmp_path, CORES["zcu104"], cma=65536) as found:
         yield found

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from jschon import JSON, JSONSchema, create_catalog
 
-from virtual_boards import ROOT, python_with_pynq
+from virtual_boards import ROOT, python_for
 from weft import tools
 from weft.bundle import Manifest, Overlay, build, virtual
 from weft.bundle.reports import finish
@@ -245,7 +245,7 @@ def test_missed_timing_hands_out_no_bitstream(bundle, tmp_path):
 
 def test_tclint_finds_nothing(bundle):
     _, written = bundle
-    program = Path(python_with_pynq("zcu104")).with_name("tclint")
+    program = Path(python_for("zcu104")).with_name("tclint")
     if not program.exists():
         pytest.skip("tclint is not installed; run make pynq")
     command = [str(program), "--style-line-length", "200", "build.tcl", "weft.xdc"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from schema_check import load_checked
-from virtual_boards import ROOT, host, python_with_pynq
+from virtual_boards import ROOT, host, python_for
 from weft.backend.emulator import EmulatorBackend
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.random import random_linear
@@ -114,7 +114,7 @@ def test_the_offline_zip_installs_without_internet(built, tmp_path):
 @pytest.mark.sim
 @pytest.mark.slow
 def test_serve_selftest_deploy_and_run(built, tmp_path):
-    python_with_pynq("zcu104")
+    python_for("zcu104")
     folder, _ = built
     address = host(9)
     command = [sys.executable, "-m", "weft", "board", "serve", "--board", "zcu104"]

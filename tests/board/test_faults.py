@@ -80,21 +80,19 @@ device._stub["device"].writefile(half(*second))
         zcu104,
         cut
         + """
-from weft.deploy.remote import deploy_remote
+from weft.deploy.remote import deploy
 from weft.program import Program
 for path, data in files.items():
     end = time.monotonic() + 10
     while not device.exists_file(path).exists and time.monotonic() < end:
         time.sleep(0.05)
     assert device.read_file(path) == data[: len(data) // 2]
-done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
-assert done.uploaded_bytes == artefact.stat().st_size
+done = deploy(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
+assert all(r["uploaded_bytes"] == artefact.stat().st_size for r in done), done
 for path, data in files.items():
     assert device.read_file(path) == data
-done.backend.close()
-done = deploy_remote(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
-assert done.uploaded_bytes == 0 and done.stored in files
-done.backend.close()
+done = deploy(artefact, Program.load(artefact), Path(sys.argv[2]), sys.argv[1], 7967)
+assert all(r["uploaded_bytes"] == 0 and r["stored"] in files for r in done), done
 """,
         str(tmp_path),
         str(program),
@@ -126,7 +124,7 @@ raise SystemExit("the board was not gone")
         serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board,
         client(board, body) as process,
     ):
-        threading.Timer(0.3, board.process.kill).start()
+        threading.Timer(0.3, board.process.process.kill).start()
         _, errors = process.communicate(timeout=150)
         assert process.returncode == 0, errors
     with serve("zcu104", host(8), tmp_path, CORES["zcu104"]) as board:

@@ -7,8 +7,13 @@ import shutil
 
 import pytest
 
-from weft.backend.pynq.facts import BoardFacts, check_host, which_board
-from weft.backend.pynq.identity import cma_bytes, require_board, require_cma
+from weft.backend.pynq.identity import (
+    BoardFacts,
+    check_host,
+    require_board,
+    require_cma,
+    which_board,
+)
 from weft.bundle import Manifest, Overlay
 from weft.bundle.build import write_virtual
 from weft.bundle.store import choose, find, folders, stage
@@ -93,8 +98,9 @@ def test_a_board_is_what_it_says(monkeypatch):
 
 def test_memory_of_the_board_and_what_to_do_about_it():
     board = pynq_board("pynq-z2")
-    assert cma_bytes("MemTotal: 1 kB\nCmaTotal:         131072 kB\n", board) == 128 << 20
-    assert cma_bytes("MemTotal: 1 kB\n", board) == board.pynq.cma_bytes
+    text = "MemTotal: 1 kB\nCmaTotal:         131072 kB\n"
+    assert BoardFacts("Pynq-Z2", text, False).cma_bytes(board) == 128 << 20
+    assert BoardFacts("Pynq-Z2", "MemTotal: 1 kB\n", False).cma_bytes(board) == board.pynq.cma_bytes
     require_cma("p.weft", 128 << 20, 128 << 20)
     with pytest.raises(Unsupported, match="130.0 MiB.*128.0 MiB.*cma=256M"):
         require_cma("p.weft", 130 << 20, 128 << 20)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from virtual_boards import HEAD, host, serve
-from weft.backend.pynq.process import PynqProcess, open_pynq
-from weft.errors import DeviceError
+from weft.backend.pynq.load import PORT
+from weft.backend.pynq.process import PynqProcess
 from weft.measure.compare import compare
 from weft.models.sentence import SentenceModel
 from weft_hw.config import preset
@@ -45,21 +45,21 @@ def test_twelve_tokens(tmp_path, monkeypatch):
             CONFIG,
             ["pynq"],
             host="here",
-            board=lambda: open_pynq(CONFIG, None, board.host),
+            board=(None, board.host, PORT),
         )
         assert (found.label, found.device, found.exact) == ("simulated", "Pynq-Z2", True)
         assert found.gemms == 36 and found.cycles and found.cosine_mean > 0.99
 
         device = PynqProcess(board.bitstream, board.host, python=board.python)
-        with model.accelerate(CONFIG, "pynq", device=device) as accelerated:
+        with model.swap(model.quantise(), device) as accelerated:
             vectors = [model.embed([SENTENCE])]
-            engine = accelerated.engine
-            first, before = len(engine.runs), counts(board)
+            session = accelerated.session
+            first, before = len(session.runs), counts(board)
             vectors.append(model.embed([SENTENCE]))
             after = counts(board)
         np.testing.assert_array_equal(vectors[0], vectors[1])
         spent = {name: after[name] - before.get(name, 0) for name in after}
-        runs = engine.runs[first:]
+        runs = session.runs[first:]
         assert len(runs) == 36
 
         def pages(size: int) -> int:
@@ -72,19 +72,15 @@ def test_twelve_tokens(tmp_path, monkeypatch):
         outputs = [[pages(r.padded_m * r.n * size) for size in (1, 2, 4)] for r in runs]
         assert sum(map(min, outputs)) <= spent["buffer_bytes_read"] <= sum(map(max, outputs))
         # Four registers of each program differ from the one before it; eight belong to a run,
-        # and the engine reads the counters after each.
+        # and the session reads the counters after each.
         accesses = spent["register_reads"] + spent["register_writes"]
         assert accesses <= 36 * (12 + 4 + len(COUNTERS)), accesses
 
 
 def test_a_board_that_is_not_there_is_absent():
-    def nobody():
-        raise DeviceError("no board answers at 192.0.2.7", "check its address")
-
+    where = (None, "127.0.0.1", 1)
     (found,) = compare(
-        *(SentenceModel(), ["Thread."], preset("tiny"), ["pynq"]), host="here", board=nobody
+        SentenceModel(), ["Thread."], preset("tiny"), ["pynq"], host="here", board=where
     )
-    assert (found.label, found.reason) == (
-        "absent",
-        "no board answers at 192.0.2.7; check its address",
-    )
+    assert found.label == "absent"
+    assert found.reason and found.reason.startswith("no board answers at 127.0.0.1, port 1")

@@ -178,7 +178,7 @@ def test_what_the_board_refuses_keeps_its_exit_code(there, files, capfd, monkeyp
     fake = tmp_path / "python"
     fake.write_text(
         "#!/bin/sh\necho noise\n"
-        """echo '{"message": "the program is for another", "remedy": "x", "exit_code": 5}'\n"""
+        """echo '{"message": "the program is for another", "remedy": "x", "code": "mismatch"}'\n"""
         "exit 5\n"
     )
     fake.chmod(0o755)

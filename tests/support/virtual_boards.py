@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from weft.backend.pynq.environment import interpreter
+from weft.backend.pynq.frames import FramedProcess, python_with_pynq
 from weft.backend.rtl import build
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
@@ -28,9 +27,9 @@ CORES = {
 }
 
 
-def python_with_pynq(board: str) -> str:
+def python_for(board: str) -> str:
     try:
-        return interpreter(pynq_board(board).pynq.package)
+        return python_with_pynq(pynq_board(board).pynq.package)
     except ToolMissing as error:
         pytest.skip(str(error))
 
@@ -44,7 +43,7 @@ class Served:
     python: str
     bitstream: Path
     log: Path
-    process: subprocess.Popen
+    process: FramedProcess
 
     def run(self, script: str, *arguments: str, timeout: int = 200) -> subprocess.CompletedProcess:
         """Run a Python text under pynq; HOST and BIT are its first two arguments."""
@@ -62,31 +61,16 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def serve(
-    board: str, host: str, folder: Path, config: AcceleratorConfig, *options: str
+    board: str, host: str, folder: Path, config: AcceleratorConfig, cma: int | None = None
 ) -> Iterator[Served]:
-    python = python_with_pynq(board)
+    python = python_for(board)
     overlay = Overlay(config, pynq_board(board), 100)
     manifest = write_virtual(overlay, folder)
     log = folder / f"{host}.log"
-    library = f"{config.hash}={build.library(config)}"
-    command = [python, "-m", "weft.virtual.server", "--board", board, "--address", f"{host}:7967"]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, "--library", library, *options],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-        )
-    try:
-        end = time.monotonic() + 60
-        while "virtual" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+    libraries = {config.hash: str(build.library(config))}
+    with log.open("w") as output, FramedProcess(python, "weft.virtual.server", output) as process:
+        process.ask("serve", board=board, address=f"{host}:7967", libraries=libraries, cma=cma)
         yield Served(board, host, python, manifest.bitstream(folder), log, process)
-    finally:
-        process.stdin.close()
-        process.wait(60)  # simulators of a busy machine take a while to stop
 
 
 def host(last: int) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import os
+import select
+import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.results import Count
+from weft.results import Count, plain
 
 from . import options
-from .opening import open_board
 from .output import machine, print_json, print_table, progress, show_reports
+
+if TYPE_CHECKING:
+    from weft.backend.pynq.frames import FramedProcess
 
 __all__ = ["BoardEntry", "app"]
 
@@ -87,28 +92,39 @@ def serve(
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
     Each --preset is a configuration that it can be loaded with; by default that of the board.
     """
-    from weft.backend.pynq.environment import interpreter
+    from weft.backend.pynq.frames import FramedProcess, python_with_pynq
     from weft.backend.rtl import build
     from weft_hw.config import PRESETS
 
     found = options.find_board(board)
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [options.find_preset(name) for name in names]
-    python = interpreter(found.pynq.package)
-    command = [python, "-m", "weft.virtual.server", "--board", board]
-    command += ["--address", f"{address}:{port}"]
+    python, libraries = python_with_pynq(found.pynq.package), {}
     with progress("building the simulator") as advance:
         for config in configs:
             path = build.library(config, progress=lambda text: advance(0, text=text))
-            command += ["--library", f"{config.hash}={path}"]
-    if cma is not None:
-        command += ["--cma", str(cma << 20)]
-    try:
-        code = subprocess.run(command).returncode
-    except KeyboardInterrupt:
-        code = 0
-    if code:
-        raise typer.Exit(code)
+            libraries[config.hash] = str(path)
+    with FramedProcess(python, "weft.virtual.server", log=sys.stdout) as process:
+        process.ask(
+            "serve",
+            board=board,
+            address=f"{address}:{port}",
+            libraries=libraries,
+            cma=None if cma is None else cma << 20,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            _wait(process)
+
+
+def _wait(process: FramedProcess) -> None:
+    """Until standard input ends, or the process does, which is an error."""
+    from weft.errors import DeviceError
+
+    while process.process.poll() is None:
+        ready, _, _ = select.select([sys.stdin], [], [], 0.5)
+        if ready and not os.read(sys.stdin.fileno(), 4096):
+            return
+    raise DeviceError("the virtual board has ended", "see its messages above")
 
 
 @app.command()
@@ -131,15 +147,11 @@ def selftest(
     json: options.Json = False,
 ) -> None:
     """Check registers, DMA and one product against the emulator."""
-    opened = open_board(overlay, host, port)
-    if isinstance(opened, int):
-        raise typer.Exit(opened)
-    from weft.deploy.remote import as_results
+    from weft.backend.pynq.process import PynqProcess
     from weft.deploy.selftest import selftest as check
 
-    with opened:
-        results = as_results(opened, [check(opened)])
-        show_reports("board-selftest", opened.config, results, json)
+    with PynqProcess(overlay, host, port) as opened:
+        show_reports("board-selftest", opened.config, [plain(check(opened))], json)
 
 
 @app.command()

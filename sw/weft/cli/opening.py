@@ -1,4 +1,4 @@
-"""Open what a command runs on: a board, or MiniLM on a backend."""
+"""Open what a command runs on: MiniLM on a backend."""
 
 from __future__ import annotations
 
@@ -11,31 +11,11 @@ from .options import find_preset
 from .output import progress
 
 if TYPE_CHECKING:
-    from weft.backend.pynq.backend import PynqBackend
     from weft.models.sentence import SentenceModel
 
-__all__ = ["open_board", "open_minilm"]
+__all__ = ["open_minilm"]
 
 _FLOAT = "torch-cpu"
-
-
-def open_board(overlay: Path, host: str, port: int) -> PynqBackend | int:
-    """The board, or the exit code of the Python with pynq that did the work in its place."""
-    from weft.backend.pynq.environment import delegate
-    from weft.bundle.manifest import Manifest
-    from weft_hw.boards import pynq_board
-
-    manifest = Manifest.load(overlay.with_suffix(".json"))
-    if host:
-        from weft.backend.pynq.facts import check_host
-
-        check_host(host)
-        code = delegate(pynq_board(manifest.board).pynq.package, "--overlay", str(overlay))
-        if code is not None:
-            return code
-    from weft.backend.pynq.backend import PynqBackend
-
-    return PynqBackend(overlay, host, port)
 
 
 @contextmanager

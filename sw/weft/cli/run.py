@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from weft.errors import UsageError
 
-from .opening import open_board
 from .options import Backend, Host, Json, OutputFolder, Overlay, Port, ProgramFile
 from .output import print_json
-
-if TYPE_CHECKING:
-    from weft.backend.base import Backend as OpenBackend
-    from weft.program import Program
 
 __all__ = ["Output", "Run", "command"]
 
@@ -54,15 +49,16 @@ def command(
 
     Backends are emulator, rtl and pynq.
     """
+    from weft.backend.opening import SIMULATED, open_backend
     from weft.program import Program
     from weft.program.npy import read_inputs, write_outputs
 
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)
-    opened = _open_backend(loaded, backend, overlay, host, port)
-    if isinstance(opened, int):
-        raise typer.Exit(opened)
-    with opened:
+    known = (*SIMULATED, "pynq")
+    if backend not in known:
+        raise UsageError(f"unknown backend {backend!r}", f"choose one of {', '.join(known)}")
+    with open_backend(backend, loaded.config, board=(overlay, host, port)) as opened:
         opened.load(loaded)
         paths = write_outputs(opened.run(arrays), output)
         cycles = opened.counters()["cycles"] if opened.capabilities().cycles else None
@@ -73,25 +69,3 @@ def command(
         print(path)
     if cycles is not None:
         print(f"{cycles:,} cycles")
-
-
-def _open_backend(
-    program: Program, name: str, overlay: Path | None, host: str, port: int
-) -> OpenBackend[Any] | int:
-    """The backend `name`, or an exit code where another Python did the work.
-
-    Raises
-    ------
-    UsageError
-        There is none of that name, or no overlay for the board.
-    """
-    from weft.backend.opening import SIMULATED, open_backend
-
-    if name in SIMULATED:
-        return open_backend(name, program.config)
-    if name != "pynq":
-        known = ", ".join((*SIMULATED, "pynq"))
-        raise UsageError(f"unknown backend {name!r}", f"choose one of {known}")
-    from weft.backend.pynq.resolve import resolve_overlay
-
-    return open_board(resolve_overlay(program.config, overlay, host, port), host, port)

@@ -22,12 +22,13 @@ def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     from weft.backend.pynq.backend import PynqBackend
     from weft.bundle.manifest import Manifest
     from weft.program import Program
+    from weft.results import plain
 
-    from .remote import as_results, check
+    from .selftest import check
 
     loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
     with PynqBackend(overlay) as backend:
-        return {"results": as_results(backend, check(backend, loaded, program.name))}
+        return {"results": [plain(r) for r in check(backend, loaded, program.name)]}
 
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
@@ -67,14 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         code = 0
     except WeftError as error:
         code = error.exit_code
-        answer = {"message": error.message, "remedy": error.remedy, "exit_code": code}
+        answer = error.as_dict()
     except MemoryError:
         code = UsageError.exit_code
-        answer = {
-            "message": "the board's memory is too small for the emulator to check this program",
-            "remedy": "close other programs there, or deploy a smaller one",
-            "exit_code": code,
-        }
+        answer = UsageError(
+            "the board's memory is too small for the emulator to check this program",
+            "close other programs there, or deploy a smaller one",
+        ).as_dict()
     finally:
         sys.stdout = output
     print(json.dumps(answer), flush=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.backend.pynq.facts import BoardFacts
+from weft.backend.pynq.identity import BoardFacts
 from weft.bundle.store import program_name, stage
-from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, UsageError
+from weft.errors import DeviceError, error_from
 from weft.results import plain
 
 from .offline import wheel
@@ -29,7 +29,6 @@ __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]
 
 #: Environment variable with the password that sudo on the board wants; images have "xilinx".
 PASSWORD = "WEFT_BOARD_PASSWORD"
-_ERRORS = {c.exit_code: c for c in (UsageError, ToolMissing, Unsupported, Mismatch, DeviceError)}
 #: What an image does at a login: board name, XRT, pynq's Python.
 _PROFILES = tuple(f"/etc/profile.d/{n}.sh" for n in ("boardname", "xrt_setup", "pynq_venv"))
 
@@ -143,12 +142,13 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
         files = [bit.with_suffix(suffix) for suffix in (".bit", ".hwh", ".json")]
         sent = _send(connection, there, [archive, *files, artefact, script])
     answer = _on_board(connection, there, f"{there.folder}/{script.name}")
-    more = plain(Delivery("ssh", f"{there.folder}/{artefact.name}", sent))
+    stored = f"{there.folder}/{artefact.name}"
+    delivery = plain(Delivery("ssh", stored, sent))
     port = [] if connection.port is None else ["-p", str(connection.port)]
     command = ["ssh", *port, "-t", f"{connection.user}@{connection.host}"]
     command += [] if there.root else ["sudo"]
     command += ["bash", f"{there.folder}/{script.name}", "run", "--input", "X.npy"]
-    return Done([{**r, **more} for r in answer["results"]], shlex.join(command))
+    return Done([r | delivery for r in answer["results"]], shlex.join(command))
 
 
 def _script(folder: str, archive: str, bit: str, program: str) -> str:
@@ -223,6 +223,5 @@ def _on_board(connection: Ssh, there: Probed, script: str) -> dict[str, Any]:
             "check that the image has Python 3.10, numpy and pynq",
         ) from None
     if "message" in answer:
-        kind = _ERRORS.get(answer["exit_code"], DeviceError)
-        raise kind(answer["message"], answer["remedy"])
+        raise error_from(answer)
     return answer

@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from weft.backend.emulator import EmulatorBackend
-from weft.backend.pynq.backend import PynqBackend
+from weft.backend.pynq.backend import BoardBackend
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
 from weft.errors import DeviceError
 from weft.program import Program
-from weft.results import Count
+from weft.results import Count, NonNegative
 
-__all__ = ["Report", "compare", "selftest"]
+__all__ = ["BoardReport", "check", "selftest"]
 
 #: Rows, K and N of the product: several tiles and a ragged edge on every preset.
 _SHAPE = (20, 3, 5)
 
 
 @dataclass(frozen=True)
-class Report:
-    """What one program did on a board.
+class BoardReport:
+    """A program on a board.
 
     cycles : of the accelerator. seconds : of the run, driver included. accesses : of registers.
+    accelerator_ms : cycles / clock. board : what the board calls itself.
+    label : whether cycles were counted by a simulation or by a board.
     """
 
     what: str
     cycles: Count
     seconds: float
     accesses: Count
+    accelerator_ms: NonNegative
+    board: str
+    label: Literal["simulated", "measured"]
+    clock_mhz: float
 
 
-def selftest(backend: PynqBackend) -> Report:
+def check(backend: BoardBackend, program: Program, what: str) -> list[BoardReport]:
+    """The self-test of the board, then `program` on random inputs against the emulator.
+
+    Raises
+    ------
+    DeviceError
+        Something differs; the message says what.
+    """
+    return [selftest(backend), _compare(backend, program, np.random.default_rng(0), what)]
+
+
+def selftest(backend: BoardBackend) -> BoardReport:
     """Check registers, then one product, element by element.
 
     Raises
@@ -43,42 +60,24 @@ def selftest(backend: PynqBackend) -> Report:
     DeviceError
         Something differs; the message says what.
     """
-    device, config = backend.device, backend.config
-    for pattern in (0x5A5A_5000, 0x2525_A000):
-        device.write("arena_base_low", pattern)
-        found = device.read("arena_base_low")
-        if found != pattern:
-            raise DeviceError(
-                f"register arena_base_low reads {found:#x} after {pattern:#x} was written",
-                "lower the clock, or build the overlay again",
-            )
-    backend.unload()  # it knows nothing of these writes
-    capability = config.rows | config.cols << 8 | config.weight_rows_per_cycle << 16
-    if device.read("capability_array") != capability:
-        raise DeviceError("the array has not the size that its config hash stands for")
+    backend.check_registers()
+    config = backend.config
     rng = np.random.default_rng(7)
     m, k, n = _SHAPE[0], _SHAPE[1] * config.rows + 5, _SHAPE[2] * config.cols - 3
     program = compile_graph(random_linear(GemmProblem(m, k, n), rng), config)
-    return compare(backend, program, rng, f"product {m} x {k} x {n}")
+    return _compare(backend, program, rng, f"product {m} x {k} x {n}")
 
 
-def compare(backend: PynqBackend, program: Program, rng: np.random.Generator, what: str) -> Report:
-    """Run `program` on random inputs, on the board and on the emulator.
-
-    Raises
-    ------
-    DeviceError
-        An element differs.
-    """
+def _compare(
+    backend: BoardBackend, program: Program, rng: np.random.Generator, what: str
+) -> BoardReport:
+    """Run `program` on random inputs, on the board and on the emulator."""
     inputs = {}
     for name, spec in program.inputs.items():
         limits = np.iinfo(spec.numpy_dtype)
         inputs[name] = rng.integers(limits.min, limits.max + 1, spec.shape, spec.numpy_dtype)
     backend.load(program)
-    accesses, start = backend.transport.accesses, time.perf_counter()
     found = backend.run(inputs)
-    seconds = time.perf_counter() - start
-    accesses = backend.transport.accesses - accesses
     with EmulatorBackend(backend.config) as emulator:
         emulator.load(program)
         wanted = emulator.run(inputs)
@@ -91,4 +90,14 @@ def compare(backend: PynqBackend, program: Program, rng: np.random.Generator, wh
                 f"{at}: {found[name][at]}, not {array[at]}",
                 "lower the clock, or build the overlay again",
             )
-    return Report(what, backend.counters()["cycles"], seconds, accesses)
+    cycles = backend.counters()["cycles"]
+    return BoardReport(
+        what=what,
+        cycles=cycles,
+        seconds=backend.cost.seconds,
+        accesses=backend.cost.accesses,
+        accelerator_ms=cycles / backend.clock_mhz / 1000,
+        board=backend.board,
+        label="simulated" if backend.virtual else "measured",
+        clock_mhz=backend.clock_mhz,
+    )

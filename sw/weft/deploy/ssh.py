@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from weft.backend.pynq.facts import check_host
+from weft.backend.pynq.identity import check_host
 from weft.errors import DeviceError, ToolMissing, UsageError
 
 __all__ = ["Ssh", "answering"]

@@ -53,6 +53,8 @@ class Device:
         self.program: Program | None = None
         #: Instructions that the run in hand has instead of the program's.
         self.patched: Mapping[int, Instruction] = {}
+        #: Registers as they were written last; to be cleared where somebody else may have written.
+        self.written: dict[str, int] = {}
         self.identify()
 
     # -- registers --------------------------------------------------------------------------------
@@ -64,6 +66,7 @@ class Device:
     def write(self, name: str, value: int) -> None:
         """Set the register `name`."""
         self.transport.write32(reg.REGISTERS[name].offset, value)
+        self.written[name] = value
 
     def identify(self) -> None:
         """Compare identifier, ISA version and config hash with what is expected.
@@ -109,6 +112,7 @@ class Device:
         self.settle()
         self.program = None
         self.transport.allocate(program.arena_bytes)
+        self.written.clear()  # a simulation of a larger memory is another one
         program.write_image(self.transport.arena)
         self.select(program)
 
@@ -118,7 +122,7 @@ class Device:
         self.configure(program.arena_bytes, program.program_offset, len(program.instructions))
 
     def configure(self, arena_bytes: int, program_offset: int, program_length: int) -> None:
-        """Set arena, program, watchdog and interrupt registers.
+        """Set arena, program, watchdog and interrupt registers, where they are not as wanted.
 
         Parameters
         ----------
@@ -130,13 +134,18 @@ class Device:
         address = self.transport.arena_address
         if address % 4096:
             raise UsageError(f"the arena must start at a multiple of 4096, not at {address:#x}")
-        self.write("arena_base_low", address & 0xFFFF_FFFF)
-        self.write("arena_base_high", address >> 32)
-        self.write("arena_bytes", arena_bytes)
-        self.write("program_offset", program_offset)
-        self.write("program_length", program_length)
-        self.write("watchdog", self.watchdog_cycles)
-        self.write("irq_enable", reg.IRQ_DONE | reg.IRQ_ERROR)
+        values = {
+            "arena_base_low": address & 0xFFFF_FFFF,
+            "arena_base_high": address >> 32,
+            "arena_bytes": arena_bytes,
+            "program_offset": program_offset,
+            "program_length": program_length,
+            "watchdog": self.watchdog_cycles,
+            "irq_enable": reg.IRQ_DONE | reg.IRQ_ERROR,
+        }
+        for name, value in values.items():
+            if self.written.get(name) != value:
+                self.write(name, value)
 
     def run(self, timeout_cycles: int) -> None:
         """Start the loaded program and wait until it is done.
@@ -200,6 +209,7 @@ class Device:
         DeviceError
             The memory never answers some burst.
         """
+        self.written.clear()
         self.write("control", reg.CONTROL_RESET)
         for _ in range(_IDLE_POLLS):
             if not self.read("status") & (reg.STATUS_BUS_BUSY | reg.STATUS_RUNNING):

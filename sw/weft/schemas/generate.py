@@ -22,7 +22,8 @@ from weft.bundle.manifest import SCHEMA as MANIFEST
 from weft.bundle.manifest import Manifest
 from weft.cli import asm, board, doctor, embed, isa, output, presets, run, verilog
 from weft.compiler.quantise.choose import Choice
-from weft.deploy.remote import BoardReport, Delivery
+from weft.deploy.remote import Delivery
+from weft.deploy.selftest import BoardReport
 from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
 from weft.measure.evaluate import Evaluation

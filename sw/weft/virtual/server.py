@@ -1,5 +1,8 @@
 """PYNQ.remote for a virtual board: ``python -m weft.virtual.server``, in an environment with pynq.
 
+It is the other end of a :class:`weft.backend.pynq.frames.FramedProcess`, whose ``serve`` starts a
+board that lives until that process is closed.
+
 The messages and service classes are those of the installed pynq, 3.1 or 4.0, so client and server
 cannot disagree. What each call does follows AMD's server: whole buffers from their first byte, an
 empty identifier where memory is short, ``msg`` where something is wrong.
@@ -7,22 +10,21 @@ empty identifier where memory is short, ``msg`` where something is wrong.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import importlib
 import json
 import struct
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent import futures
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from weft.backend.pynq.frames import answer_requests
 from weft.backend.pynq.identity import COUNTS_FILE
-from weft.backend.pynq.load import PORT
-from weft_hw.boards import PYNQ_BOARDS, pynq_board
+from weft.errors import DeviceError
+from weft_hw.boards import pynq_board
 from weft_hw.config import AcceleratorConfig
 
 from .board import FPGA_MANAGER, BusError, VirtualBoard
@@ -50,10 +52,14 @@ _mmio, _mmio_grpc = _pb("mmio")
 _buffer, _buffer_grpc = _pb("buffer")
 
 
-class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
+class _Of:
+    """A service of one board."""
+
     def __init__(self, board: VirtualBoard) -> None:
         self.board = board
 
+
+class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
     def existsfile(self, request: Any, context: Any) -> Any:
         known = request.file_path in self.board.files or request.file_path == COUNTS_FILE
         return _device.ExistsFileResponse(exists=known)
@@ -97,9 +103,9 @@ class _Files(_device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defi
         return _device.SetBitstreamAttrsResponse(status=True)
 
 
-class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
+class _Mmio(_Of, _mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
     def __init__(self, board: VirtualBoard) -> None:
-        self.board = board
+        super().__init__(board)
         self.windows: dict[str, tuple[int, int]] = {}
         # 3.1 declares the data of a read as a signed word.
         self.signed = _mmio.ReadResponse.DESCRIPTOR.fields_by_name["data"].cpp_type == 1
@@ -142,10 +148,7 @@ class _Mmio(_mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
         return _mmio.WriteResponse(status=True)
 
 
-class _Buffers(_buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, name-defined]
-    def __init__(self, board: VirtualBoard) -> None:
-        self.board = board
-
+class _Buffers(_Of, _buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, name-defined]
     def allocate(self, request: Any, context: Any) -> Any:
         with self.board.lock:
             try:
@@ -221,7 +224,7 @@ def serve(board: VirtualBoard, address: str) -> Any:
 
     Raises
     ------
-    OSError
+    DeviceError
         The address is in use.
     """
     options = [
@@ -237,47 +240,37 @@ def serve(board: VirtualBoard, address: str) -> Any:
     except RuntimeError:
         bound = 0
     if not bound:
-        raise OSError(f"{address} is in use")
+        raise DeviceError(f"{address} is in use", "choose another --port")
     server.start()
     return server
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until standard input ends or the process is stopped."""
-    parser = argparse.ArgumentParser(prog="weft.virtual.server")
-    parser.add_argument("--board", choices=sorted(PYNQ_BOARDS), required=True)
-    parser.add_argument("--address", default=f"127.0.0.1:{PORT}")
-    parser.add_argument("--cma", type=int, help="bytes of contiguous memory")
-    parser.add_argument(
-        "--library", action="append", default=[], metavar="HASH=PATH", help="simulators"
-    )
-    given = parser.parse_args(arguments)
-    libraries = {h: Path(p) for h, _, p in (item.partition("=") for item in given.library)}
+def main() -> None:
+    """Answer requests; boards end with the input."""
+    with ExitStack() as held:
 
-    def library(config: AcceleratorConfig) -> Path:
-        if config.hash not in libraries:
-            raise ValueError(
-                f"there is no simulator of {config.name} ({config.hash}); start the board with "
-                f"--preset {config.name}"
-            )
-        return libraries[config.hash]
+        def serve_board(
+            board: str, address: str, libraries: Mapping[str, str], cma: int | None
+        ) -> None:
+            def library(config: AcceleratorConfig) -> Path:
+                if config.hash not in libraries:
+                    raise ValueError(
+                        f"there is no simulator of {config.name} ({config.hash}); start the board "
+                        f"with --preset {config.name}"
+                    )
+                return Path(libraries[config.hash])
 
-    def log(text: str) -> None:
-        print(text, flush=True)
+            def log(text: str) -> None:
+                print(text, flush=True)
 
-    board = VirtualBoard(pynq_board(given.board), library, given.cma, log)
-    try:
-        server = serve(board, given.address)
-    except OSError as error:
-        print(f"weft: {error}; choose another --port", file=sys.stderr)
-        return 6
-    log(f"virtual {given.board} at {given.address}")
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.stdin.read()
-    server.stop(0.5).wait()
-    board.close()
-    return 0
+            virtual = VirtualBoard(pynq_board(board), library, cma, log)
+            held.callback(virtual.close)
+            server = serve(virtual, address)
+            held.callback(lambda: server.stop(0.5).wait())
+            log(f"virtual {board} at {address}")
+
+        answer_requests({"serve": serve_board})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -73,14 +73,9 @@ def refresh(device: Any, bitstream: Path) -> None:
         return
     path = f"{FIRMWARE}{bitstream.stem}.bin"
     if read_file(device, path) is not None:
-        put_file(device, path, _firmware(bitstream.read_bytes()))
+        from pynq.pl_server.embedded_device import bit2bin
 
-
-def _firmware(bit: bytes) -> bytes:
-    """What pynq makes of a .bit: its last field, the bytes of each word reversed."""
-    from pynq.pl_server.embedded_device import bit2bin
-
-    return bytes(bit2bin(bit))
+        put_file(device, path, bytes(bit2bin(bitstream.read_bytes())))
 
 
 def _gone(path: str, error: Exception) -> DeviceError:

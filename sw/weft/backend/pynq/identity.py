@@ -6,22 +6,81 @@ Standard library and contract only: this runs on a board.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from weft.errors import Mismatch, Unsupported
+from weft.errors import Mismatch, Unsupported, UsageError
 from weft_hw.boards import PYNQ_BOARDS, Board, pynq_board
 
-__all__ = ["COUNTS_FILE", "by_pynq_name", "cma_bytes", "is_virtual", "require_board", "require_cma"]
+__all__ = [
+    "COUNTS_FILE",
+    "BoardFacts",
+    "check_host",
+    "is_virtual",
+    "require_board",
+    "require_cma",
+    "which_board",
+]
 
 #: A virtual board has this file: its counters as JSON. No other board has it.
 COUNTS_FILE = "/weft/counts"
 #: What pynq calls a board that does not say what it is.
 _NAMELESS = ("", "unknown")
+#: A name or an address: nothing that a shell, or a program's option parser, would take otherwise.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:%-]*[A-Za-z0-9])?|[0-9a-fA-F:]*::[0-9a-fA-F:.]*")
 
 
-def by_pynq_name(name: str) -> Board | None:
-    """The board that PYNQ images call `name`; None where Weft does not know it."""
-    return next((b for b in PYNQ_BOARDS.values() if b.pynq.name.lower() == name.lower()), None)
+@dataclass(frozen=True)
+class BoardFacts:
+    """What a board says, asked before anything is sent to it.
+
+    name : as its image calls it, "" or "Unknown" where it does not say.
+    meminfo : its /proc/meminfo, or what is known of it. virtual : its logic is simulated.
+    """
+
+    name: str
+    meminfo: str
+    virtual: bool
+
+    def cma_bytes(self, board: Board) -> int:
+        """Contiguous memory, or what the image of `board` sets aside."""
+        found = re.search(r"^CmaTotal:\s+(\d+) kB", self.meminfo, re.MULTILINE)
+        return int(found[1]) << 10 if found else board.pynq.cma_bytes
+
+
+def check_host(host: str) -> None:
+    """Refuse what is neither a host name nor an address.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        raise UsageError(
+            f"--host must be a name or an address, not {host!r}", "for example 192.168.2.99"
+        )
+
+
+def which_board(facts: BoardFacts, asked: str | None) -> Board:
+    """The board at the other end, which has to be `asked` where that is given.
+
+    Raises
+    ------
+    Mismatch
+        It says that it is another one.
+    UsageError
+        It does not say what it is, and nobody else does.
+    """
+    if asked is not None:
+        require_board(asked, facts.name, "--board is")
+        return pynq_board(asked)
+    for board in PYNQ_BOARDS.values():
+        if board.pynq.name.lower() == facts.name.lower():
+            return board
+    raise UsageError(
+        f"the board calls itself {facts.name or 'nothing'}, which Weft does not know",
+        f"say what it is with --board: {', '.join(PYNQ_BOARDS)}",
+    )
 
 
 def require_board(wanted: str, found: str, why: str = "the overlay is for") -> None:
@@ -51,12 +110,6 @@ def is_virtual(device: Any) -> bool:
     """Whether pynq's `device` is a virtual board."""
     exists = getattr(device, "exists_file", None)
     return exists is not None and bool(exists(COUNTS_FILE).exists)
-
-
-def cma_bytes(meminfo: str, board: Board) -> int:
-    """Contiguous memory from the text of /proc/meminfo, or what the board's image sets aside."""
-    found = re.search(r"^CmaTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
-    return int(found[1]) << 10 if found else board.pynq.cma_bytes
 
 
 def require_cma(program: str, needed: int, there: int) -> None:

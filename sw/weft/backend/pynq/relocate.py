@@ -1,18 +1,20 @@
-"""Move tensors of a program to buffers of their own, by changing offsets in its transfers.
+"""Move parts of a program to buffers of their own, by changing offsets in its transfers.
 
-A remote board transfers whole buffers only. With inputs, outputs and the rest in buffers of their
-own, a run moves no weights. Offsets stay relative to one arena, which spans all buffers.
+A remote board transfers whole buffers only. With inputs, outputs, states and instructions that runs
+change in buffers of their own, a run moves no weights. Offsets stay relative to one arena, which
+spans all buffers.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.errors import Unsupported
 from weft.program import Program, TensorSpec
-from weft_hw.isa import Instruction, Opcode
+from weft_hw.isa import INSTRUCTION_BYTES, Opcode
 
 __all__ = ["Section", "relocate", "sections"]
 
@@ -21,51 +23,64 @@ __all__ = ["Section", "relocate", "sections"]
 class Section:
     """Bytes [start, end) of the arena that go to one buffer.
 
-    kind : "input" or "output"; tensors : their names.
+    kind : "input", "output", "state", or "code" for the instructions.
     """
 
     kind: str
     start: int
     end: int
-    tensors: tuple[str, ...]
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether a byte of [start, end) is here."""
+        return start < self.end and self.start < end
 
 
 def sections(program: Program) -> list[Section]:
-    """Runs of inputs, and of outputs, that lie next to each other in the arena.
+    """Runs of inputs, outputs or states that lie next to each other, and instructions with patches.
 
     A run that shares bytes with anything else, or that some transfer only partly touches, is left
     out: it stays where it is.
     """
     found: list[Section] = []
-    for kind, specs in (("input", program.inputs), ("output", program.outputs)):
+    kinds = {"input": program.inputs, "output": program.outputs, "state": program.states}
+    for kind, specs in kinds.items():
         for spec in sorted(specs.values(), key=lambda s: s.offset):
             last = found[-1] if found else None
             if last and last.kind == kind and last.end == spec.offset:
-                found[-1] = Section(kind, last.start, spec.end, (*last.tensors, spec.name))
+                found[-1] = Section(kind, last.start, spec.end)
             else:
-                found.append(Section(kind, spec.offset, spec.end, (spec.name,)))
-    code = (program.program_offset, program.program_offset + 64 * len(program.instructions))
-    fixed = [code, *((o, o + len(d)) for o, d in program.constants)]
-    spans = [_span(i) for i in program.instructions if i.opcode in (Opcode.LOAD, Opcode.STORE)]
-
-    def movable(section: Section) -> bool:
-        others = [(s.start, s.end) for s in found if s is not section]
-        clear = all(end <= section.start or section.end <= start for start, end in fixed + others)
-        return clear and all(_inside_or_outside(span, section) for span in spans)
-
-    return [section for section in found if movable(section)]
-
-
-def _span(instruction: Instruction) -> tuple[int, int]:
-    start = instruction["dram_offset"]
-    rows = instruction["rows"]
-    return start, start + (rows - 1) * instruction["dram_pitch"] + instruction["bytes"]
+                found.append(Section(kind, spec.offset, spec.end))
+    if program.patches:
+        size = INSTRUCTION_BYTES * len(program.instructions)
+        found.append(Section("code", program.program_offset, program.program_offset + size))
+    spans = _spans(program)
+    return [
+        section
+        for section in found
+        if not any(section.overlaps(s.start, s.end) for s in found if s is not section)
+        and all(
+            section.start <= start and end <= section.end or not section.overlaps(start, end)
+            for start, end in spans
+        )
+    ]
 
 
-def _inside_or_outside(span: tuple[int, int], section: Section) -> bool:
-    start, end = span
-    inside = section.start <= start and end <= section.end
-    return inside or end <= section.start or section.end <= start
+def _spans(program: Program) -> set[tuple[int, int]]:
+    """Bytes [start, end) of each transfer: as it stands, and as patches can make it."""
+    changes: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+    for patch in program.patches.values():
+        for index, name, step in patch.sites:
+            ends = patch.low * step, patch.high * step, 0
+            changes[index, name][0] += min(ends)
+            changes[index, name][1] += max(ends)
+    spans = set()
+    for index, instruction in enumerate(program.instructions):
+        if instruction.opcode in (Opcode.LOAD, Opcode.STORE):
+            names = ("dram_offset", "rows", "dram_pitch", "bytes")
+            low, high = ([instruction[n] + changes[index, n][i] for n in names] for i in (0, 1))
+            offset, rows, pitch, size = high
+            spans.add((low[0], offset + (rows - 1) * pitch + size))
+    return spans
 
 
 def relocate(
@@ -73,9 +88,11 @@ def relocate(
 ) -> Program:
     """`program` with each section at its new offset, and everything else `base` bytes further.
 
+    Patches add to a field, so they mean the same in the program that is returned.
+
     Parameters
     ----------
-    moves : (section, new offset of its first byte), offsets multiples of 4096
+    moves : (section, new offset of its first byte), offsets as far into a page of 4096 as before
     base : int
         New offset of the old offset 0; a multiple of 4096.
     arena_bytes : int
@@ -110,9 +127,10 @@ def relocate(
     return dataclasses.replace(
         program,
         instructions=instructions,
-        program_offset=program.program_offset + base,
+        program_offset=place(program.program_offset),
         arena_bytes=arena_bytes,
         constants=[(place(offset), data) for offset, data in program.constants],
         inputs=moved(program.inputs),
         outputs=moved(program.outputs),
+        states=moved(program.states),
     )

@@ -18,13 +18,14 @@ from weft.driver.transport import Transport
 from weft.errors import DeviceError
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
-__all__ = ["MemoryExhausted", "Placement", "PynqTransport"]
+__all__ = ["PAGE", "MemoryExhausted", "Placement", "PynqTransport"]
 
 #: First pause between polls, and how much longer the next one is. With the first poll at the
 #: predicted end, six polls reach about five times the predicted time.
 _PAUSE_S = 0.0002
 _GROWTH = 1.6
-_PAGE = 4096
+#: Buffers start and end at multiples of this.
+PAGE = 4096
 
 
 class MemoryExhausted(DeviceError):
@@ -112,7 +113,7 @@ class PynqTransport(Transport):
         """
         found = Placement()
         for size in sizes:
-            wanted = -(-size // _PAGE) * _PAGE
+            wanted = -(-size // PAGE) * PAGE
             try:
                 buffer = self._allocate((wanted,), np.uint8)
                 found.buffers.append(buffer)
@@ -125,12 +126,12 @@ class PynqTransport(Transport):
                 raise MemoryExhausted(
                     f"the board has no {wanted} contiguous bytes left "
                     f"({sum(sizes)} are needed): {_sentence(error)}",
-                    "close other programs that hold buffers, or raise the cma= kernel argument "
-                    "and restart the board",
+                    "unload programs, close other processes that hold buffers, or raise the cma= "
+                    "kernel argument and restart the board",
                 ) from error
-            if address % _PAGE:
+            if address % PAGE:
                 self.release(found)
-                raise DeviceError(f"a buffer starts at {address:#x}, not at a page of {_PAGE}")
+                raise DeviceError(f"a buffer starts at {address:#x}, not at a page of {PAGE}")
             buffer[:] = 0
             found.addresses.append(address)
         found.dirty = set(range(len(sizes)))
@@ -153,7 +154,17 @@ class PynqTransport(Transport):
 
     def invalidate(self) -> None:
         for index in sorted(self.placement.wanted):
-            self._call(self.placement.buffers[index].invalidate)
+            self.fetch(self.placement.buffers[index])
+
+    def fetch(self, buffer: Any) -> None:
+        """Make what the accelerator wrote to one buffer visible to the host.
+
+        Raises
+        ------
+        DeviceError
+            The board is gone.
+        """
+        self._call(buffer.invalidate)
 
     def check(self) -> None:
         """Nothing to do: only a simulation can see writes elsewhere."""

@@ -25,9 +25,8 @@ from .plan import Layer, Load, Plan, Store, layout_of
 
 __all__ = ["Schedule", "check_arena", "schedule_gemm"]
 
-#: Tilings that are predicted, at most, and instructions of all of them together: a search stays
-#: under a second, and longer ones found nothing better.
-MOST_PREDICTIONS, EFFORT = 10, 6000
+#: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
+EFFORT = 6000
 #: Cycles that a schedule may be slower for each instruction that it saves: a board writes and
 #: fetches them, and a fetch that is late is the first thing to slip on a busier memory.
 INSTRUCTION_WEIGHT = 1.0
@@ -140,7 +139,7 @@ def schedule_gemm(
             placed.append((_bound(plan, memory, timing), plan))
     best: Schedule | None = None
     least, effort = math.inf, 0
-    for bound, plan in sorted(placed, key=lambda item: item[0])[:MOST_PREDICTIONS]:
+    for bound, plan in sorted(placed, key=lambda item: item[0]):
         effort += len(plan.loads) + len(plan.steps) + len(plan.stores)
         if bound >= least or (best is not None and effort > EFFORT):
             break

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..control.axilite import ADDRESS_BITS, AXI_LITE_PORTS
+from ..control.axilite import ADDRESS_BITS, AxiLitePort
 from ..registers import REGISTER_BYTES
 
 __all__ = ["DECERR", "ID_BITS", "Axi3ToLite"]
@@ -92,7 +92,7 @@ class Axi3ToLite(wiring.Component):
             {
                 **{f"s_axi_{name}": In(bits) for name, bits in _FROM_MASTER.items()},
                 **{f"s_axi_{name}": Out(bits) for name, bits in _TO_MASTER.items()},
-                **{f"m{name[1:]}": member.flip() for name, member in AXI_LITE_PORTS.items()},
+                **{f"m_axil_{name}": member for name, member in AxiLitePort().members.items()},
             }
         )
 

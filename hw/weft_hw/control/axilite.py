@@ -85,6 +85,10 @@ class AxiLite(wiring.Component):
     -------
     Write: address and data to response 2 cycles, one access per 2 cycles at best. Read: address to
     data 3 cycles, one access per 3 cycles at best.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapter B1.
     """
 
     #: Cycles from an address to its response.

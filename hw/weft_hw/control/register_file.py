@@ -45,8 +45,9 @@ class RegisterFile(wiring.Component):
     -------
     bus : ``In(RegisterBus())``
         Accesses.
-    one ``In`` per read-only register that is not constant, by its name: what a read returns
-    one ``Out`` per read-write register, by its name: what was written
+    NAME : ``In or Out``
+        Of a read-only register that is not constant, In: what a read returns. Of a read-write
+        register, Out: what was written.
     control : ``Out(2)``, the bits written to control, for one cycle after the write
     irq_set : ``In(2)``, pending bits to set; wins over a clear in the same cycle
     irq_clear : ``In(1)``, clears all pending bits

@@ -54,17 +54,32 @@ class ReadPort(wiring.Component):
 
     Members
     -------
-    burst : bursts of the load unit; one in 2 cycles.
-    fetch : bursts of instruction fetch; goes first.
-    data : beats of the load unit, in order. ``rready`` falls when 16 beats wait.
-    fetch_data, fetch_data_valid : beats of instruction fetch, 1 cycle after the bus.
-    fault, fault_fetch, fault_tag : pulse; a beat of this owner came with SLVERR or DECERR.
-    beat, fetch_beat : a beat was taken from the bus (registered).
-    arena_base : added to every offset.
-    stop : level, see above.
-    under_way : bursts whose address was asserted and that have not ended.
-    idle : nothing is under way.
-    axi : AR and R, see :class:`ReadChannels`.
+    burst : In(stream)
+        Bursts of the load unit; one in 2 cycles.
+    fetch : In(stream)
+        Bursts of instruction fetch; goes first.
+    data : Out(stream)
+        Beats of the load unit, in order. ``rready`` falls when 16 beats wait.
+    fetch_data, fetch_data_valid : Out
+        Beats of instruction fetch, 1 cycle after the bus.
+    fault, fault_fetch, fault_tag : Out
+        Pulse; a beat of this owner came with SLVERR or DECERR.
+    beat, fetch_beat : Out(1)
+        A beat was taken from the bus (registered).
+    arena_base : In
+        Added to every offset.
+    stop : In(1)
+        Level, see above.
+    under_way : Out
+        Bursts whose address was asserted and that have not ended.
+    idle : Out(1)
+        Nothing is under way.
+    axi : Out(ReadChannels(config))
+        AR and R, see :class:`ReadChannels`.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapter A3.
     """
 
     #: Cycles from a burst to the next; bus to `fetch_data`, and to `data`.

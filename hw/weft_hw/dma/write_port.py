@@ -58,15 +58,28 @@ class WritePort(wiring.Component):
 
     Members
     -------
-    burst : bursts; one in 2 cycles.
-    data : beats, in the order of the bursts; one a cycle, 1 cycle before the bus.
-    response : one entry per burst, 1 where the memory answered SLVERR or DECERR.
-    beat : a beat was given to the bus (registered).
-    arena_base : added to every offset.
-    stop : level, see above.
-    under_way : bursts whose address was asserted and that have not ended.
-    idle : nothing is under way.
-    axi : AW, W and B, see :class:`WriteChannels`.
+    burst : In(stream)
+        Bursts; one in 2 cycles.
+    data : In(stream)
+        Beats, in the order of the bursts; one a cycle, 1 cycle before the bus.
+    response : Out(stream)
+        One entry per burst, 1 where the memory answered SLVERR or DECERR.
+    beat : Out(1)
+        A beat was given to the bus (registered).
+    arena_base : In
+        Added to every offset.
+    stop : In(1)
+        Level, see above.
+    under_way : Out
+        Bursts whose address was asserted and that have not ended.
+    idle : Out(1)
+        Nothing is under way.
+    axi : Out(WriteChannels(config))
+        AW, W and B, see :class:`WriteChannels`.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapter A3.
     """
 
     #: Cycles from a burst to the next; `data` to the bus.

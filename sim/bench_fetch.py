@@ -32,21 +32,21 @@ class Memory:
 
     def drive(self):
         self.give = bool(self.due) and self.due[0][0] <= self.bench.cycle and not self.wait
-        self.bench.set("fetch_data_valid", self.give)
+        self.bench.set("port__data_valid", self.give)
         if self.give:
-            self.bench.set("fetch_data", self.due.pop(0)[1])
+            self.bench.set("port__data", self.due.pop(0)[1])
             self.beats.append(self.bench.cycle)
         self.ready = not self.refuse
-        self.bench.set("fetch_ready", self.ready)
+        self.bench.set("port__ready", self.ready)
 
     def sample(self):
         bench = self.bench
-        idle = not (self.due or self.give) and not bench.get("fetch_valid")
+        idle = not (self.due or self.give) and not bench.get("port__valid")
         assert bench.get("idle") == idle, f"cycle {bench.cycle}"
-        if not bench.get("fetch_valid"):
+        if not bench.get("port__valid"):
             assert self.held is None, "a request is withdrawn"
             return
-        request = bench.get("fetch_offset"), bench.get("fetch_beats")
+        request = bench.get("port__offset"), bench.get("port__beats")
         if self.held is None:
             self.offered.append(bench.cycle)
         assert self.held in (None, request), "a request changes before it is taken"

@@ -60,7 +60,7 @@ def write_random(bench, prefix: str, model: Model, address: int, mask: int):
 
 async def begin(dut) -> Lockstep:
     idle = {f"{name}__write_en": 0 for name in ("weights", "parameters")}
-    return await Lockstep(dut).begin(**idle, loader__valid=0, table__en=0)
+    return await Lockstep(dut).begin(**idle, loader__write__valid=0, table__en=0)
 
 
 async def read_and_write(bench, prefix, model, size, words, parts):
@@ -138,18 +138,18 @@ async def tables(dut):
     full = (1 << PORTS) - 1
     for n, address in enumerate([*range(size // D), *order[: size // D]]):
         while pauses:
-            bench.set("loader__valid", 0)
+            bench.set("loader__write__valid", 0)
             await bench.step()
         mask, data = full if n < size // D else random.randrange(1 << PORTS), random.randbytes(D)
-        bench.set("loader__valid", 1)
-        bench.set("loader__address", address)
-        bench.set("loader__mask", mask)
-        bench.set("loader__data", int.from_bytes(data, "little"))
+        bench.set("loader__write__valid", 1)
+        bench.set("loader__write__address", address)
+        bench.set("loader__write__mask", mask)
+        bench.set("loader__write__data", int.from_bytes(data, "little"))
         began = bench.cycle
-        await bench.until(lambda: bench.get("loader__ready"))
+        await bench.until(lambda: bench.get("loader__write__ready"))
         assert bench.cycle - began == D
         model.write(began, address, mask, data)
-    bench.set("loader__valid", 0)
+    bench.set("loader__write__valid", 0)
     # The last byte is on its way to the memory.
     await bench.step(2)
     addresses: list[list[int]] = []

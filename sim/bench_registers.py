@@ -28,7 +28,7 @@ async def begin(dut) -> AxiLiteMaster:
     """The master after reset, with random pauses on every channel where asked for."""
     dut.status.value = 0
     dut.irq_set.value = 0
-    master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+    master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil_"), dut.clk, dut.rst)
     pause_axi(master, parameters()["stall"])
     await start(dut)
     return master

@@ -60,8 +60,8 @@ class Model:
         """
         bench = self.bench
         now, self.pending = bench.cycle, []
-        bench.set("array_en", array is not None)
-        bench.set("array_line", random.randrange(SIZE // LINE) if array is None else array)
+        bench.set("array__en", array is not None)
+        bench.set("array__line", random.randrange(SIZE // LINE) if array is None else array)
         bench.set("store__valid", store is not None)
         bench.set("store__address", random.randrange(SIZE // D) if store is None else store)
         pair, mask, data = result or (random.randrange(SIZE // LINE // 2), 3, b"")
@@ -69,10 +69,10 @@ class Model:
         fields["data"] = int.from_bytes(data, "little")
         bench.set("result", bits(ResultWrite(CONFIG), fields))
         address, beats, loaded = load or (random.randrange(SIZE // D), (1 << PORTS) - 1, b"")
-        bench.set("load_valid", load is not None)
-        bench.set("load_address", address)
-        bench.set("load_mask", beats)
-        bench.set("load_data", int.from_bytes(loaded, "little"))
+        bench.set("load__valid", load is not None)
+        bench.set("load__address", address)
+        bench.set("load__mask", beats)
+        bench.set("load__data", int.from_bytes(loaded, "little"))
         await bench.settle()
 
         # A store read meets the array's read of the cycle before, a load write the result's of now.
@@ -88,7 +88,7 @@ class Model:
         if store is not None:
             assert bench.get("store__ready") == (not read_clash)
         if load is not None:
-            assert bench.get("load_ready") == (not write_clash)
+            assert bench.get("load__ready") == (not write_clash)
         self.conflicts[0] += read_clash
         self.conflicts[1] += write_clash
         self.array_before = None if array is None else array * LINE
@@ -110,7 +110,7 @@ class Model:
 
         if now in self.array_due:
             line, want = self.array_due.pop(now)
-            got = bench.get("array_data").to_bytes(LINE, "little")
+            got = bench.get("array__data").to_bytes(LINE, "little")
             assert want in (None, got), f"line {line}, cycle {now}"
             self.compared += want is not None
         assert bench.get("store__data_valid") == (now in self.store_due), f"cycle {now}"

@@ -53,32 +53,27 @@ class Compute(wiring.Component):
         m.submodules.scratchpad = pad = Scratchpad(self.config)
         full = (1 << self.config.axi_ports) - 1
         m.d.comb += [
-            unit.start.payload.word.eq(self.word),
-            unit.start.valid.eq(self.start),
-            self.ready.eq(unit.start.ready),
-            pad.array_en.eq(unit.array_en), pad.array_line.eq(unit.array_line),
-            unit.array_data.eq(pad.array_data), pad.result.eq(unit.result),
+            unit.port.start.payload.word.eq(self.word),
+            unit.port.start.valid.eq(self.start),
+            self.ready.eq(unit.port.start.ready),
+            pad.result.eq(unit.result),
             pad.store.address.eq(self.read_address), pad.store.valid.eq(self.read),
             self.read_ready.eq(pad.store.ready),
             self.read_data.eq(pad.store.data), self.read_valid.eq(pad.store.data_valid),
-            self.row.eq(unit.array_row), self.retired.eq(unit.retire.valid),
-            self.failed.eq(unit.error.valid),
-            self.written.eq(1),
+            self.row.eq(unit.array_row), self.retired.eq(unit.port.retire.valid),
+            self.failed.eq(unit.port.error.valid),
         ]
-        targets = ((pad, "load", "valid"), (unit, "weight_write", "en"),
-                   (unit, "parameter_write", "en"), (unit, "table", "valid"))
-        for space, (block, prefix, enable) in enumerate(targets):
+        wiring.connect(m, unit.array, pad.array)
+        for space, port in enumerate((pad.load, unit.weights, unit.parameters, unit.tables)):
             here = self.space == space
             m.d.comb += [
-                getattr(block, f"{prefix}_{enable}").eq(self.write & here),
-                getattr(block, f"{prefix}_address").eq(self.address),
-                getattr(block, f"{prefix}_data").eq(self.data),
-                getattr(block, f"{prefix}_mask").eq(full),
+                port.valid.eq(self.write & here),
+                port.address.eq(self.address),
+                port.data.eq(self.data),
+                port.mask.eq(full),
             ]
-            for name in (f"{prefix}_ready",):
-                if hasattr(block, name):
-                    with m.If(here):
-                        m.d.comb += self.written.eq(getattr(block, name))
+            with m.If(here):
+                m.d.comb += self.written.eq(port.ready)
         return m
 
 

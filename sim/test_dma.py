@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Cat, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, Module, ResetSignal, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from weft_hw.config import PRESETS
 from weft_hw.dma.dma import Dma
 from weft_hw.interface import INSTRUCTION_BITS
 from weft_hw.isa import Space
+from weft_hw.top import bus_pins
 
 pytestmark = pytest.mark.sim
 
@@ -25,11 +26,12 @@ class DmaWithChip(wiring.Component):
     def __init__(self, config):
         self.config = config
         self.dma = Dma(config)
-        buses = {n: m for n, m in self.dma.signature.members.items() if n.startswith("m_axi")}
-        self.buses = buses
+        self.pins = {}
+        for p, port in enumerate(self.dma.axi):
+            self.pins |= bus_pins(f"m_axi{p}", port.read, port.write)
         super().__init__(
             {
-                **buses,
+                **{name: flow(Value.cast(s).shape()) for name, (s, flow) in self.pins.items()},
                 "load": In(INSTRUCTION_BITS),
                 "load_valid": In(1),
                 "load_ready": Out(1),
@@ -52,22 +54,27 @@ class DmaWithChip(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.dma = dma = self.dma
-        for name, member in self.buses.items():
-            outer, inner = getattr(self, name), getattr(dma, name)
-            m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+        for name, (inner, flow) in self.pins.items():
+            pin = getattr(self, name)
+            m.d.comb += inner.eq(pin) if flow is In else pin.eq(inner)
         for unit, count in (("load", self.loads), ("store", self.stores)):
-            start, retire = getattr(dma, f"{unit}_start"), getattr(dma, f"{unit}_retire")
+            port = getattr(dma, unit)
+            start, retire = port.start, port.retire
             m.d.comb += [
                 start.payload.word.eq(getattr(self, unit)),
                 start.valid.eq(getattr(self, f"{unit}_valid")),
                 getattr(self, f"{unit}_ready").eq(start.ready),
             ]
             m.d.sync += count.eq(count + retire.valid)
-        for name in ("arena_base", "arena_bytes", "abort"):
-            m.d.comb += getattr(dma, name).eq(getattr(self, name))
-        m.d.comb += self.bus_idle.eq(dma.bus_idle)
-        with m.If(dma.error.valid):
-            m.d.sync += [self.errors.eq(self.errors + 1), self.code.eq(dma.error.code)]
+        m.d.comb += [
+            dma.arena.base.eq(self.arena_base),
+            dma.arena.bytes.eq(self.arena_bytes),
+            dma.abort.eq(self.abort),
+            self.bus_idle.eq(dma.bus_idle),
+        ]
+        error = dma.load.error
+        with m.If(error.valid):
+            m.d.sync += [self.errors.eq(self.errors + 1), self.code.eq(error.code)]
 
         words = config.scratchpad_bytes // config.dma_bytes
         m.submodules.chip = chip = memory.Memory(shape=8 * config.dma_bytes, depth=words, init=[])

@@ -35,7 +35,10 @@ class Memories(wiring.Component):
                 outer, inner = getattr(getattr(self, name), port), getattr(block, port)
                 if name == "table" and port.startswith("write"):
                     outer, inner = getattr(self.blocks["loader"], port), inner
-                m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
+                if not member.is_port:
+                    wiring.connect(m, wiring.flipped(outer), inner)
+                else:
+                    m.d.comb += outer.eq(inner) if member.flow is Out else inner.eq(outer)
         return m
 
 

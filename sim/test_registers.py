@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from weft_hw.config import preset
-from weft_hw.control.axilite import AXI_LITE_PORTS, AxiLite
+from weft_hw.control.axilite import AxiLite, AxiLitePort
 from weft_hw.control.register_file import RegisterFile
 
 pytestmark = pytest.mark.sim
@@ -20,7 +20,7 @@ class RegisterBlock(wiring.Component):
     def __init__(self):
         super().__init__(
             {
-                **AXI_LITE_PORTS,
+                "s_axil": In(AxiLitePort()),
                 "status": In(4),
                 "irq_set": In(2),
                 "irq": Out(1),
@@ -32,14 +32,8 @@ class RegisterBlock(wiring.Component):
         m = Module()
         m.submodules.bus = bus = AxiLite()
         m.submodules.registers = registers = RegisterFile(preset("tiny"))
-        for name in AXI_LITE_PORTS:
-            outer, inner = getattr(self, name), getattr(bus, name)
-            outgoing = AXI_LITE_PORTS[name].flow is Out
-            m.d.comb += outer.eq(inner) if outgoing else inner.eq(outer)
-        for name in ("write_enable", "write_word", "write_data", "write_strobe", "read_word"):
-            m.d.comb += getattr(registers, name).eq(getattr(bus, name))
-        for name in ("write_error", "read_data", "read_error"):
-            m.d.comb += getattr(bus, name).eq(getattr(registers, name))
+        wiring.connect(m, wiring.flipped(self.s_axil), bus.s_axil)
+        wiring.connect(m, bus.bus, registers.bus)
         for name in ("status", "irq_set"):
             m.d.comb += getattr(registers, name).eq(getattr(self, name))
         m.d.comb += self.irq.eq(registers.irq)

@@ -85,7 +85,7 @@ def test_a_further_unit_is_in_the_documents(monkeypatch):
 def test_a_further_unit_has_ports_and_elaborates(monkeypatch):
     add_opcode(monkeypatch)
     text = rtlil.convert(Control(CONFIG, units=WIDER))
-    for port in ("dummy_start__valid", "dummy_start__payload", "dummy_retire__posts"):
+    for port in ("ports__2__start__valid", "ports__2__retire__posts", "events__dummy_steps"):
         assert f"\\{port}\n" in text
     assert "module \\top.dummy_queue" in text
 

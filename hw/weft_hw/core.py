@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from .compute.unit import ComputeUnit
 from .config import AcceleratorConfig
+from .control.axilite import AxiLitePort
 from .control.control import Control
-from .dma.dma import Dma
-from .isa import Space
+from .dma.dma import AxiPort, Dma
+from .isa import Space, Unit, queued
 from .memory.scratchpad import Scratchpad
 
 __all__ = ["Core"]
 
-#: Control outputs that feed the DMA input of the same name, and the other way round.
-_TO_DMA = ("fetch_offset", "fetch_beats", "fetch_valid", "arena_base", "arena_bytes", "abort")
-_FROM_DMA = ("fetch_ready", "fetch_data", "fetch_data_valid", "load_busy", "store_busy", "bus_idle",
-             "beats_read", "beats_fetched", "beats_written")
-
 
 class Core(wiring.Component):
-    """All of the accelerator. Its members are the AXI4-Lite slave, the AXI masters and `irq`.
+    """All of the accelerator.
 
     Compute unit and scratchpad are held in reset while control's `abort` is high and between runs.
-    `target` is the form of the array's cells: ``target.TARGETS``.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    target : str
+        Form of the array's cells: ``target.TARGETS``.
+
+    Members
+    -------
+    s_axil : In(AxiLitePort())
+        Registers.
+    axi : Out(AxiPort(config)).array(P)
+        DRAM.
+    irq : Out(1)
+        High while an enabled interrupt is pending.
     """
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
         self.target = target
-        self.control = Control(config)
-        self.dma = Dma(config)
-        members = {
-            name: member
-            for block, prefix in ((self.control, "s_axil_"), (self.dma, "m_axi"))
-            for name, member in block.signature.members.items()
-            if name.startswith(prefix)
-        }
-        super().__init__({**members, "irq": Out(1)})
+        super().__init__(
+            {
+                "s_axil": In(AxiLitePort()),
+                "axi": Out(AxiPort(config)).array(config.axi_ports),
+                "irq": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cfg = self.config
-        m.submodules.control = control = self.control
-        m.submodules.dma = dma = self.dma
+        m.submodules.control = control = Control(cfg)
+        m.submodules.dma = dma = Dma(cfg)
         # Between runs, too: a program starts without a SETUP in force.
         held = Signal(init=1)
         m.d.sync += held.eq(control.abort | ~control.running)
@@ -54,55 +62,49 @@ class Core(wiring.Component):
         m.submodules.compute = reset(compute)
         m.submodules.scratchpad = reset(scratchpad)
 
-        for block in (control, dma):
-            for name, member in block.signature.members.items():
-                if name in self.signature.members and name != "irq":
-                    ours, theirs = getattr(self, name), getattr(block, name)
-                    pair = (theirs, ours) if member.flow is wiring.In else (ours, theirs)
-                    m.d.comb += pair[0].eq(pair[1])
-        m.d.comb += self.irq.eq(control.irq)
-
-        for name in _TO_DMA:
-            m.d.comb += getattr(dma, name).eq(getattr(control, name))
-        for name in _FROM_DMA:
-            m.d.comb += getattr(control, name).eq(getattr(dma, name))
-        for unit, block in (("load", dma), ("store", dma)):
-            wiring.connect(m, getattr(control, f"{unit}_start"), getattr(block, f"{unit}_start"))
-            wiring.connect(m, getattr(block, f"{unit}_retire"), getattr(control, f"{unit}_retire"))
-        wiring.connect(m, control.compute_start, compute.start)
-        wiring.connect(m, compute.retire, control.compute_retire)
-        wiring.connect(m, dma.error, control.dma_error)
-        wiring.connect(m, compute.error, control.compute_error)
-
-        # A load's write goes to the memory that it names; only two of them can make it wait.
-        write = dma.chip_write
-        wanted = write.payload
-        ready = Mux(
-            wanted.space == Space.SCRATCHPAD,
-            scratchpad.load_ready,
-            Mux(wanted.space == Space.TABLES, compute.table_ready, 1),
-        )
-        m.d.comb += write.ready.eq(ready)
-        for target, prefix, space, enable in (
-            (scratchpad, "load", Space.SCRATCHPAD, "valid"),
-            (compute, "weight_write", Space.WEIGHTS, "en"),
-            (compute, "parameter_write", Space.PARAMETERS, "en"),
-            (compute, "table", Space.TABLES, "valid"),
-        ):
-            m.d.comb += getattr(target, f"{prefix}_{enable}").eq(
-                write.valid & (wanted.space == space)
-            )
-            for name in ("address", "mask", "data"):
-                m.d.comb += getattr(target, f"{prefix}_{name}").eq(getattr(wanted, name))
-        wiring.connect(m, dma.chip_read, scratchpad.store)
+        wiring.connect(m, wiring.flipped(self.s_axil), control.s_axil)
+        for ours, port in zip(self.axi, dma.axi):
+            wiring.connect(m, port, wiring.flipped(ours))
+        wiring.connect(m, control.arena, dma.arena)
+        wiring.connect(m, control.fetch, dma.fetch)
+        units = {Unit.LOAD: dma.load, Unit.COMPUTE: compute.port, Unit.STORE: dma.store}
+        for spec, port in zip(queued(), control.ports):
+            wiring.connect(m, port, units[spec.unit])
+        events = control.events
         m.d.comb += [
-            scratchpad.array_en.eq(compute.array_en),
-            scratchpad.array_line.eq(compute.array_line),
-            compute.array_data.eq(scratchpad.array_data),
-            scratchpad.result.eq(compute.result),
-            control.array_rows.eq(compute.array_row),
-            control.compute_wait_weights.eq(compute.wait),
-            control.read_conflicts.eq(scratchpad.read_conflict),
-            control.write_conflicts.eq(scratchpad.write_conflict),
+            self.irq.eq(control.irq),
+            dma.abort.eq(control.abort),
+            control.bus_idle.eq(dma.bus_idle),
+            events.array_rows.eq(compute.array_row),
+            events.compute_wait_weights.eq(compute.wait),
+            events.load_busy.eq(dma.load_busy),
+            events.store_busy.eq(dma.store_busy),
+            events.read_conflicts.eq(scratchpad.read_conflict),
+            events.write_conflicts.eq(scratchpad.write_conflict),
+            events.beats_read.eq(dma.beats_read),
+            events.beats_fetched.eq(dma.beats_fetched),
+            events.beats_written.eq(dma.beats_written),
         ]
+
+        # A load's write goes to the memory that it names.
+        write = dma.chip_write
+        memories = {
+            Space.SCRATCHPAD: scratchpad.load,
+            Space.WEIGHTS: compute.weights,
+            Space.PARAMETERS: compute.parameters,
+            Space.TABLES: compute.tables,
+        }
+        for space, port in memories.items():
+            here = write.payload.space == space
+            m.d.comb += [
+                port.valid.eq(write.valid & here),
+                port.address.eq(write.payload.address),
+                port.mask.eq(write.payload.mask),
+                port.data.eq(write.payload.data),
+            ]
+            with m.If(here):
+                m.d.comb += write.ready.eq(port.ready)
+        wiring.connect(m, dma.chip_read, scratchpad.store)
+        wiring.connect(m, compute.array, scratchpad.array)
+        m.d.comb += scratchpad.result.eq(compute.result)
         return m

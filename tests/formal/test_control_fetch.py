@@ -50,10 +50,10 @@ class Harness(wiring.Component):
         before, started = Signal(len(constants)), Signal()
         m.d.sync += [before.eq(constants), started.eq(1)]
         self.owed = Signal(8)  # beats that were asked for, and have not come
-        asks = dut.fetch_valid & self.ready
-        m.d.sync += self.owed.eq(self.owed + Mux(asks, dut.fetch_beats, 0) - self.arrives)
+        asks = dut.port.valid & self.ready
+        m.d.sync += self.owed.eq(self.owed + Mux(asks, dut.port.beats, 0) - self.arrives)
         m.d.comb += [
-            dut.fetch_ready.eq(self.ready), dut.fetch_data_valid.eq(self.arrives),
+            dut.port.ready.eq(self.ready), dut.port.data_valid.eq(self.arrives),
             dut.program_offset.eq(self.program_offset),
             dut.program_length.eq(self.program_length),
             dut.arena_bytes.eq(self.arena_bytes),
@@ -78,8 +78,8 @@ class Harness(wiring.Component):
     def requested(self):
         """Instructions that were asked for, without and with the request that waits."""
         asked = self.names["asked"][:LENGTH_BITS]
-        count = self.dut.fetch_beats[(self.beats - 1).bit_length() :]
-        pending = Mux(self.dut.fetch_valid, count, 0)
+        count = self.dut.port.beats[(self.beats - 1).bit_length() :]
+        pending = Mux(self.dut.port.valid, count, 0)
         return asked, asked + pending
 
     def hurry(self, m):
@@ -95,13 +95,13 @@ class Harness(wiring.Component):
         dut, names = self.dut, self.names
         base, limit, length = self.base, self.limit, self.program_length
         per_burst, shift = BURST_BEATS // self.beats, (self.beats - 1).bit_length()
-        first, count = dut.fetch_offset[UNIT:], dut.fetch_beats[shift:]
+        first, count = dut.port.offset[UNIT:], dut.port.beats[shift:]
         asked, remaining = names["asked"][:LENGTH_BITS], Signal(LENGTH_BITS)
         rounded, end = Signal(LENGTH_BITS + 2), Signal(28)
         _, requested = self.requested()
-        with m.If(dut.fetch_valid):
+        with m.If(dut.port.valid):
             m.d.comb += [
-                claim((dut.fetch_offset[:UNIT] == 0) & (dut.fetch_beats[:shift] == 0)),
+                claim((dut.port.offset[:UNIT] == 0) & (dut.port.beats[:shift] == 0)),
                 claim((count != 0) & (count <= per_burst)),
                 claim(first % per_burst + count <= per_burst),
                 claim(first + count <= limit),
@@ -126,8 +126,8 @@ class Harness(wiring.Component):
                 claim(remaining != 0),
             ]
         m.d.comb += [
-            claim(~dut.fetch_valid | (names["prepared"] & names["compared"])),
-            claim(~dut.fetch_valid | (names["count"] == count)),
+            claim(~dut.port.valid | (names["prepared"] & names["compared"])),
+            claim(~dut.port.valid | (names["count"] == count)),
             claim(~names["compared"] | names["prepared"]),
             claim(~names["compared"] | (names["left"] == limit - (base + asked))),
         ]
@@ -141,28 +141,28 @@ class RoomHarness(Harness):
         names = self.names
         # The counters know of a request a cycle after it is taken; until the next, they do.
         late = Signal(8)
-        m.d.comb += late.eq(Mux(names["accepted"], dut.fetch_beats, 0))
-        request, last, held = Cat(dut.fetch_offset, dut.fetch_beats), Signal(37), Signal()
+        m.d.comb += late.eq(Mux(names["accepted"], dut.port.beats, 0))
+        request, last, held = Cat(dut.port.offset, dut.port.beats), Signal(37), Signal()
         quiet = Signal()
         m.d.sync += [
-            last.eq(request), held.eq(dut.fetch_valid & ~self.ready),
-            quiet.eq(self.stop & ~dut.fetch_valid),
+            last.eq(request), held.eq(dut.port.valid & ~self.ready),
+            quiet.eq(self.stop & ~dut.port.valid),
         ]
         m.d.comb += [
-            Assert(owed + level + Mux(dut.fetch_valid, dut.fetch_beats, 0) <= CAPACITY),
+            Assert(owed + level + Mux(dut.port.valid, dut.port.beats, 0) <= CAPACITY),
             Assert(~self.arrives | self.buffer.w_rdy),
-            Assert(dut.idle == (~dut.fetch_valid & (owed == 0))),
-            Assert(~held | (dut.fetch_valid & (last == request))),
-            Assert(~quiet | ~dut.fetch_valid),  # none begins in a stop
+            Assert(dut.idle == (~dut.port.valid & (owed == 0))),
+            Assert(~held | (dut.port.valid & (last == request))),
+            Assert(~quiet | ~dut.port.valid),  # none begins in a stop
             Assert(names["expected"] + late == owed),
             Assert(names["credit"] + owed + level == CAPACITY + late),
             Assert(~names["accepted"] | ~names["prepared"]),
             Assert(~names["compared"] | names["prepared"]),
-            Assert(~dut.fetch_valid | names["compared"]),
+            Assert(~dut.port.valid | names["compared"]),
             Assert(~(names["compared"] & names["room"]) | (names["credit"] >= BURST_BEATS)),
-            Assert(~dut.fetch_valid | (names["credit"] >= BURST_BEATS)),
-            Assert(~dut.fetch_valid | (dut.fetch_beats <= BURST_BEATS)),
-            Assert(~(dut.fetch_valid | names["accepted"]) | (dut.fetch_beats != 0)),
+            Assert(~dut.port.valid | (names["credit"] >= BURST_BEATS)),
+            Assert(~dut.port.valid | (dut.port.beats <= BURST_BEATS)),
+            Assert(~(dut.port.valid | names["accepted"]) | (dut.port.beats != 0)),
             Assert(~names["prepared"] | (names["size"] != 0)),
             Assert(names["size"] <= BURST_BEATS // self.beats),
         ]
@@ -178,7 +178,7 @@ class PlaceHarness(Harness):
         if self._cover:
             _, requested = self.requested()
             self.hurry(m)
-            m.d.comb += Cover(self.dut.fetch_valid & (requested == 5))
+            m.d.comb += Cover(self.dut.port.valid & (requested == 5))
 
 
 class OrderHarness(Harness):
@@ -213,11 +213,11 @@ class OrderHarness(Harness):
                 == names["filled"] + self.buffer.level + self.owed
             ),
             Assert(names["filled"] <= self.beats),
-            Assert(~fault | ((asked < length) & (base + asked >= limit) & ~dut.fetch_valid)),
+            Assert(~fault | ((asked < length) & (base + asked >= limit) & ~dut.port.valid)),
         ]
         m.d.comb += Assert(
             ~names["exhausted"]
-            | ((index == asked) & ((asked == length) | fault) & ~dut.fetch_valid)
+            | ((index == asked) & ((asked == length) | fault) & ~dut.port.valid)
         )
         if self._cover:
             ends = dut.o.valid & (index == 1)

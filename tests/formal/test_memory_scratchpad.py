@@ -38,18 +38,18 @@ class Harness(wiring.Component):
         m = Module()
         m.submodules.dut = dut = self._block(CONFIG)
         m.d.comb += [
-            dut.array_en.eq(self.array_en), dut.array_line.eq(self.array_line),
+            dut.array.en.eq(self.array_en), dut.array.line.eq(self.array_line),
             dut.store.valid.eq(self.store_valid), dut.store.address.eq(self.store_line),
             dut.result.eq(self.result),
-            dut.load_valid.eq(self.load_valid), dut.load_address.eq(self.load_line),
-            dut.load_mask.eq(1), dut.load_data.eq(self.load_data),
+            dut.load.valid.eq(self.load_valid), dut.load.address.eq(self.load_line),
+            dut.load.mask.eq(1), dut.load.data.eq(self.load_data),
         ]
 
         def bank(line):
             return line[(CONFIG.scratchpad_bank_bytes // CONFIG.line_bytes - 1).bit_length() :]
 
         # One write per bank and cycle, one read per bank and cycle; the array reads a cycle later.
-        writes = self.load_valid & dut.load_ready & self.result.valid
+        writes = self.load_valid & dut.load.ready & self.result.valid
         result_bank = bank(self.result.pair << 1)
         m.d.comb += Assert(~(writes & (bank(self.load_line) == result_bank)))
         array_en, array_line = Signal(), Signal.like(self.array_line)
@@ -60,9 +60,9 @@ class Harness(wiring.Component):
         same_write = self.result.valid & (bank(self.load_line) == result_bank)
         same_read = array_en & (bank(self.store_line) == bank(array_line))
         m.d.comb += [
-            Assert(dut.load_ready == ~same_write),
+            Assert(dut.load.ready == ~same_write),
             Assert(dut.store.ready == ~same_read),
-            Assert(dut.write_conflict == (self.load_valid & ~dut.load_ready)),
+            Assert(dut.write_conflict == (self.load_valid & ~dut.load.ready)),
             Assert(dut.read_conflict == (self.store_valid & ~dut.store.ready)),
         ]
         # Each store read that was taken is answered, three cycles later.
@@ -88,7 +88,7 @@ def test_conflicts_are_reached(tmp_path):
     ("old", "new"),
     [
         ("self.store.ready.eq(~clash)", "self.store.ready.eq(1)"),
-        ("self.load_ready.eq(~write_clash)", "self.load_ready.eq(1)"),
+        ("self.load.ready.eq(~write_clash)", "self.load.ready.eq(1)"),
     ],
 )
 def test_broken_arbiters_are_refuted(old, new, tmp_path):

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 from amaranth.hdl import Module
+from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from weft_hw.compute.unit import ComputeUnit
@@ -143,10 +144,8 @@ def run(
     m = Module()
     m.submodules.compute = dut = ComputeUnit(cfg)
     m.submodules.scratchpad = pad = Scratchpad(cfg)
-    m.d.comb += [
-        pad.array_en.eq(dut.array_en), pad.array_line.eq(dut.array_line),
-        dut.array_data.eq(pad.array_data), pad.result.eq(dut.result),
-    ]
+    wiring.connect(m, dut.array, pad.array)
+    m.d.comb += pad.result.eq(dut.result)
     d, full = cfg.dma_bytes, (1 << cfg.axi_ports) - 1
     image: list[int] = []
     rows: list[dict[str, int]] = []
@@ -154,33 +153,29 @@ def run(
     clock = [0]
     row = dut.array_row
 
-    async def write(ctx, prefix, block, data, ready=None, valid="en"):
-        ctx.set(getattr(block, f"{prefix}_mask"), full)
-        ctx.set(getattr(block, f"{prefix}_{valid}"), 1)
+    async def write(ctx, port, data):
+        ctx.set(port.mask, full)
+        ctx.set(port.valid, 1)
         for n in range(len(data) // d):
-            ctx.set(getattr(block, f"{prefix}_address"), n)
-            ctx.set(getattr(block, f"{prefix}_data"), int.from_bytes(data[n * d :][:d], "little"))
-            while True:
-                go = ready is None or ctx.get(ready)
-                await ctx.tick()
-                if go:
-                    break
-        ctx.set(getattr(block, f"{prefix}_{valid}"), 0)
+            ctx.set(port.address, n)
+            ctx.set(port.data, int.from_bytes(data[n * d :][:d], "little"))
+            await ctx.tick().until(port.ready)
+        ctx.set(port.valid, 0)
 
     async def main(ctx):
-        await write(ctx, "load", pad, machine.scratchpad.tobytes(), pad.load_ready, "valid")
-        await write(ctx, "weight_write", dut, machine.weights.tobytes())
-        await write(ctx, "parameter_write", dut, machine.parameters.tobytes())
-        await write(ctx, "table", dut, machine.tables.tobytes(), dut.table_ready, "valid")
+        await write(ctx, pad.load, machine.scratchpad.tobytes())
+        await write(ctx, dut.weights, machine.weights.tobytes())
+        await write(ctx, dut.parameters, machine.parameters.tobytes())
+        await write(ctx, dut.tables, machine.tables.tobytes())
         await ctx.tick().repeat(4)
         for n, ins in enumerate(program):
             for _ in range(int(rng.integers(0, gap + 1))):
                 await ctx.tick()
-            ctx.set(dut.start.payload.word, int.from_bytes(encode(ins), "little"))
-            ctx.set(dut.start.payload.index, n)
-            ctx.set(dut.start.valid, 1)
-            await ctx.tick().until(dut.start.ready)
-            ctx.set(dut.start.valid, 0)
+            ctx.set(dut.port.start.payload.word, int.from_bytes(encode(ins), "little"))
+            ctx.set(dut.port.start.payload.index, n)
+            ctx.set(dut.port.start.valid, 1)
+            await ctx.tick().until(dut.port.start.ready)
+            ctx.set(dut.port.start.valid, 0)
         while len(retired) < len(program):
             await ctx.tick()
         for n in range(cfg.scratchpad_bytes // d):
@@ -196,10 +191,10 @@ def run(
             await ctx.tick()
             clock[0] += 1
             if ctx.get(row):
-                rows.append({"cycle": clock[0], "line": ctx.get(dut.array_line)})
-            if ctx.get(dut.retire.valid):
+                rows.append({"cycle": clock[0], "line": ctx.get(dut.array.line)})
+            if ctx.get(dut.port.retire.valid):
                 retired.append(clock[0])
-            if ctx.get(dut.error.valid):
+            if ctx.get(dut.port.error.valid):
                 raise AssertionError("the unit reported an error")
             if ctx.get(pad.store.data_valid):
                 image.append(ctx.get(pad.store.data))

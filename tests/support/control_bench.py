@@ -96,29 +96,29 @@ class Bench:
     async def write(self, ctx, name: str | int, value: int, strobe: int = 15) -> int:
         """Write a register; returns the response."""
         dut = self.dut
-        ctx.set(dut.s_axil_awaddr, self.registers[name].offset if isinstance(name, str) else name)
-        ctx.set(dut.s_axil_wdata, value)
-        ctx.set(dut.s_axil_wstrb, strobe)
-        ctx.set(dut.s_axil_awvalid, 1)
-        ctx.set(dut.s_axil_wvalid, 1)
-        await ctx.tick().until(dut.s_axil_awready)
-        ctx.set(dut.s_axil_awvalid, 0)
-        ctx.set(dut.s_axil_wvalid, 0)
-        ctx.set(dut.s_axil_bready, 1)
-        (response,) = await ctx.tick().sample(dut.s_axil_bresp).until(dut.s_axil_bvalid)
-        ctx.set(dut.s_axil_bready, 0)
+        ctx.set(dut.s_axil.awaddr, self.registers[name].offset if isinstance(name, str) else name)
+        ctx.set(dut.s_axil.wdata, value)
+        ctx.set(dut.s_axil.wstrb, strobe)
+        ctx.set(dut.s_axil.awvalid, 1)
+        ctx.set(dut.s_axil.wvalid, 1)
+        await ctx.tick().until(dut.s_axil.awready)
+        ctx.set(dut.s_axil.awvalid, 0)
+        ctx.set(dut.s_axil.wvalid, 0)
+        ctx.set(dut.s_axil.bready, 1)
+        (response,) = await ctx.tick().sample(dut.s_axil.bresp).until(dut.s_axil.bvalid)
+        ctx.set(dut.s_axil.bready, 0)
         return response
 
     async def read(self, ctx, name: str) -> int:
         """Read a register."""
         dut = self.dut
-        ctx.set(dut.s_axil_araddr, self.registers[name].offset)
-        ctx.set(dut.s_axil_arvalid, 1)
-        await ctx.tick().until(dut.s_axil_arready)
-        ctx.set(dut.s_axil_arvalid, 0)
-        ctx.set(dut.s_axil_rready, 1)
-        (value,) = await ctx.tick().sample(dut.s_axil_rdata).until(dut.s_axil_rvalid)
-        ctx.set(dut.s_axil_rready, 0)
+        ctx.set(dut.s_axil.araddr, self.registers[name].offset)
+        ctx.set(dut.s_axil.arvalid, 1)
+        await ctx.tick().until(dut.s_axil.arready)
+        ctx.set(dut.s_axil.arvalid, 0)
+        ctx.set(dut.s_axil.rready, 1)
+        (value,) = await ctx.tick().sample(dut.s_axil.rdata).until(dut.s_axil.rvalid)
+        ctx.set(dut.s_axil.rready, 0)
         return value
 
     async def setup(self, ctx, **values: int) -> None:
@@ -139,7 +139,7 @@ class Bench:
 
     def background(self) -> list:
         """The fake memory, the fake units, and the observer."""
-        units = [self._unit(spec.name) for spec in queued(self.units)]
+        units = [self._unit(s.name, port) for s, port in zip(queued(self.units), self.dut.ports)]
         return [self._fetch, self._deliver, self._observe, *units]
 
     async def _observe(self, ctx):
@@ -157,11 +157,11 @@ class Bench:
         while True:
             while self.stall():
                 await ctx.tick()
-            ctx.set(dut.fetch_ready, 1)
+            ctx.set(dut.fetch.ready, 1)
             offset, beats = await sample_when(
-                ctx, dut.fetch_valid, dut.fetch_offset, dut.fetch_beats
+                ctx, dut.fetch.valid, dut.fetch.offset, dut.fetch.beats
             )
-            ctx.set(dut.fetch_ready, 0)
+            ctx.set(dut.fetch.ready, 0)
             self.requests.append((offset, beats))
             for i in range(beats):
                 at = offset + i * width
@@ -172,14 +172,14 @@ class Bench:
         dut = self.dut
         while True:
             valid = bool(self.beats) and self.beats[0][0] <= self.cycle and not self.stall()
-            ctx.set(dut.fetch_data_valid, valid)
-            ctx.set(dut.beats_fetched, valid)
+            ctx.set(dut.fetch.data_valid, valid)
+            ctx.set(dut.events.beats_fetched, valid)
             if valid:
-                ctx.set(dut.fetch_data, self.beats.pop(0)[1])
+                ctx.set(dut.fetch.data, self.beats.pop(0)[1])
             await ctx.tick()
 
-    def _unit(self, name: str):
-        port, retire = (getattr(self.dut, f"{name}_{kind}") for kind in ("start", "retire"))
+    def _unit(self, name: str, unit):
+        port, retire = unit.start, unit.retire
         posts_at = 8 + 3 * 5
 
         async def run(ctx):

@@ -96,12 +96,16 @@ class Bench:
         """Bytes of the arena."""
         return bytes(self.memory[GUARD + start : GUARD + stop])
 
+    def _pin(self, p: int, name: str):
+        axi = self.dma.axi[p]
+        return getattr(axi.read if name in axi.read.signature.members else axi.write, name)
+
     # -- the world, one clock edge at a time ------------------------------------------------------
 
     async def _process(self, ctx):
         dma, ports = self.dma, range(self.config.axi_ports)
         names = (*AR, "arvalid", "rready", *AW, "awvalid", *W, "wvalid", "bready")
-        watched = [getattr(dma, f"m_axi{p}_{n}") for p in ports for n in names]
+        watched = [self._pin(p, n) for p in ports for n in names]
         other = {
             "write_valid": dma.chip_write.valid,
             "space": dma.chip_write.payload.space,
@@ -110,21 +114,21 @@ class Bench:
             "data": dma.chip_write.payload.data,
             "read_valid": dma.chip_read.valid,
             "read_address": dma.chip_read.address,
-            "load": dma.load_retire.valid,
-            "load_posts": dma.load_retire.posts,
-            "store": dma.store_retire.valid,
-            "store_posts": dma.store_retire.posts,
-            "error": dma.error.valid,
-            "code": dma.error.code,
-            "index": dma.error.index,
-            "fetched": dma.fetch_data_valid,
-            "fetch_data": dma.fetch_data,
+            "load": dma.load.retire.valid,
+            "load_posts": dma.load.retire.posts,
+            "store": dma.store.retire.valid,
+            "store_posts": dma.store.retire.posts,
+            "error": dma.load.error.valid,
+            "code": dma.load.error.code,
+            "index": dma.load.error.index,
+            "fetched": dma.fetch.data_valid,
+            "fetch_data": dma.fetch.data,
             "beats_read": dma.beats_read,
             "beats_written": dma.beats_written,
             "beats_fetched": dma.beats_fetched,
         }
-        ctx.set(dma.arena_base, BASE)
-        ctx.set(dma.arena_bytes, self.arena_bytes)
+        ctx.set(dma.arena.base, BASE)
+        ctx.set(dma.arena.bytes, self.arena_bytes)
         write_ready = read_ready = 0
         reads: deque = deque()
         async for _, _, *values in ctx.tick().sample(*watched, *other.values()):
@@ -188,7 +192,7 @@ class Bench:
 
         def drive(name, value):
             out[name] = value
-            ctx.set(getattr(self.dma, f"m_axi{p}_{name}"), value)
+            ctx.set(self._pin(p, name), value)
 
         # Valid and payload stay until ready.
         for valid, ready, names in (

@@ -137,6 +137,11 @@ class Array(wiring.Component):
     With ``s`` the cycle of a tile's first row and ``c`` that of its copy: c < s, and c >= s' + R/L
     - 1 where s' is the previous tile's first row; the R/L shifts of a tile lie after the previous
     copy (or in its cycle) and before its own.
+
+    Source
+    ------
+    Kung, Why systolic architectures?, IEEE Computer 15(1), 1982: weights stay. Jouppi et al.,
+    arXiv:1704.04760, section 2: the next tile shifts in behind the one at work.
     """
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:

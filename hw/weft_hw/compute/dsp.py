@@ -24,7 +24,9 @@ class DspCell(wiring.Component):
     Members
     -------
     weight : In(signed(operand_bits))
-        To A1 with `copy`; A1 goes to A2, the operand, with `swap`.
+        Enters A1 with `copy`.
+    copy, swap : In(1)
+        Take `weight` into A1; A1 goes to A2, the operand.
     act : In(signed(8))
     above : In(48)
         The `sum` of the row above: connect cell to cell (PCOUT to PCIN), nothing else.
@@ -36,6 +38,10 @@ class DspCell(wiring.Component):
     Latency
     -------
     3 cycles from `act` to `sum`: B, M and P. 1 from `above`. 2 from `swap` to the product.
+
+    Source
+    ------
+    UG479 (DSP48E1) and UG579 (DSP48E2), Xilinx.
     """
 
     def __init__(self, packing: Packing, head: bool) -> None:

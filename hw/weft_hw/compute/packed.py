@@ -26,6 +26,13 @@ class PackedColumnPair(wiring.Component):
     and A2 are the operand registers of the DSP48. Rows are cut into cascades; behind each of them
     the two sums part and are added to those of the cascade above.
 
+    Members
+    -------
+    act, swap, weight, shift, copy : In
+        As those of ``array.ColumnPair``.
+    act_next, swap_next, psum : Out
+        Likewise.
+
     Rules
     -----
     Weights lie in -127..127.
@@ -33,6 +40,10 @@ class PackedColumnPair(wiring.Component):
     Latency
     -------
     R + 3 cycles from row 0's activation to `psum`, one more than the portable form; a row a cycle.
+
+    Source
+    ------
+    WP486, Xilinx: two int8 products that share an operand in one DSP48.
     """
 
     def __init__(self, config: AcceleratorConfig, packing: Packing, psum_bits: int) -> None:

@@ -45,6 +45,10 @@ class Requantise(wiring.Component):
     Latency
     -------
     ``LATENCY = 7`` cycles; one value a cycle.
+
+    Source
+    ------
+    Jacob et al., arXiv:1712.05877, section 2.2.
     """
 
     LATENCY = 7

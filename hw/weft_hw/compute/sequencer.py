@@ -43,8 +43,9 @@ class Sequencer(wiring.Component):
     mode : Out(ModeLayout), result_type : Out(2)
         The SETUP in force.
     accepted : Out(1)
-        A MATMUL was taken from `start` (pulse). `setup_done` with `setup_posts`: a SETUP took
-        effect.
+        A MATMUL was taken from `start` (pulse).
+    setup_done : Out(1), setup_posts : Out(POST_BITS)
+        A SETUP took effect (pulse), with its posts.
     posts : Out(POST_BITS)
         Posts of the instruction that `row.final` ends, in the same cycle.
     wait : Out(1)

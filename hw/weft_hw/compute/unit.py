@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..delay import delay
-from ..interface import POST_BITS, ErrorPort, Retire, StartLayout, chip_address_bits
+from ..interface import POST_BITS, BeatWrite, UnitPort
 from ..memory.parameters import ParameterMemory
-from ..memory.scratchpad import ResultWrite, Scratchpad, line_bits
+from ..memory.scratchpad import LineRead, ResultWrite, Scratchpad
 from ..memory.table import TableLoader
 from ..memory.weight_buffer import WeightBuffer
 from .accumulator import AccumulatorControl
@@ -30,18 +30,18 @@ class ComputeUnit(wiring.Component):
 
     Members
     -------
-    start : In(stream.Signature(StartLayout)), retire : Out(Retire())
-    array_en, array_line : Out; array_data : In
+    port : In(UnitPort())
+        MATMUL and SETUP.
+    array : Out(LineRead(config))
         Scratchpad reads, answered ``Scratchpad.LATENCY`` cycles later.
-    result : Out(ResultWrite)
+    result : Out(ResultWrite(config))
         Scratchpad writes, which always proceed.
-    weight_write_*, parameter_write_* : In
-        D bytes at a D-aligned address, by beats.
-    table_valid, table_ready, table_address, table_mask, table_data
-        The same, with back-pressure.
-    array_row, wait : Out(1)
-        Counter events.
-    error : Out(ErrorPort())
+    weights, parameters, tables : In(BeatWrite(config))
+        What loads write; only `tables` makes them wait.
+    array_row : Out(1)
+        A row enters the array.
+    wait : Out(1)
+        A row waited.
 
     Latency
     -------
@@ -54,36 +54,22 @@ class ComputeUnit(wiring.Component):
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
         self.config = config
         self.target = target
-        self.array = Array(config, target)
-        self.PSUM = Scratchpad.LATENCY + self.array.LATENCY
+        self._array = Array(config, target)
+        self.PSUM = Scratchpad.LATENCY + self._array.LATENCY
         self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
         self.RETIRE_LATENCY = self.LATENCY - 1
-        address, mask = chip_address_bits(config), config.axi_ports
-        bits = 8 * config.dma_bytes
-        ports = {
-            "start": In(stream.Signature(StartLayout)),
-            "retire": Out(Retire()),
-            "array_en": Out(1),
-            "array_line": Out(line_bits(config)),
-            "array_data": In(8 * config.line_bytes),
-            "result": Out(ResultWrite(config)),
-            "table_valid": In(1),
-            "table_ready": Out(1),
-            "table_address": In(address),
-            "table_mask": In(mask),
-            "table_data": In(bits),
-            "array_row": Out(1),
-            "wait": Out(1),
-            "error": Out(ErrorPort()),
-        }
-        for name in ("weight", "parameter"):
-            ports |= {
-                f"{name}_write_en": In(1),
-                f"{name}_write_address": In(address),
-                f"{name}_write_mask": In(mask),
-                f"{name}_write_data": In(bits),
+        super().__init__(
+            {
+                "port": In(UnitPort()),
+                "array": Out(LineRead(config)),
+                "result": Out(ResultWrite(config)),
+                "weights": In(BeatWrite(config)),
+                "parameters": In(BeatWrite(config)),
+                "tables": In(BeatWrite(config)),
+                "array_row": Out(1),
+                "wait": Out(1),
             }
-        super().__init__(ports)
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -92,31 +78,32 @@ class ComputeUnit(wiring.Component):
         m.submodules.weights = weights = WeightBuffer(cfg)
         m.submodules.parameters = parameters = ParameterMemory(cfg)
         m.submodules.tables = tables = TableLoader(cfg)
-        m.submodules.array = array = self.array
+        m.submodules.array = array = self._array
         m.submodules.writer = writer = ResultWriter(cfg)
         row = sequencer.row
-        wiring.connect(m, wiring.flipped(self.start), sequencer.start)
-        wiring.connect(m, wiring.flipped(self.error), sequencer.error)
+        wiring.connect(m, wiring.flipped(self.port.start), sequencer.start)
+        wiring.connect(m, wiring.flipped(self.port.error), sequencer.error)
         m.d.comb += [
-            self.array_en.eq(row.valid),
-            self.array_line.eq(row.act_line),
+            self.array.en.eq(row.valid),
+            self.array.line.eq(row.act_line),
             self.array_row.eq(row.valid),
             self.wait.eq(sequencer.wait),
         ]
-        for name, block in (("weight", weights), ("parameter", parameters)):
-            for signal in ("en", "address", "mask", "data"):
-                m.d.comb += getattr(block, f"write_{signal}").eq(
-                    getattr(self, f"{name}_write_{signal}")
-                )
-        for signal in ("valid", "address", "mask", "data"):
-            m.d.comb += getattr(tables, signal).eq(getattr(self, f"table_{signal}"))
-        m.d.comb += self.table_ready.eq(tables.ready)
+        for block, write in ((weights, self.weights), (parameters, self.parameters)):
+            m.d.comb += [
+                block.write_en.eq(write.valid),
+                block.write_address.eq(write.address),
+                block.write_mask.eq(write.mask),
+                block.write_data.eq(write.data),
+                write.ready.eq(1),
+            ]
+        wiring.connect(m, wiring.flipped(self.tables), tables.write)
 
         # Rows and weights meet at the array, both Scratchpad.LATENCY cycles after the decision.
         reach = Scratchpad.LATENCY
         early = reach - WeightBuffer.LATENCY
         m.d.comb += [
-            array.act.as_value().eq(self.array_data),
+            array.act.as_value().eq(self.array.data),
             array.swap.eq(delay(m, row.swap, reach, name="swap", reset=True)),
             weights.read_en.eq(delay(m, sequencer.weight_en, early, name="weight_en", reset=True)),
             weights.read_address.eq(
@@ -203,8 +190,8 @@ class ComputeUnit(wiring.Component):
         m.d.comb += [
             put.en.eq(row.final), put.addr.eq(head), put.data.eq(sequencer.posts),
             get.addr.eq(tail),
-            self.retire.valid.eq(early | sequencer.setup_done),
-            self.retire.posts.eq(Mux(early, early_posts, sequencer.setup_posts)),
+            self.port.retire.valid.eq(early | sequencer.setup_done),
+            self.port.retire.posts.eq(Mux(early, early_posts, sequencer.setup_posts)),
         ]
         m.d.sync += [
             head.eq(head + row.final), tail.eq(tail + fetch), early_posts.eq(get.data),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..interface import INDEX_BITS, ErrorPort, Retire, StartLayout
+from ..interface import INDEX_BITS, Arena, ErrorPort, Events, FetchPort, UnitPort
 from ..isa import UNITS, ErrorCode, UnitSpec, queued, unit_counters
 from ..registers import (
     CONTROL_RESET,
@@ -21,11 +21,11 @@ from ..registers import (
     STATUS_ERROR,
     STATUS_RUNNING,
 )
-from .axilite import AXI_LITE_PORTS, AxiLite
+from .axilite import AxiLite, AxiLitePort
 from .check import Check
-from .counters import Counters, event_bits
+from .counters import Counters
 from .dispatch import Dispatch
-from .fetch import Fetch, fetch_ports
+from .fetch import Fetch
 from .queue import UnitQueue
 from .register_file import RegisterFile
 from .semaphores import Semaphores
@@ -42,7 +42,7 @@ class Control(wiring.Component):
 
     A start is taken while the core neither runs, nor has an error, nor is in a soft reset, and the
     bus is idle. The first error stops the core: `abort` rises and stays until a soft reset. Among
-    errors of one cycle the order is DMA, compute, dispatcher, semaphores, watchdog. The index of
+    errors of one cycle the order is units, dispatcher, semaphores, watchdog. The index of
     SEMAPHORE is that of the most recently started instruction of the posting unit; the index of
     WATCHDOG is that of the next instruction to dispatch. A soft reset stops a run, clears status,
     error, counters and pending interrupts, and raises `abort` for ABORT_CYCLES cycles. Other
@@ -57,17 +57,24 @@ class Control(wiring.Component):
 
     Members
     -------
-    s_axil_* : AXI4-Lite slave
-    irq : ``Out(1)``, level
-    arena_base, arena_bytes : ``Out(49)``, ``Out(32)``; the base is a multiple of 4096
-    fetch_* : see :class:`.fetch.Fetch`
-    UNIT_start : ``Out(stream.Signature(StartLayout))``
-    UNIT_retire : ``In(Retire())``
-    dma_error, compute_error : ``In(ErrorPort())``
-    bus_idle : ``In(1)``, no burst is in flight
-    abort : ``Out(1)``, level: units have to stop and forget
-    running : ``Out(1)``, low between runs; units start a run in the state after their reset
-    one ``In`` per counter that control does not drive itself, by its name: how much it grows by
+    s_axil : ``In(AxiLitePort())``
+        Registers.
+    irq : ``Out(1)``
+        Level.
+    arena : ``Out(Arena())``
+        The base is a multiple of 4096.
+    fetch : ``Out(FetchPort(config))``
+        The program.
+    ports : ``Out(UnitPort()).array(U)``
+        The units that have a queue, in order.
+    events : ``In(Events(config, units))``
+        What they count.
+    bus_idle : ``In(1)``
+        No burst is in flight.
+    abort : ``Out(1)``
+        Level: units have to stop and forget.
+    running : ``Out(1)``
+        Low between runs; units start a run in the state after their reset.
 
     Latency
     -------
@@ -87,24 +94,14 @@ class Control(wiring.Component):
         self._config = config
         self._units = units
         self._queued = queued(units)
-        ports: dict[str, wiring.Member] = {}
-        for spec in self._queued:
-            ports[f"{spec.name}_start"] = Out(stream.Signature(StartLayout))
-            ports[f"{spec.name}_retire"] = In(Retire())
-        own = {"cycles", "instructions", *(f"{s.name}_wait_semaphore" for s in self._queued)}
-        for name, bits in event_bits(config, units).items():
-            if name not in own:
-                ports[name] = In(bits)
         super().__init__(
             {
-                **AXI_LITE_PORTS,
+                "s_axil": In(AxiLitePort()),
                 "irq": Out(1),
-                "arena_base": Out(49),
-                "arena_bytes": Out(32),
-                **fetch_ports(config),
-                **ports,
-                "dma_error": In(ErrorPort()),
-                "compute_error": In(ErrorPort()),
+                "arena": Out(Arena()),
+                "fetch": Out(FetchPort(config)),
+                "ports": Out(UnitPort()).array(len(self._queued)),
+                "events": In(Events(config, units)),
                 "bus_idle": In(1),
                 "abort": Out(1),
                 "running": Out(1),
@@ -113,10 +110,7 @@ class Control(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        units, names = self._units, [spec.name for spec in self._queued]
-        starts = [getattr(self, f"{name}_start") for name in names]
-        retires = [getattr(self, f"{name}_retire") for name in names]
+        config, units = self._config, self._units
 
         # Between runs the path of instructions is in reset: queues and semaphores start empty.
         between_runs = ResetInserter(~self.running)
@@ -128,31 +122,23 @@ class Control(wiring.Component):
         m.submodules.dispatch = between_runs(dispatch)
         m.submodules.semaphores = between_runs(semaphores)
         m.submodules.watchdog = between_runs(watchdog)
-        for name, queue in zip(names, queues):
-            m.submodules[f"{name}_queue"] = between_runs(queue)
+        for spec, queue in zip(self._queued, queues):
+            m.submodules[f"{spec.name}_queue"] = between_runs(queue)
         m.submodules.bus = bus = AxiLite()
         m.submodules.registers = registers = RegisterFile(config, units=units)
         m.submodules.counters = counters = Counters(config, units=units)
 
         # Registers.
-        for name in AXI_LITE_PORTS:
-            self._forward(m, name, bus)
-        for name in ("enable", "word", "data", "strobe"):
-            port = f"write_{name}"
-            m.d.comb += getattr(registers, port).eq(getattr(bus, port))
+        wiring.connect(m, wiring.flipped(self.s_axil), bus.s_axil)
+        wiring.connect(m, bus.bus, registers.bus)
         m.d.comb += [
-            bus.write_error.eq(registers.write_error),
-            registers.read_word.eq(bus.read_word),
-            bus.read_data.eq(registers.read_data),
-            bus.read_error.eq(registers.read_error),
             self.irq.eq(registers.irq),
-            self.arena_base.eq(Cat(registers.arena_base_low, registers.arena_base_high)[12:] << 12),
-            self.arena_bytes.eq(registers.arena_bytes),
+            self.arena.base.eq(Cat(registers.arena_base_low, registers.arena_base_high)[12:] << 12),
+            self.arena.bytes.eq(registers.arena_bytes),
         ]
 
         # Fetch to queues.
-        for name in fetch_ports(config):
-            self._forward(m, name, fetch)
+        wiring.connect(m, fetch.port, wiring.flipped(self.fetch))
         m.d.comb += [
             fetch.program_offset.eq(registers.program_offset),
             fetch.program_length.eq(registers.program_length),
@@ -162,19 +148,21 @@ class Control(wiring.Component):
         ]
         wiring.connect(m, fetch.o, check.i)
         wiring.connect(m, check.o, dispatch.i)
-        last_started = [Signal(INDEX_BITS, name=f"last_{name}", reset_less=True) for name in names]
-        for u, queue in enumerate(queues):
+        last_started = [
+            Signal(INDEX_BITS, name=f"last_{spec.name}", reset_less=True) for spec in self._queued
+        ]
+        for u, (queue, port) in enumerate(zip(queues, self.ports)):
             wiring.connect(m, dispatch.o[u], queue.i)
-            wiring.connect(m, queue.o, wiring.flipped(starts[u]))
-            wiring.connect(m, wiring.flipped(retires[u]), semaphores.retire[u])
+            wiring.connect(m, queue.o, wiring.flipped(port.start))
+            wiring.connect(m, wiring.flipped(port.retire), semaphores.retire[u])
             m.d.comb += [
                 semaphores.request[u].eq(queue.request),
                 semaphores.demand[u].eq(queue.demand),
                 queue.grant.eq(semaphores.grant[u]),
-                dispatch.retired[u].eq(retires[u].valid),
+                dispatch.retired[u].eq(port.retire.valid),
             ]
-            with m.If(starts[u].valid & starts[u].ready):
-                m.d.sync += last_started[u].eq(starts[u].payload.index)
+            with m.If(port.start.valid & port.start.ready):
+                m.d.sync += last_started[u].eq(port.start.payload.index)
 
         self._count(m, counters, registers, semaphores, dispatch)
         m.d.comb += [
@@ -182,11 +170,11 @@ class Control(wiring.Component):
             watchdog.progress.eq(
                 Cat(
                     dispatch.dispatched,
-                    (retire.valid for retire in retires),
-                    self.array_rows,
-                    self.beats_read,
-                    self.beats_fetched,
-                    self.beats_written,
+                    (port.retire.valid for port in self.ports),
+                    self.events.array_rows,
+                    self.events.beats_read,
+                    self.events.beats_fetched,
+                    self.events.beats_written,
                 ).any()
             ),
         ]
@@ -199,20 +187,12 @@ class Control(wiring.Component):
             for u, index in enumerate(last_started):
                 with m.If(semaphores.overflow_unit == u):
                     self._raise(m, error, ErrorCode.SEMAPHORE, index)
-        for port in (dispatch.error, self.compute_error, self.dma_error):
-            with m.If(port.valid):
-                self._raise(m, error, port.code, port.index)
+        for fault in (dispatch.error, *(port.error for port in reversed(self.ports))):
+            with m.If(fault.valid):
+                self._raise(m, error, fault.code, fault.index)
 
         self._run(m, registers, counters, dispatch, error)
         return m
-
-    def _forward(self, m: Module, name: str, inner: wiring.Component) -> None:
-        """Join a member of this component with the same member of `inner`."""
-        outer, own = getattr(self, name), getattr(inner, name)
-        if self.signature.members[name].flow is Out:
-            m.d.comb += outer.eq(own)
-        else:
-            m.d.comb += own.eq(outer)
 
     def _raise(self, m: Module, error, code, index) -> None:
         m.d.comb += [error.valid.eq(1), error.code.eq(code), error.index.eq(index)]
@@ -225,7 +205,7 @@ class Control(wiring.Component):
         m.d.comb += counters.running.eq(self.running)
         for counter in unit_counters(self._units):
             name = counter.name
-            event = events[name] if name in events else getattr(self, name)
+            event = events[name] if name in events else getattr(self.events, name)
             m.d.comb += [
                 getattr(counters, f"event_{name}").eq(event),
                 getattr(registers, name).eq(getattr(counters, name)),

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..isa import UNITS, UnitSpec, unit_counters
+from ..interface import event_bits
+from ..isa import UNITS, UnitSpec
 
-__all__ = ["COUNTER_BITS", "Counters", "event_bits"]
+__all__ = ["COUNTER_BITS", "Counters"]
 
 COUNTER_BITS = 32
-
-
-def event_bits(
-    config: AcceleratorConfig, units: Sequence[UnitSpec] = UNITS
-) -> Mapping[str, int]:
-    """Bits of each counter's increment: ports for beats, all retirements for instructions."""
-    bits = dict.fromkeys((c.name for c in unit_counters(units)), 1)
-    # At most one instruction per unit, END of control's, retires in a cycle.
-    bits["instructions"] = len(units).bit_length()
-    bits["beats_read"] = bits["beats_written"] = config.axi_ports.bit_length()
-    return bits
 
 
 class Counters(wiring.Component):

@@ -8,28 +8,16 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..config import BURST_BEATS, AcceleratorConfig
-from ..interface import INDEX_BITS, INSTRUCTION_BITS
+from ..interface import INDEX_BITS, INSTRUCTION_BITS, FetchPort
 from ..isa import INSTRUCTION_BYTES, ErrorCode
 
-__all__ = ["BUFFER_BURSTS", "Fetch", "FetchedLayout", "fetch_ports"]
+__all__ = ["BUFFER_BURSTS", "Fetch", "FetchedLayout"]
 
 #: Bursts that may be asked for, or wait as beats, at once.
 BUFFER_BURSTS = 4
 
 #: A fetched instruction; `code` is NONE, or why there is no instruction at `index`.
 FetchedLayout = data.StructLayout({"word": INSTRUCTION_BITS, "index": INDEX_BITS, "code": 4})
-
-
-def fetch_ports(config: AcceleratorConfig) -> dict[str, wiring.Member]:
-    """Members of the fetch side of the DMA, as its user has them."""
-    return {
-        "fetch_offset": Out(32),
-        "fetch_beats": Out(BURST_BEATS.bit_length()),
-        "fetch_valid": Out(1),
-        "fetch_ready": In(1),
-        "fetch_data": In(config.axi_data_bits),
-        "fetch_data_valid": In(1),
-    }
 
 
 class Fetch(wiring.Component):
@@ -42,7 +30,7 @@ class Fetch(wiring.Component):
 
     Members
     -------
-    fetch_* : the fetch port of the DMA; no more beats are asked for than there is room for
+    port : ``Out(FetchPort(config))``, the DMA; no more beats are asked for than there is room for
     program_offset : ``In(32)``, bytes, the lowest 8 bits are ignored
     program_length : ``In(24)``, instructions
     arena_bytes : ``In(32)``
@@ -65,7 +53,7 @@ class Fetch(wiring.Component):
         self._config = config
         super().__init__(
             {
-                **fetch_ports(config),
+                "port": Out(FetchPort(config)),
                 "program_offset": In(32),
                 "program_length": In(INDEX_BITS),
                 "arena_bytes": In(32),
@@ -77,6 +65,7 @@ class Fetch(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        port = self.port
         width = self._config.axi_data_bits
         beats = INSTRUCTION_BITS // width
         per_burst = BURST_BEATS // beats
@@ -107,20 +96,20 @@ class Fetch(wiring.Component):
             ]
         with m.Elif(~compared):
             m.d.sync += [left.eq(limit - position), compared.eq(1)]
-        with m.Elif(~self.fetch_valid & ~fault & ~self.stop & room):
+        with m.Elif(~port.valid & ~fault & ~self.stop & room):
             inside, fitting = Signal(), Signal.like(size)
             m.d.comb += [inside.eq(left > 0), fitting.eq(Mux(left >= size, size, 1))]
             m.d.sync += [
-                self.fetch_offset.eq(position << unit),
-                self.fetch_beats.eq(fitting * beats),
-                self.fetch_valid.eq(inside),
+                port.offset.eq(position << unit),
+                port.beats.eq(fitting * beats),
+                port.valid.eq(inside),
                 fault.eq(~inside),
                 count.eq(fitting),
             ]
         m.d.sync += [room.eq(credit >= BURST_BEATS), all_asked.eq(asked == self.program_length)]
-        with m.If(self.fetch_valid & self.fetch_ready):
+        with m.If(port.valid & port.ready):
             m.d.sync += [
-                self.fetch_valid.eq(0),
+                port.valid.eq(0),
                 asked.eq(asked + count),
                 prepared.eq(0),
                 compared.eq(0),
@@ -130,17 +119,17 @@ class Fetch(wiring.Component):
         expected = Signal(range(capacity + 1))
         # Both know of a request a cycle after it is taken; the next is three cycles away.
         accepted = Signal()
-        m.d.sync += accepted.eq(self.fetch_valid & self.fetch_ready)
-        taken = Mux(accepted, self.fetch_beats, 0)
+        m.d.sync += accepted.eq(port.valid & port.ready)
+        taken = Mux(accepted, port.beats, 0)
         popped = buffer.r_en & buffer.r_rdy
         m.d.sync += [
             credit.eq(credit - taken + popped),
             expected.eq(expected + taken - buffer.w_en),
         ]
         m.d.comb += [
-            buffer.w_data.eq(self.fetch_data),
-            buffer.w_en.eq(self.fetch_data_valid),
-            self.idle.eq(~self.fetch_valid & ~accepted & (expected == 0)),
+            buffer.w_data.eq(port.data),
+            buffer.w_en.eq(port.data_valid),
+            self.idle.eq(~port.valid & ~accepted & (expected == 0)),
         ]
 
         # Words. Beats shift in from the top; the first beat ends at the bottom.

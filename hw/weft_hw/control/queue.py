@@ -28,7 +28,10 @@ class UnitQueue(wiring.Component):
     Members
     -------
     i : ``In(stream.Signature(StartLayout))``
-    request, demand, grant : one unit's side of :class:`.semaphores.Semaphores`
+    request, demand : ``Out(1)``, ``Out(DemandLayout)``
+        The head asks :class:`.semaphores.Semaphores`; held until granted
+    grant : ``In(1)``
+        Its answer, same cycle
     o : ``Out(stream.Signature(StartLayout))``
 
     Latency

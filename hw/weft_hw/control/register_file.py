@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..isa import ISA_VERSION, UNITS, UnitSpec
 from ..registers import IDENTIFIER, Access, Register, register_map
-from .axilite import ADDRESS_BITS
+from .axilite import RegisterBus
 
 __all__ = ["RegisterFile", "constant_registers"]
 
@@ -43,10 +43,11 @@ class RegisterFile(wiring.Component):
 
     Members
     -------
-    write_*, read_* : the register bus of :class:`.axilite.AxiLite`; writes are answered in the same
-        cycle, reads one cycle later
-    one ``In`` per read-only register that is not constant, by its name: what a read returns
-    one ``Out`` per read-write register, by its name: what was written
+    bus : ``In(RegisterBus())``
+        Accesses.
+    NAME : ``In or Out``
+        Of a read-only register that is not constant, In: what a read returns. Of a read-write
+        register, Out: what was written.
     control : ``Out(2)``, the bits written to control, for one cycle after the write
     irq_set : ``In(2)``, pending bits to set; wins over a clear in the same cycle
     irq_clear : ``In(1)``, clears all pending bits
@@ -68,15 +69,8 @@ class RegisterFile(wiring.Component):
     ) -> None:
         self._registers = tuple(register_map(units).values())
         self._constants = constant_registers(config)
-        ports = {
-            "write_enable": In(1),
-            "write_word": In(ADDRESS_BITS - 2),
-            "write_data": In(32),
-            "write_strobe": In(4),
-            "write_error": Out(1),
-            "read_word": In(ADDRESS_BITS - 2),
-            "read_data": Out(32),
-            "read_error": Out(1),
+        ports: dict[str, wiring.Member] = {
+            "bus": In(RegisterBus()),
             "control": Out(2),
             "irq_set": In(2),
             "irq_clear": In(1),
@@ -91,20 +85,21 @@ class RegisterFile(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        bus = self.bus
         mask = Signal(32)
-        m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in self.write_strobe))
-        ones = self.write_data & mask
+        m.d.comb += mask.eq(Cat(bit.replicate(8) for bit in bus.write_strobe))
+        ones = bus.write_data & mask
         pending = Signal(2)
         clear = Signal(2)
         m.d.sync += pending.eq((pending & ~clear & ~self.irq_clear.replicate(2)) | self.irq_set)
         m.d.comb += self.irq.eq((pending & self.irq_enable).any())
 
         m.d.sync += self.control.eq(0)
-        with m.Switch(self.write_word):
+        with m.Switch(bus.write_word):
             for r in self._registers:
                 if r.access is Access.READ:
                     continue
-                with m.Case(r.offset // 4), m.If(self.write_enable):
+                with m.Case(r.offset // 4), m.If(bus.write_enable):
                     if r.access is Access.READ_WRITE:
                         stored = getattr(self, r.name)
                         m.d.sync += stored.eq((stored & ~mask) | ones)
@@ -113,7 +108,7 @@ class RegisterFile(wiring.Component):
                     else:
                         m.d.comb += clear.eq(ones)
             with m.Default():
-                m.d.comb += self.write_error.eq(1)
+                m.d.comb += bus.write_error.eq(1)
 
         # Reads: the word of each group, registered, then the group.
         within = (self.GROUP - 1).bit_length()
@@ -122,16 +117,16 @@ class RegisterFile(wiring.Component):
             groups.setdefault(r.offset // 4 // self.GROUP, []).append(r)
         for number, registers in groups.items():
             word = Signal(32, name=f"group{number}", reset_less=True)
-            with m.Switch(self.read_word[:within]):
+            with m.Switch(bus.read_word[:within]):
                 for r in registers:
                     with m.Case(r.offset // 4 % self.GROUP):
                         m.d.sync += word.eq(self._value(r.name, r.access, pending))
-            with m.If(self.read_word[within:] == number):
-                m.d.comb += self.read_data.eq(word)
-        m.d.sync += self.read_error.eq(1)
+            with m.If(bus.read_word[within:] == number):
+                m.d.comb += bus.read_data.eq(word)
+        m.d.sync += bus.read_error.eq(1)
         present = [r.offset // 4 for r in self._registers]
-        with m.Switch(self.read_word), m.Case(*present):
-            m.d.sync += self.read_error.eq(0)
+        with m.Switch(bus.read_word), m.Case(*present):
+            m.d.sync += bus.read_error.eq(0)
         return m
 
     def _value(self, name: str, access: Access, pending: Signal) -> Signal | Const:

@@ -5,24 +5,31 @@ from __future__ import annotations
 from functools import reduce
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import BURST_BEATS, AcceleratorConfig
-from ..interface import INDEX_BITS, ChipRead, ChipWrite, ErrorPort, Retire, StartLayout
+from ..interface import INDEX_BITS, Arena, ChipRead, ChipWrite, FetchPort, UnitPort
 from ..isa import ErrorCode
 from .fetch import Fetch
 from .load import Load
-from .read_port import ReadPort, read_signals
+from .read_port import ReadChannels, ReadPort
 from .store import Store
-from .write_port import WritePort, write_signals
+from .write_port import WriteChannels, WritePort
 
-__all__ = ["NO_INSTRUCTION", "Dma"]
+__all__ = ["NO_INSTRUCTION", "AxiPort", "Dma"]
 
 #: Index in an error that instruction fetch itself met.
 NO_INSTRUCTION = (1 << INDEX_BITS) - 1
 #: Cycles after `abort` in which answers of the scratchpad may still arrive.
 SETTLE_CYCLES = 15
+
+
+class AxiPort(wiring.Signature):
+    """An AXI master: its reads and its writes."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__({"read": Out(ReadChannels(config)), "write": Out(WriteChannels(config))})
 
 
 class Dma(wiring.Component):
@@ -34,54 +41,53 @@ class Dma(wiring.Component):
 
     Members
     -------
-    load_start, store_start : instructions whose waits are satisfied.
-    load_retire, store_retire : completions, in order per unit.
-    load_busy, store_busy : a transfer is in flight.
-    fetch_offset, fetch_beats, fetch_valid, fetch_ready : instruction fetch: bytes in the arena,
-        multiple of 16; 1..16 beats that do not cross a stripe.
-    fetch_data, fetch_data_valid : its beats, in order, without back-pressure.
-    chip_write, chip_read : on-chip memories.
-    arena_base, arena_bytes : physical address of offset 0, and size; constant outside `abort`.
-    abort : level; abandons all transfers. The buses finish on their own.
-    bus_idle : nothing is under way on any port, and nothing can come from before an `abort`.
-        Until it is high after an `abort`, nothing new is accepted.
-    error : first fault since `abort`: ARENA, ADDRESS, BUS_READ or BUS_WRITE. The index is
-        ``NO_INSTRUCTION`` where a fetch met it.
-    beats_read, beats_written, beats_fetched : beats on the bus in this cycle, for counters.
-    m_axi{p}_* : AXI master port p.
+    load, store : ``In(UnitPort())``
+        The units. ``load.error`` is the first fault since `abort`, of loads, stores and fetch:
+        ARENA, ADDRESS, BUS_READ or BUS_WRITE; the index is ``NO_INSTRUCTION`` where a fetch met it.
+    fetch : ``In(FetchPort(config))``
+        Instruction fetch.
+    chip_write : ``Out(ChipWrite(config))``
+        What loads write.
+    chip_read : ``Out(ChipRead(config))``
+        What stores read.
+    arena : ``In(Arena())``
+        Constant outside `abort`.
+    abort : ``In(1)``
+        Level; abandons all transfers. The buses finish on their own.
+    bus_idle : ``Out(1)``
+        Nothing is under way on any port, and nothing can come from before an `abort`. Until it is
+        high after an `abort`, nothing new is accepted.
+    load_busy, store_busy : ``Out(1)``
+        A transfer is in flight.
+    beats_read, beats_written : ``Out(range(P + 1))``
+        Beats on the bus in this cycle, for counters.
+    beats_fetched : ``Out(1)``
+        The same of fetch.
+    axi : ``Out(AxiPort(config)).array(P)``
+        AXI masters.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self._config = config
         ports = config.axi_ports
-        members: dict[str, wiring.Member] = {
-            "load_start": In(stream.Signature(StartLayout)),
-            "store_start": In(stream.Signature(StartLayout)),
-            "load_retire": Out(Retire()),
-            "store_retire": Out(Retire()),
-            "load_busy": Out(1),
-            "store_busy": Out(1),
-            "fetch_offset": In(32),
-            "fetch_beats": In(5),
-            "fetch_valid": In(1),
-            "fetch_ready": Out(1),
-            "fetch_data": Out(config.axi_data_bits),
-            "fetch_data_valid": Out(1),
-            "chip_write": Out(ChipWrite(config)),
-            "chip_read": Out(ChipRead(config)),
-            "arena_base": In(49),
-            "arena_bytes": In(32),
-            "abort": In(1),
-            "bus_idle": Out(1),
-            "error": Out(ErrorPort()),
-            "beats_read": Out(range(ports + 1)),
-            "beats_fetched": Out(1),
-            "beats_written": Out(range(ports + 1)),
-        }
-        for p in range(ports):
-            for name, member in (read_signals(config) | write_signals(config)).items():
-                members[f"m_axi{p}_{name}"] = member
-        super().__init__(members)
+        super().__init__(
+            {
+                "load": In(UnitPort()),
+                "store": In(UnitPort()),
+                "fetch": In(FetchPort(config)),
+                "chip_write": Out(ChipWrite(config)),
+                "chip_read": Out(ChipRead(config)),
+                "arena": In(Arena()),
+                "abort": In(1),
+                "bus_idle": Out(1),
+                "load_busy": Out(1),
+                "store_busy": Out(1),
+                "beats_read": Out(range(ports + 1)),
+                "beats_fetched": Out(1),
+                "beats_written": Out(range(ports + 1)),
+                "axi": Out(AxiPort(config)).array(ports),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -113,11 +119,9 @@ class Dma(wiring.Component):
         for p, (read, write) in enumerate(zip(reads, writes, strict=True)):
             m.submodules[f"read{p}"], m.submodules[f"write{p}"] = read, write
             for port in (read, write):
-                m.d.comb += [port.arena_base.eq(self.arena_base), port.stop.eq(stop)]
-                for name, member in port.axi.signature.members.items():
-                    inner, outer = getattr(port.axi, name), getattr(self, f"m_axi{p}_{name}")
-                    out = member.flow == Out
-                    m.d.comb += outer.eq(inner) if out else inner.eq(outer)
+                m.d.comb += [port.arena_base.eq(self.arena.base), port.stop.eq(stop)]
+            wiring.connect(m, read.axi, wiring.flipped(self.axi[p].read))
+            wiring.connect(m, write.axi, wiring.flipped(self.axi[p].write))
             wiring.connect(m, load.bursts[p], read.burst)
             wiring.connect(m, read.data, load.data[p])
             wiring.connect(m, store.bursts[p], write.burst)
@@ -157,41 +161,41 @@ class Dma(wiring.Component):
             ]
             with m.If(chosen == p):
                 m.d.comb += fetch.burst.ready.eq(read.fetch.ready)
-        wiring.connect(m, load.retire, wiring.flipped(self.load_retire))
-        wiring.connect(m, store.retire, wiring.flipped(self.store_retire))
+        wiring.connect(m, load.retire, wiring.flipped(self.load.retire))
+        wiring.connect(m, store.retire, wiring.flipped(self.store.retire))
         wiring.connect(m, load.chip_write, wiring.flipped(self.chip_write))
         wiring.connect(m, store.chip_read, wiring.flipped(self.chip_read))
         m.d.comb += [
-            load.start.payload.eq(self.load_start.payload),
-            load.start.valid.eq(self.load_start.valid & ~stop),
-            self.load_start.ready.eq(load.start.ready & ~stop),
-            store.start.payload.eq(self.store_start.payload),
-            store.start.valid.eq(self.store_start.valid & ~stop),
-            self.store_start.ready.eq(store.start.ready & ~stop),
+            load.start.payload.eq(self.load.start.payload),
+            load.start.valid.eq(self.load.start.valid & ~stop),
+            self.load.start.ready.eq(load.start.ready & ~stop),
+            store.start.payload.eq(self.store.start.payload),
+            store.start.valid.eq(self.store.start.valid & ~stop),
+            self.store.start.ready.eq(store.start.ready & ~stop),
             self.load_busy.eq(load.busy),
             self.store_busy.eq(store.busy),
-            load.arena_bytes.eq(self.arena_bytes),
-            store.arena_bytes.eq(self.arena_bytes),
-            fetch.arena_bytes.eq(self.arena_bytes),
-            fetch.offset.eq(self.fetch_offset),
-            fetch.beats.eq(self.fetch_beats),
-            fetch.valid.eq(self.fetch_valid & ~stop),
-            self.fetch_ready.eq(fetch.ready & ~stop),
-            self.fetch_data.eq(
+            load.arena_bytes.eq(self.arena.bytes),
+            store.arena_bytes.eq(self.arena.bytes),
+            fetch.arena_bytes.eq(self.arena.bytes),
+            fetch.offset.eq(self.fetch.offset),
+            fetch.beats.eq(self.fetch.beats),
+            fetch.valid.eq(self.fetch.valid & ~stop),
+            self.fetch.ready.eq(fetch.ready & ~stop),
+            self.fetch.data.eq(
                 reduce(
                     lambda a, b: a | b,
                     (Mux(r.fetch_data_valid, r.fetch_data, 0) for r in reads),
                 )
             ),
-            self.fetch_data_valid.eq(arrived),
+            self.fetch.data_valid.eq(arrived),
             self.beats_fetched.eq(Cat(r.fetch_beat for r in reads).any()),
             self.beats_read.eq(reduce(lambda a, b: a + b, (r.beat for r in reads))),
             self.beats_written.eq(reduce(lambda a, b: a + b, (w.beat for w in writes))),
         ]
 
         # The first error since the last stop, once.
-        reported = Signal()
-        m.d.sync += self.error.valid.eq(0)
+        error, reported = self.load.error, Signal()
+        m.d.sync += error.valid.eq(0)
         with m.If(stop):
             m.d.sync += reported.eq(0)
         with m.Elif(~reported):
@@ -205,8 +209,8 @@ class Dma(wiring.Component):
                 with m.If(valid):
                     m.d.sync += [
                         reported.eq(1),
-                        self.error.valid.eq(1),
-                        self.error.code.eq(code),
-                        self.error.index.eq(index),
+                        error.valid.eq(1),
+                        error.code.eq(code),
+                        error.index.eq(index),
                     ]
         return m

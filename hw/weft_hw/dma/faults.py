@@ -21,10 +21,16 @@ class FirstFault(wiring.Component):
 
     Members
     -------
-    faults : the sources, pulses or levels.
-    tag, index : look-up of the instruction index of a slot.
-    error : one pulse until reset, 2 cycles after the fault.
-    failed : level, from 1 cycle after the fault until reset.
+    faults : In(Fault()).array(n)
+        The sources, pulses or levels.
+    tag : Out(TAG_BITS)
+        The slot at fault.
+    index : In(INDEX_BITS)
+        The index of its instruction.
+    error : Out(ErrorPort())
+        One pulse until reset, 2 cycles after the fault.
+    failed : Out(1)
+        Level, from 1 cycle after the fault until reset.
     """
 
     def __init__(self, n: int) -> None:

@@ -21,10 +21,16 @@ class Fetch(wiring.Component):
 
     Members
     -------
-    offset, beats, valid, ready : byte offset in the arena, beats, and the handshake.
-    burst : to a port; latency 2 cycles; one burst in 3 cycles.
-    arena_bytes : size of the arena.
-    outside : level; a burst left the arena. It was dropped, and so are all that follow.
+    offset, beats : In
+        A request: byte offset in the arena, and beats.
+    valid : In(1), ready : Out(1)
+        Its handshake.
+    burst : Out(stream)
+        To a port; latency 2 cycles; one burst in 3 cycles.
+    arena_bytes : In
+        Size of the arena.
+    outside : Out(1)
+        Level; a burst left the arena. It was dropped, and so are all that follow.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

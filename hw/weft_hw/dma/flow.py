@@ -19,7 +19,8 @@ class Queue(wiring.Component):
 
     Members
     -------
-    i, o : streams of `shape`. Latency 2 cycles; one entry a cycle; both sides are registered.
+    i : In(stream), o : Out(stream)
+        Streams of `shape`. Latency 2 cycles; one entry a cycle; both sides are registered.
     """
 
     def __init__(self, shape: ShapeLike, *, depth: int) -> None:
@@ -46,8 +47,9 @@ class Skid(wiring.Component):
 
     Members
     -------
-    i, o : streams of the given shape. Latency 1 cycle; one entry a cycle; ``i.ready``, ``o.valid``
-        and ``o.payload`` are registers.
+    i : In(stream), o : Out(stream)
+        Streams of the given shape. Latency 1 cycle; one entry a cycle; ``i.ready``, ``o.valid`` and
+        ``o.payload`` are registers.
     """
 
     def __init__(self, shape: ShapeLike) -> None:

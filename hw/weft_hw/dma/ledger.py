@@ -26,13 +26,20 @@ class Ledger(wiring.Component):
 
     Members
     -------
-    start : instructions in. One in 4 cycles; not ready while all slots are taken.
-    transfer : to all walkers at once. 3 cycles after start.
-    done : bit p pulses when port p has finished its part of its oldest transfer.
-    hold : no retirement any more (a fault was found).
-    retire : pulse with the posts of the oldest transfer, 1 cycle after the last ``done``.
-    tag, index : combinational look-up of the instruction index in a slot.
-    busy : a transfer is in flight.
+    start : In(stream)
+        Instructions in. One in 4 cycles; not ready while all slots are taken.
+    transfer : Out(stream)
+        To all walkers at once. 3 cycles after start.
+    done : In
+        Bit p pulses when port p has finished its part of its oldest transfer.
+    hold : In(1)
+        No retirement any more (a fault was found).
+    retire : Out(Retire())
+        Pulse with the posts of the oldest transfer, 1 cycle after the last ``done``.
+    tag : In(TAG_BITS), index : Out(INDEX_BITS)
+        Combinational look-up of the instruction index in a slot.
+    busy : Out(1)
+        A transfer is in flight.
     """
 
     def __init__(self, config: AcceleratorConfig, opcode: Opcode) -> None:

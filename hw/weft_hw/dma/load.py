@@ -31,13 +31,22 @@ class Load(wiring.Component):
 
     Members
     -------
-    start, retire, busy : see :class:`.ledger.Ledger`. A transfer retires when its last word was
-        accepted by `chip_write`.
-    bursts, data, faults : per port, to and from :class:`.read_port.ReadPort`; a fault's code is
-        ignored, it is BUS_READ.
-    chip_write : gathered words, one a cycle; words of different ports interleave.
-    arena_bytes : size of the arena.
-    error : first fault.
+    start : In(stream)
+        Instructions, see :class:`.ledger.Ledger`.
+    retire : Out(Retire())
+        A transfer retires when its last word was accepted by `chip_write`.
+    busy : Out(1)
+        A transfer is in flight.
+    bursts : Out(stream).array(P)
+        Per port, to :class:`.read_port.ReadPort`.
+    data : In(stream).array(P), faults : In(Fault()).array(P)
+        What comes from there; a fault's code is ignored, it is BUS_READ.
+    chip_write : Out(ChipWrite(config))
+        Gathered words, one a cycle; words of different ports interleave.
+    arena_bytes : In
+        Size of the arena.
+    error : Out(ErrorPort())
+        First fault.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

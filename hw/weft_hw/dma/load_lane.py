@@ -42,9 +42,12 @@ class LoadLane(wiring.Component):
 
     Members
     -------
-    context : bursts under way, in order.
-    data : their beats; one a cycle.
-    word : gathered writes, at most one every P cycles where bursts are aligned. Latency 2.
+    context : In(stream)
+        Bursts under way, in order.
+    data : In(stream)
+        Their beats; one a cycle.
+    word : Out(stream)
+        Gathered writes, at most one every P cycles where bursts are aligned. Latency 2.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

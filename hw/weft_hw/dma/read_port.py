@@ -10,31 +10,35 @@ from ..config import BURST_BEATS, AcceleratorConfig
 from .flow import Queue
 from .layouts import TAG_BITS, burst_layout
 
-__all__ = ["ReadPort", "read_signals"]
+__all__ = ["ReadPort", "ReadChannels"]
 
 
-def read_signals(config: AcceleratorConfig) -> dict[str, wiring.Member]:
-    """AR and R members of a master port."""
-    axi3 = config.axi_protocol == "axi3"
-    return {
-        "araddr": Out(config.axi_address_bits),
-        "arlen": Out(4 if axi3 else 8),
-        "arsize": Out(3),
-        "arburst": Out(2),
-        "arlock": Out(2 if axi3 else 1),
-        "arcache": Out(4),
-        "arprot": Out(3),
-        "arqos": Out(4),
-        "arid": Out(1),
-        "arvalid": Out(1),
-        "arready": In(1),
-        "rdata": In(config.axi_data_bits),
-        "rresp": In(2),
-        "rid": In(1),
-        "rlast": In(1),
-        "rvalid": In(1),
-        "rready": Out(1),
-    }
+class ReadChannels(wiring.Signature):
+    """AR and R of a master port."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        axi3 = config.axi_protocol == "axi3"
+        super().__init__(
+            {
+                "araddr": Out(config.axi_address_bits),
+                "arlen": Out(4 if axi3 else 8),
+                "arsize": Out(3),
+                "arburst": Out(2),
+                "arlock": Out(2 if axi3 else 1),
+                "arcache": Out(4),
+                "arprot": Out(3),
+                "arqos": Out(4),
+                "arid": Out(1),
+                "arvalid": Out(1),
+                "arready": In(1),
+                "rdata": In(config.axi_data_bits),
+                "rresp": In(2),
+                "rid": In(1),
+                "rlast": In(1),
+                "rvalid": In(1),
+                "rready": Out(1),
+            }
+        )
 
 
 class ReadPort(wiring.Component):
@@ -50,17 +54,32 @@ class ReadPort(wiring.Component):
 
     Members
     -------
-    burst : bursts of the load unit; one in 2 cycles.
-    fetch : bursts of instruction fetch; goes first.
-    data : beats of the load unit, in order. ``rready`` falls when 16 beats wait.
-    fetch_data, fetch_data_valid : beats of instruction fetch, 1 cycle after the bus.
-    fault, fault_fetch, fault_tag : pulse; a beat of this owner came with SLVERR or DECERR.
-    beat, fetch_beat : a beat was taken from the bus (registered).
-    arena_base : added to every offset.
-    stop : level, see above.
-    under_way : bursts whose address was asserted and that have not ended.
-    idle : nothing is under way.
-    axi : AR and R, see :func:`read_signals`.
+    burst : In(stream)
+        Bursts of the load unit; one in 2 cycles.
+    fetch : In(stream)
+        Bursts of instruction fetch; goes first.
+    data : Out(stream)
+        Beats of the load unit, in order. ``rready`` falls when 16 beats wait.
+    fetch_data, fetch_data_valid : Out
+        Beats of instruction fetch, 1 cycle after the bus.
+    fault, fault_fetch, fault_tag : Out
+        Pulse; a beat of this owner came with SLVERR or DECERR.
+    beat, fetch_beat : Out(1)
+        A beat was taken from the bus (registered).
+    arena_base : In
+        Added to every offset.
+    stop : In(1)
+        Level, see above.
+    under_way : Out
+        Bursts whose address was asserted and that have not ended.
+    idle : Out(1)
+        Nothing is under way.
+    axi : Out(ReadChannels(config))
+        AR and R, see :class:`ReadChannels`.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapter A3.
     """
 
     #: Cycles from a burst to the next; bus to `fetch_data`, and to `data`.
@@ -86,7 +105,7 @@ class ReadPort(wiring.Component):
                 "stop": In(1),
                 "under_way": Out(range(config.read_outstanding + 1)),
                 "idle": Out(1),
-                "axi": Out(wiring.Signature(read_signals(config))),
+                "axi": Out(ReadChannels(config)),
             }
         )
 

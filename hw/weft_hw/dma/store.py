@@ -31,12 +31,22 @@ class Store(wiring.Component):
 
     Members
     -------
-    start, retire, busy : see :class:`.ledger.Ledger`. A transfer retires when all its responses
-        have come.
-    bursts, beats, responses : per port, to and from :class:`.write_port.WritePort`.
-    chip_read : scratchpad words; at most 8 cycles of latency at full rate, any at less.
-    arena_bytes : size of the arena.
-    error : first fault.
+    start : In(stream)
+        Instructions, see :class:`.ledger.Ledger`.
+    retire : Out(Retire())
+        A transfer retires when all its responses have come.
+    busy : Out(1)
+        A transfer is in flight.
+    bursts, beats : Out(stream).array(P)
+        Per port, to :class:`.write_port.WritePort`.
+    responses : In(stream).array(P)
+        What comes from there.
+    chip_read : Out(ChipRead(config))
+        Scratchpad words; at most 8 cycles of latency at full rate, any at less.
+    arena_bytes : In
+        Size of the arena.
+    error : Out(ErrorPort())
+        First fault.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

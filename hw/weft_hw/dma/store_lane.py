@@ -40,10 +40,14 @@ class StoreLane(wiring.Component):
 
     Members
     -------
-    job : bursts to read.
-    request : word addresses with the part that is wanted; at most one a cycle.
-    word, word_part, word_valid : answers, in order of the requests.
-    beat : beats, one a cycle.
+    job : In(stream)
+        Bursts to read.
+    request : Out(stream)
+        Word addresses with the part that is wanted; at most one a cycle.
+    word, word_part, word_valid : In
+        Answers, in order of the requests.
+    beat : Out(stream)
+        Beats, one a cycle.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:

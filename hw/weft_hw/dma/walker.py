@@ -35,11 +35,15 @@ class Walker(wiring.Component):
 
     Members
     -------
-    transfer : transfers in; one waits while one is walked.
-    piece : bursts out; one in 2 cycles, as a bus port takes them, 2 cycles per row, 3 more per
+    transfer : In(stream)
+        Transfers in; one waits while one is walked.
+    piece : Out(stream)
+        Bursts out; one in 2 cycles, as a bus port takes them, 2 cycles per row, 3 more per
         transfer.
-    arena_bytes : size of the arena.
-    fault : level; ARENA or ADDRESS, ARENA where a burst breaks both.
+    arena_bytes : In
+        Size of the arena.
+    fault : Out(Fault())
+        Level; ARENA or ADDRESS, ARENA where a burst breaks both.
 
     Latency
     -------

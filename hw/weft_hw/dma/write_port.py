@@ -10,35 +10,39 @@ from ..config import AcceleratorConfig
 from .flow import Queue
 from .layouts import burst_layout
 
-__all__ = ["WritePort", "write_signals"]
+__all__ = ["WritePort", "WriteChannels"]
 
 
-def write_signals(config: AcceleratorConfig) -> dict[str, wiring.Member]:
-    """AW, W and B members of a master port; WID only on AXI3."""
-    axi3 = config.axi_protocol == "axi3"
-    return {
-        "awaddr": Out(config.axi_address_bits),
-        "awlen": Out(4 if axi3 else 8),
-        "awsize": Out(3),
-        "awburst": Out(2),
-        "awlock": Out(2 if axi3 else 1),
-        "awcache": Out(4),
-        "awprot": Out(3),
-        "awqos": Out(4),
-        "awid": Out(1),
-        "awvalid": Out(1),
-        "awready": In(1),
-        **({"wid": Out(1)} if axi3 else {}),
-        "wdata": Out(config.axi_data_bits),
-        "wstrb": Out(config.beat_bytes),
-        "wlast": Out(1),
-        "wvalid": Out(1),
-        "wready": In(1),
-        "bresp": In(2),
-        "bid": In(1),
-        "bvalid": In(1),
-        "bready": Out(1),
-    }
+class WriteChannels(wiring.Signature):
+    """AW, W and B of a master port; WID only on AXI3."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        axi3 = config.axi_protocol == "axi3"
+        super().__init__(
+            {
+                "awaddr": Out(config.axi_address_bits),
+                "awlen": Out(4 if axi3 else 8),
+                "awsize": Out(3),
+                "awburst": Out(2),
+                "awlock": Out(2 if axi3 else 1),
+                "awcache": Out(4),
+                "awprot": Out(3),
+                "awqos": Out(4),
+                "awid": Out(1),
+                "awvalid": Out(1),
+                "awready": In(1),
+                **({"wid": Out(1)} if axi3 else {}),
+                "wdata": Out(config.axi_data_bits),
+                "wstrb": Out(config.beat_bytes),
+                "wlast": Out(1),
+                "wvalid": Out(1),
+                "wready": In(1),
+                "bresp": In(2),
+                "bid": In(1),
+                "bvalid": In(1),
+                "bready": Out(1),
+            }
+        )
 
 
 class WritePort(wiring.Component):
@@ -54,15 +58,28 @@ class WritePort(wiring.Component):
 
     Members
     -------
-    burst : bursts; one in 2 cycles.
-    data : beats, in the order of the bursts; one a cycle, 1 cycle before the bus.
-    response : one entry per burst, 1 where the memory answered SLVERR or DECERR.
-    beat : a beat was given to the bus (registered).
-    arena_base : added to every offset.
-    stop : level, see above.
-    under_way : bursts whose address was asserted and that have not ended.
-    idle : nothing is under way.
-    axi : AW, W and B, see :func:`write_signals`.
+    burst : In(stream)
+        Bursts; one in 2 cycles.
+    data : In(stream)
+        Beats, in the order of the bursts; one a cycle, 1 cycle before the bus.
+    response : Out(stream)
+        One entry per burst, 1 where the memory answered SLVERR or DECERR.
+    beat : Out(1)
+        A beat was given to the bus (registered).
+    arena_base : In
+        Added to every offset.
+    stop : In(1)
+        Level, see above.
+    under_way : Out
+        Bursts whose address was asserted and that have not ended.
+    idle : Out(1)
+        Nothing is under way.
+    axi : Out(WriteChannels(config))
+        AW, W and B, see :class:`WriteChannels`.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapter A3.
     """
 
     #: Cycles from a burst to the next; `data` to the bus.
@@ -81,7 +98,7 @@ class WritePort(wiring.Component):
                 "stop": In(1),
                 "under_way": Out(range(config.write_outstanding + 1)),
                 "idle": Out(1),
-                "axi": Out(wiring.Signature(write_signals(config))),
+                "axi": Out(WriteChannels(config)),
             }
         )
 

@@ -8,15 +8,24 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..delay import delay
-from ..interface import ChipRead, chip_address_bits
+from ..interface import BeatWrite, ChipRead
 from ..target import check_target
 
-__all__ = ["ResultWrite", "Scratchpad", "line_bits"]
+__all__ = ["LineRead", "ResultWrite", "Scratchpad", "line_bits"]
 
 
 def line_bits(config: AcceleratorConfig) -> int:
     """Bits of a line address that can also name lines past the end of the scratchpad."""
     return 20 - (config.line_bytes // 4 - 1).bit_length()
+
+
+class LineRead(wiring.Signature):
+    """Reads of the array: any line, every cycle; the data come a fixed number of cycles later."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {"en": Out(1), "line": Out(line_bits(config)), "data": In(8 * config.line_bytes)}
+        )
 
 
 class ResultWrite(data.StructLayout):
@@ -49,19 +58,20 @@ class Scratchpad(wiring.Component):
 
     Members
     -------
-    array_en, array_line : In
+    array : In(LineRead(config))
         Read one line.
-    array_data : Out(8 * R)
-    store : In(ChipRead)
+    store : In(ChipRead(config))
         Reads of D bytes.
-    result : In(ResultWrite)
-    load_valid, load_address, load_mask, load_data : In; load_ready : Out(1)
+    result : In(ResultWrite(config))
+        Writes of two lines.
+    load : In(BeatWrite(config))
         Writes of D bytes at a D-aligned address, by beats.
     read_conflict, write_conflict : Out(1)
+        A store read, or a load write, waits.
 
     Latency
     -------
-    ``LATENCY = 4`` cycles from `array_en` to `array_data`, ``STORE_LATENCY = 3`` from an accepted
+    ``LATENCY = 4`` cycles from `array.en` to its data, ``STORE_LATENCY = 3`` from an accepted
     store read to its data; a write is seen by a read that is presented ``WRITE_LATENCY = 2`` cycles
     after it.
     """
@@ -76,16 +86,10 @@ class Scratchpad(wiring.Component):
         self._style = packing.ram_style(scratchpad=True) if packing else {}
         super().__init__(
             {
-                "array_en": In(1),
-                "array_line": In(line_bits(config)),
-                "array_data": Out(8 * config.line_bytes),
+                "array": In(LineRead(config)),
                 "store": In(ChipRead(config)),
                 "result": In(ResultWrite(config)),
-                "load_valid": In(1),
-                "load_ready": Out(1),
-                "load_address": In(chip_address_bits(config)),
-                "load_mask": In(config.axi_ports),
-                "load_data": In(8 * config.dma_bytes),
+                "load": In(BeatWrite(config)),
                 "read_conflict": Out(1),
                 "write_conflict": Out(1),
             }
@@ -107,7 +111,7 @@ class Scratchpad(wiring.Component):
         # Reads, cycle 0: the array's request is registered; cycle 1: arbitration at the banks.
         array_en = Signal()
         array_line = Signal(line_bits(cfg), reset_less=True)
-        m.d.sync += [array_en.eq(self.array_en), array_line.eq(self.array_line)]
+        m.d.sync += [array_en.eq(self.array.en), array_line.eq(self.array.line)]
         array_pair = array_line[1:]
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
@@ -120,12 +124,12 @@ class Scratchpad(wiring.Component):
         ]
 
         # Writes, cycle 0: arbitration; cycle 1: at the banks.
-        load_line = self.load_address if lines_per_dma == 1 else Cat(0, self.load_address)
+        load_line = self.load.address if lines_per_dma == 1 else Cat(0, self.load.address)
         load_pair = load_line[1:]
         write_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(load_pair))
         m.d.comb += [
-            self.load_ready.eq(~write_clash),
-            self.write_conflict.eq(self.load_valid & write_clash),
+            self.load.ready.eq(~write_clash),
+            self.write_conflict.eq(self.load.valid & write_clash),
         ]
         result = Signal(self.result.shape(), reset_less=True)
         result_valid = Signal()
@@ -135,18 +139,18 @@ class Scratchpad(wiring.Component):
         load_data = Signal(8 * cfg.dma_bytes, reset_less=True)
         if lines_per_dma == 1:
             mask = Cat(
-                Mux(load_line[0], 0, self.load_mask)[: cfg.axi_ports],
-                Mux(load_line[0], self.load_mask, 0)[: cfg.axi_ports],
+                Mux(load_line[0], 0, self.load.mask)[: cfg.axi_ports],
+                Mux(load_line[0], self.load.mask, 0)[: cfg.axi_ports],
             )
         else:
-            mask = self.load_mask
+            mask = self.load.mask
         m.d.sync += [
             result_valid.eq(self.result.valid),
             result.eq(self.result),
-            load_valid.eq(self.load_valid & ~write_clash),
+            load_valid.eq(self.load.valid & ~write_clash),
             load_row.eq(load_pair),
             load_mask.eq(mask),
-            load_data.eq(self.load_data),
+            load_data.eq(self.load.data),
         ]
         wide_load = load_data.replicate(2 // lines_per_dma)
         result_mask = Cat(
@@ -208,7 +212,7 @@ class Scratchpad(wiring.Component):
         chosen = Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even)
         m.d.sync += store_data.eq(chosen)
         m.d.comb += [
-            self.array_data.eq(array_data),
+            self.array.data.eq(array_data),
             self.store.data.eq(store_data),
             self.store.data_valid.eq(delay(m, store_go, 3, name="store_valid", reset=True)),
         ]

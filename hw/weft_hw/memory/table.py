@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..interface import chip_address_bits
+from ..interface import BeatWrite
 from ..numerics import TABLE_SIZE
 
 __all__ = ["TableLoader", "TableMemory"]
@@ -68,21 +68,21 @@ class TableLoader(wiring.Component):
 
     Members
     -------
-    valid, address, mask, data : In; ready : Out(1)
-        D bytes at a D-aligned address, in units of D, by beats. `ready` comes with the last byte.
-    write_en, write_address, write_data : Out
-        To every :class:`TableMemory`.
+    write : In(BeatWrite(config))
+        It is ready with the last byte.
+    write_en : Out(1)
+        To every :class:`TableMemory`, as what follows.
+    write_address : Out(range(tables * 256))
+        Table number above the byte.
+    write_data : Out(8)
+        The byte.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
             {
-                "valid": In(1),
-                "ready": Out(1),
-                "address": In(chip_address_bits(config)),
-                "mask": In(config.axi_ports),
-                "data": In(8 * config.dma_bytes),
+                "write": In(BeatWrite(config)),
                 "write_en": Out(1),
                 "write_address": Out(range(config.tables * TABLE_SIZE)),
                 "write_data": Out(8),
@@ -94,22 +94,22 @@ class TableLoader(wiring.Component):
         cfg = self.config
         index = Signal(range(cfg.dma_bytes))
         beat = index[(cfg.beat_bytes - 1).bit_length() :]
-        enabled = self.mask.bit_select(beat, 1) if cfg.axi_ports > 1 else self.mask
+        enabled = self.write.mask.bit_select(beat, 1) if cfg.axi_ports > 1 else self.write.mask
         out_address = Signal.like(self.write_address, reset_less=True)
         out_data = Signal(8, reset_less=True)
         out_en = Signal()
         offset_bits = (cfg.dma_bytes - 1).bit_length()
         m.d.sync += [
-            out_en.eq(self.valid & enabled),
-            out_address.eq((self.address << offset_bits) | index),
-            out_data.eq(self.data.word_select(index, 8)),
+            out_en.eq(self.write.valid & enabled),
+            out_address.eq((self.write.address << offset_bits) | index),
+            out_data.eq(self.write.data.word_select(index, 8)),
         ]
         m.d.comb += [
-            self.ready.eq(index == cfg.dma_bytes - 1),
+            self.write.ready.eq(index == cfg.dma_bytes - 1),
             self.write_en.eq(out_en),
             self.write_address.eq(out_address),
             self.write_data.eq(out_data),
         ]
-        with m.If(self.valid):
+        with m.If(self.write.valid):
             m.d.sync += index.eq(index + 1)
         return m

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..control.axilite import ADDRESS_BITS, AXI_LITE_PORTS
+from ..control.axilite import ADDRESS_BITS, AxiLitePort
 from ..registers import REGISTER_BYTES
 
 __all__ = ["DECERR", "ID_BITS", "Axi3ToLite"]
@@ -65,10 +65,12 @@ class Axi3ToLite(wiring.Component):
 
     Members
     -------
-    s_axi_* : AXI3 slave, 32-bit data and addresses, 12-bit identifiers, AxSIZE of two bits as the
+    s_axi_NAME : In or Out
+        AXI3 slave, 32-bit data and addresses, 12-bit identifiers, AxSIZE of two bits as the
         processing system has it; no WLAST, WID, AxLOCK, AxCACHE, AxPROT, AxQOS, which change
         nothing here.
-    m_axil_* : AXI4-Lite master, 32-bit data, 12-bit byte address.
+    m_axil_NAME : In or Out
+        AXI4-Lite master, 32-bit data, 12-bit byte address.
 
     Latency
     -------
@@ -79,6 +81,10 @@ class Axi3ToLite(wiring.Component):
     ------
     ValueError
         `base` is not a multiple of the window.
+
+    Source
+    ------
+    AMBA AXI, IHI 0022E, chapters A3 and B1; UG585, 5.3.
     """
 
     def __init__(self, base: int) -> None:
@@ -92,7 +98,7 @@ class Axi3ToLite(wiring.Component):
             {
                 **{f"s_axi_{name}": In(bits) for name, bits in _FROM_MASTER.items()},
                 **{f"s_axi_{name}": Out(bits) for name, bits in _TO_MASTER.items()},
-                **{f"m{name[1:]}": member.flip() for name, member in AXI_LITE_PORTS.items()},
+                **{f"m_axil_{name}": member for name, member in AxiLitePort().members.items()},
             }
         )
 

@@ -13,7 +13,7 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from ..boards import Board
 from ..config import AcceleratorConfig
-from ..control.axilite import AXI_LITE_PORTS
+from ..control.axilite import AxiLitePort
 from ..verilog import TOP_NAME
 from .bridge import Axi3ToLite
 
@@ -89,9 +89,10 @@ class Zynq7Shell(wiring.Component):
         m.submodules.clock = Instance("BUFG", i_I=clocks[0], o_O=ClockSignal())
         m.submodules.reset = ResetSynchronizer(~resets[0], stages=_RESET_STAGES)
         m.d.comb += [core["aclk"].eq(ClockSignal()), core["aresetn"].eq(~ResetSignal())]
-        for name in AXI_LITE_PORTS:
-            theirs = getattr(bridge, f"m{name[1:]}")
-            m.d.comb += theirs.eq(core[name]) if name in outputs else core[name].eq(theirs)
+        for name in AxiLitePort().members:
+            ours, theirs = core[f"s_axil_{name}"], getattr(bridge, f"m_axil_{name}")
+            out = f"s_axil_{name}" in outputs
+            m.d.comb += theirs.eq(ours) if out else ours.eq(theirs)
         m.submodules.core = Instance(
             TOP_NAME, **{f"{'o' if n in outputs else 'i'}_{n}": s for n, s in core.items()}
         )

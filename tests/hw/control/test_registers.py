@@ -7,8 +7,9 @@ import pytest
 from control_bench import Bench, simulate
 from weft_hw.config import PRESETS
 from weft_hw.control.axilite import OKAY, SLVERR
-from weft_hw.control.counters import Counters, event_bits
+from weft_hw.control.counters import Counters
 from weft_hw.control.register_file import RegisterFile, constant_registers
+from weft_hw.interface import event_bits
 from weft_hw.registers import COUNTERS, REGISTER_BYTES, REGISTERS, Access
 
 TINY = PRESETS["tiny"]
@@ -16,20 +17,20 @@ TINY = PRESETS["tiny"]
 
 async def poke(ctx, dut, offset, value, strobe=15) -> bool:
     """Write; returns whether it was refused."""
-    ctx.set(dut.write_word, offset // 4)
-    ctx.set(dut.write_data, value)
-    ctx.set(dut.write_strobe, strobe)
-    ctx.set(dut.write_enable, 1)
-    _, _, error = await ctx.tick().sample(dut.write_error)
-    ctx.set(dut.write_enable, 0)
+    ctx.set(dut.bus.write_word, offset // 4)
+    ctx.set(dut.bus.write_data, value)
+    ctx.set(dut.bus.write_strobe, strobe)
+    ctx.set(dut.bus.write_enable, 1)
+    _, _, error = await ctx.tick().sample(dut.bus.write_error)
+    ctx.set(dut.bus.write_enable, 0)
     return bool(error)
 
 
 async def peek(ctx, dut, offset) -> tuple[int, bool]:
     """Read: value, and whether it was refused."""
-    ctx.set(dut.read_word, offset // 4)
+    ctx.set(dut.bus.read_word, offset // 4)
     await ctx.tick().repeat(RegisterFile.LATENCY)
-    return ctx.get(dut.read_data), bool(ctx.get(dut.read_error))
+    return ctx.get(dut.bus.read_data), bool(ctx.get(dut.bus.read_error))
 
 
 def test_every_word_of_the_window():
@@ -90,13 +91,13 @@ def test_control_is_a_pulse_of_enabled_bytes():
 
     async def main(ctx):
         for value, strobe, expected in ((3, 15, 3), (1, 1, 1), (3, 14, 0)):
-            ctx.set(dut.write_word, offset // 4)
-            ctx.set(dut.write_data, value)
-            ctx.set(dut.write_strobe, strobe)
-            ctx.set(dut.write_enable, 1)
+            ctx.set(dut.bus.write_word, offset // 4)
+            ctx.set(dut.bus.write_data, value)
+            ctx.set(dut.bus.write_strobe, strobe)
+            ctx.set(dut.bus.write_enable, 1)
             assert ctx.get(dut.control) == 0
             await ctx.tick()
-            ctx.set(dut.write_enable, 0)
+            ctx.set(dut.bus.write_enable, 0)
             assert ctx.get(dut.control) == expected
             await ctx.tick()
             assert ctx.get(dut.control) == 0
@@ -150,7 +151,7 @@ def test_over_the_bus():
             if r.access is Access.READ_WRITE:
                 assert value == 0x00AB_CD01 & ((1 << r.width) - 1)
         assert await bench.write(ctx, 0xFFC, 1) == SLVERR
-        assert ctx.get(bench.dut.arena_base) == (0x1_CD01 << 32 | 0x00AB_C000)
+        assert ctx.get(bench.dut.arena.base) == (0x1_CD01 << 32 | 0x00AB_C000)
 
     simulate(bench.dut, main)
 

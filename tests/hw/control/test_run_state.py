@@ -5,7 +5,7 @@ import pytest
 from control_bench import Bench, simulate
 from weft_hw.config import PRESETS
 from weft_hw.control.control import ABORT_CYCLES
-from weft_hw.isa import ErrorCode, Instruction, Opcode, encode_program
+from weft_hw.isa import ErrorCode, Instruction, Opcode, encode_program, queued
 from weft_hw.registers import (
     CONTROL_RESET,
     CONTROL_START,
@@ -50,7 +50,7 @@ def test_idle_after_reset():
         assert not ctx.get(bench.dut.abort)
         assert not ctx.get(bench.dut.running)
         assert not ctx.get(bench.dut.irq)
-        assert not ctx.get(bench.dut.fetch_valid)
+        assert not ctx.get(bench.dut.fetch.valid)
 
     scenario(GOOD, main)
 
@@ -103,18 +103,18 @@ def test_start_is_ignored_while_the_bus_is_busy():
     scenario(GOOD, main)
 
 
-@pytest.mark.parametrize("port", ["dma_error", "compute_error"])
-def test_error_stops_until_soft_reset(port):
+@pytest.mark.parametrize("unit", range(len(queued())))
+def test_error_stops_until_soft_reset(unit):
     async def main(ctx, bench):
         dut = bench.dut
         await bench.start(ctx)
         await ctx.tick().repeat(100)
         assert not ctx.get(dut.abort)
-        await pulse_error(ctx, getattr(dut, port), ErrorCode.ADDRESS, 0xABCDEF)
+        await pulse_error(ctx, dut.ports[unit].error, ErrorCode.ADDRESS, 0xABCDEF)
         assert ctx.get(dut.abort)
         assert not ctx.get(dut.running)
         assert ctx.get(dut.irq)
-        await pulse_error(ctx, dut.dma_error, ErrorCode.BUS_READ, 1)
+        await pulse_error(ctx, dut.ports[0].error, ErrorCode.BUS_READ, 1)
         assert await bench.read(ctx, "status") == STATUS_ERROR
         assert await bench.read(ctx, "error_code") == ErrorCode.ADDRESS
         assert await bench.read(ctx, "error_instruction") == 0xABCDEF
@@ -174,11 +174,11 @@ def test_reset_wins_over_start():
 
 def test_errors_between_runs_are_ignored():
     async def main(ctx, bench):
-        await pulse_error(ctx, bench.dut.dma_error, ErrorCode.BUS_WRITE, 3)
+        await pulse_error(ctx, bench.dut.ports[0].error, ErrorCode.BUS_WRITE, 3)
         assert await bench.read(ctx, "status") == 0
         await bench.start(ctx)
         assert await bench.finish(ctx) == STATUS_DONE
-        await pulse_error(ctx, bench.dut.compute_error, ErrorCode.ADDRESS, 3)
+        await pulse_error(ctx, bench.dut.ports[1].error, ErrorCode.ADDRESS, 3)
         assert await bench.read(ctx, "status") == STATUS_DONE
 
     scenario(GOOD, main)

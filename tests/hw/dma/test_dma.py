@@ -203,11 +203,11 @@ def test_fetch(config):
     size = beats * config.beat_bytes
 
     async def fetch(ctx, offset):
-        ctx.set(dma.fetch_offset, offset)
-        ctx.set(dma.fetch_beats, beats)
-        ctx.set(dma.fetch_valid, 1)
-        await ctx.tick().until(dma.fetch_ready)
-        ctx.set(dma.fetch_valid, 0)
+        ctx.set(dma.fetch.offset, offset)
+        ctx.set(dma.fetch.beats, beats)
+        ctx.set(dma.fetch.valid, 1)
+        await ctx.tick().until(dma.fetch.ready)
+        ctx.set(dma.fetch.valid, 0)
 
     async def fetcher(ctx):
         for i in range(32):
@@ -237,11 +237,11 @@ def test_fetch_bus_error(config):
         bench.bad_read = range(offset, offset + config.beat_bytes)
 
         async def fetcher(ctx, bench=bench, dma=dma, offset=offset):
-            ctx.set(dma.fetch_offset, offset)
-            ctx.set(dma.fetch_beats, 4)
-            ctx.set(dma.fetch_valid, 1)
-            await ctx.tick().until(dma.fetch_ready)
-            ctx.set(dma.fetch_valid, 0)
+            ctx.set(dma.fetch.offset, offset)
+            ctx.set(dma.fetch.beats, 4)
+            ctx.set(dma.fetch.valid, 1)
+            await ctx.tick().until(dma.fetch.ready)
+            ctx.set(dma.fetch.valid, 0)
             await bench.until(ctx, lambda: bench.errors, limit=300)
             assert bench.errors == [(ErrorCode.BUS_READ, NO_INSTRUCTION)]
 

@@ -2,120 +2,29 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from gemm_reference import random_layer, random_operands, random_requant, reference
-from weft import tools
+from example_graphs import GRAPHS, check
 from weft.backend.opening import BACKENDS, open_backend
-from weft.compiler.graph.build import Builder
-from weft.compiler.graph.graph import Graph
-from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_graph
-from weft.verify import verify
+from weft.tools import missing_for_simulation
 from weft_hw.config import preset
-from weft_hw.isa import ResultType
 
-MISSING = "; ".join(tools.missing_for_simulation())
 pytestmark = [
     pytest.mark.sim,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(MISSING), reason=MISSING),
+    pytest.mark.skipif(bool(missing_for_simulation()), reason="; ".join(missing_for_simulation())),
 ]
-#: The board has tests of its own, with the real pynq client: tests/board.
+#: The board has a test of its own, with the real pynq client: tests/board/test_graphs.py.
 NAMES = [name for name, entry in BACKENDS.items() if entry.where != "board"]
 
 
-def product() -> Graph:
-    problem = GemmProblem(19, 45, 27, ResultType.INT16)
-    return random_layer(np.random.default_rng(1), problem)
-
-
-def layer_of_a_model() -> Graph:
-    torch = pytest.importorskip("torch")
-    from weft.compiler.quantise.model import quantise
-
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(24, 20), torch.nn.ReLU(), torch.nn.Linear(20, 9))
-    return quantise(model, [torch.randn(40, 24)]).layers["2"].graph.bind(M=13)
-
-
-def chain() -> Graph:
-    """Three layers with another width, table and result type each."""
-    rng = np.random.default_rng(2)
-    make = Builder()
-    x = make.input("x", (21, 40))
-    y = make.linear("up", x, *random_operands(rng, 40, 70),
-                    random_requant(rng, GemmProblem(21, 40, 70, table=True)))
-    z = make.linear("down", y, *random_operands(rng, 70, 19),
-                    random_requant(rng, GemmProblem(21, 70, 19)))
-    return make.build(make.linear("head", z, *random_operands(rng, 19, 33)), y)
-
-
-def delay() -> Graph:
-    """``out = f(h); h = g(x)``: what a run answers depends on the input of the run before."""
-    rng = np.random.default_rng(3)
-    make = Builder()
-    h = make.state("h", (9, 20), data=rng.integers(-128, 128, (9, 20), dtype=np.int8))
-    x = make.input("x", (9, 24))
-    out = make.linear("read", h, *random_operands(rng, 20, 17))
-    new = make.linear("write", x, *random_operands(rng, 24, 20),
-                      random_requant(rng, GemmProblem(9, 24, 20)))
-    make.keep("h", new)
-    return make.build(out)
-
-
-def recurrent() -> Graph:
-    """``h = f(h)``: written over itself only once all of it has been read."""
-    rng = np.random.default_rng(4)
-    make = Builder()
-    h = make.state("h", (30, 70), data=rng.integers(-128, 128, (30, 70), dtype=np.int8))
-    x = make.input("x", (2, 8))
-    new = make.linear("turn", h, *random_operands(rng, 70, 70),
-                      random_requant(rng, GemmProblem(30, 70, 70)))
-    make.keep("h", new)
-    return make.build(make.linear("side", x, *random_operands(rng, 8, 3)))
-
-
-GRAPHS = {f.__name__: f for f in (product, layer_of_a_model, chain, delay, recurrent)}
-
-
-@pytest.fixture(scope="module")
-def backends():
-    opened = {name: open_backend(name, preset("tiny")) for name in NAMES}
-    yield opened
-    for device in opened.values():
-        device.close()
+@pytest.fixture(scope="module", params=NAMES)
+def device(request):
+    with open_backend(request.param, preset("tiny")) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_every_backend_gives_the_same(backends, name):
-    graph = GRAPHS[name]()
-    program = compile_graph(graph, preset("tiny"))
-    verify(program)
-    rng = np.random.default_rng(9)
-    given = [
-        {i: rng.integers(-128, 128, graph.tensors[i].shape, dtype=np.int8) for i in graph.inputs}
-        for _ in range(3)
-    ]
-    other = compile_graph(product(), preset("tiny"))
-    for backend, device in backends.items():
-        loaded = program if device.takes == "program" else graph
-        device.load(loaded)
-        for _ in range(2):  # the second time from the first values again
-            states: dict[str, np.ndarray] = {}
-            for index, inputs in enumerate(given):
-                if index == 1 and device.takes == "program":
-                    device.load(other)  # states survive that
-                    device.load(loaded)
-                wanted, states = reference(graph, inputs, states)
-                found = device.run(inputs)
-                for tensor in wanted:
-                    np.testing.assert_array_equal(
-                        found[tensor], wanted[tensor], err_msg=f"{backend}, {tensor}, run {index}"
-                    )
-                for state, value in states.items():
-                    np.testing.assert_array_equal(device.read_state(state), value, err_msg=backend)
-            device.reset()
-        device.unload(loaded)
+def test_every_backend_gives_the_same(device, name):
+    check(device, name, preset("tiny"))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from board_script import cache
 from virtual_boards import environment
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.backend import DriverBackend
@@ -20,8 +21,9 @@ from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.random import random_linear
 from weft.compiler.lower.program import compile_graph
-from weft.errors import DeviceError, Unsupported
+from weft.errors import DeviceError, Unsupported, UsageError
 from weft.measure.overhead import NullBuffer, NullMemory, NullRegisters, overhead
+from weft.program import Program
 from weft_hw import registers as reg
 from weft_hw.config import preset
 
@@ -130,6 +132,62 @@ def test_only_inputs_are_flushed_and_only_outputs_invalidated():
     made.run(zeros(compiled))
     assert (main.flushed, first.flushed, second.flushed) == (1, 2, 1)
     assert (main.invalidated, first.invalidated, second.invalidated) == (0, 0, 1)
+
+
+def test_a_run_flushes_instructions_whose_patches_have_other_values():
+    made, kept = backend(transport()), cache(CONFIG)
+    made.load(kept)
+    rest, x, out, state, code = made.transport.placement.buffers
+    slots = [bytes(np.asarray(code)[128:192])]
+    for slot in (0, 3, 3, 1):
+        made.run({"x": np.zeros((1, 16), np.int8)}, {"slot": slot})
+        slots.append(bytes(np.asarray(code)[128:192]))
+    assert slots[0] == slots[1] and slots[2] == slots[3] and len(set(slots)) == 3
+    # Slot 0 is what the first upload holds.
+    assert [b.flushed for b in (rest, x, out, state, code)] == [1, 5, 1, 1, 3]
+    assert [b.invalidated for b in (rest, x, out, state, code)] == [0, 0, 4, 0, 0]
+
+
+def test_programs_are_known_by_their_digests_and_one_is_given_back():
+    made, first, second = backend(transport()), program(), program(4, 8, 8)
+    made.load(second)
+    kept = made.transport.placement
+    made.load(first)
+    held = made.transport.placement
+    made.load(Program.from_bytes(first.to_bytes()))
+    assert made.transport.placement is held
+    buffers = list(held.buffers)
+    made.unload(Program.from_bytes(first.to_bytes()))
+    assert all(b.freed for b in buffers) and not any(b.freed for b in kept.buffers)
+    with pytest.raises(UsageError, match="has no program"):
+        made.run(zeros(first))
+    made.load(second)
+    made.run(zeros(second))
+
+
+def test_short_memory_takes_programs_without_states_and_no_others():
+    made, memory = backend(transport()), NullMemory()
+    live = []
+
+    def allocate(shape, dtype):
+        live[:] = [b for b in live if not b.freed]
+        if sum(b.nbytes for b in live) + shape[0] > 80_000:
+            raise RuntimeError("Failed to allocate buffer object.")
+        live.append(memory(shape, dtype))
+        return live[-1]
+
+    made.transport._allocate = allocate
+    kept = cache(CONFIG)
+    made.load(kept)
+    state = made.transport.placement
+    made.load(program())
+    other = list(made.transport.placement.buffers)
+    made.load(program(4, 8, 8))
+    assert all(b.freed for b in other) and not any(b.freed for b in state.buffers)
+    with pytest.raises(MemoryExhausted, match="unload programs"):
+        made.load(program(100, 200, 200))
+    made.load(kept)
+    assert made.transport.placement is state
 
 
 @pytest.mark.parametrize("gap", [0, 1 << 20])

@@ -118,18 +118,18 @@ class Resident:
         UsageError
             A patch is missing, unknown, or out of its range.
         """
-        changed = self.moved.patched_instructions(values)
-        if changed == self._patched:
-            return changed
+        wanted = self.moved.patched_instructions(values)
+        there = self._patched or self.moved.instructions
+        changed = {n: i for n, i in wanted.items() if i != there[n]}
         index, start = self._place(self.program.program_offset)
-        self._touch(index)
+        if changed:
+            self._touch(index)
         for number, instruction in changed.items():
-            if instruction != self._patched.get(number):
-                at = start + INSTRUCTION_BYTES * number
-                word = np.frombuffer(encode(instruction), np.uint8)
-                self.placement.array(index)[at : at + INSTRUCTION_BYTES] = word
-        self._patched, self._values = changed, dict(values or {})
-        return changed
+            at = start + INSTRUCTION_BYTES * number
+            word = np.frombuffer(encode(instruction), np.uint8)
+            self.placement.array(index)[at : at + INSTRUCTION_BYTES] = word
+        self._patched, self._values = wanted, dict(values or {})
+        return wanted
 
     def write(self, inputs: Mapping[str, Array]) -> None:
         """Put inputs into their buffers; they have been checked."""

@@ -274,7 +274,7 @@ class Bench:
 
     async def start(self, ctx, instruction: Instruction, index: int):
         """Hand one instruction to its unit."""
-        stream = getattr(self.dma, f"{instruction.unit.name.lower()}_start")
+        stream = getattr(self.dma, instruction.unit.name.lower()).start
         ctx.set(stream.payload.word, int.from_bytes(encode(instruction), "little"))
         ctx.set(stream.payload.index, index)
         ctx.set(stream.valid, 1)

@@ -11,7 +11,7 @@ from weft.compiler.graph.reference import TorchInt
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 
-from .base import Array, Backend, Capabilities
+from .base import Array, Backend
 
 __all__ = ["ReferenceBackend"]
 
@@ -40,9 +40,6 @@ class ReferenceBackend(Backend[Graph]):
         self._torch = TorchInt(device)
         #: State values of each graph that is held, by identity; a graph is frozen.
         self._states: dict[int, tuple[Graph, dict[str, Array]]] = {}
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=False, memory=False, max_arena_bytes=0)
 
     def load(self, program: Graph) -> None:
         self._program = program

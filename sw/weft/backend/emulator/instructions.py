@@ -1,7 +1,7 @@
 """The living definition of each instruction: one function per opcode, from State to State.
 
-MATMUL here works on whole groups of tiles; :mod:`.loops` says the same one element at a time, and
-tests hold the two equal. The arithmetic is :mod:`weft_hw.numerics`.
+MATMUL works on whole groups of tiles; tests hold it equal to a model that takes one element at a
+time. The arithmetic is :mod:`weft_hw.numerics`.
 """
 
 from __future__ import annotations

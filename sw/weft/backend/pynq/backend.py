@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from weft.backend.base import Array, Capabilities, ProgramBackend
+from weft.backend.base import Array, ProgramBackend
 from weft.bundle.manifest import Manifest, sha256
 from weft.driver.device import Device
 from weft.errors import DeviceError, WeftError
@@ -24,7 +24,7 @@ from .identity import is_virtual, require_board
 from .load import PORT, LoadedOverlay, connect, load_overlay
 from .lock import BoardLock
 from .resident import Resident
-from .transport import PAGE, MemoryExhausted, PynqTransport
+from .transport import MemoryExhausted, PynqTransport
 
 __all__ = ["BoardBackend", "DriverBackend", "PynqBackend", "RunCost"]
 
@@ -43,6 +43,7 @@ class BoardBackend(ProgramBackend):
     """A backend whose accelerator is on a board, whichever process drives it."""
 
     name = "pynq"
+    counts_cycles = True
     #: Clock of the accelerator, as read back.
     clock_mhz: float
     #: Whether the programmable logic is simulated, so that cycles are those of the RTL.
@@ -51,9 +52,6 @@ class BoardBackend(ProgramBackend):
     board = ""
     #: Of the last run.
     cost = RunCost(0.0, 0)
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=True, memory=True, max_arena_bytes=(1 << 32) - PAGE)
 
     @abstractmethod
     def check_registers(self) -> None:

@@ -166,9 +166,6 @@ class PynqTransport(Transport):
         """
         self._call(buffer.invalidate)
 
-    def check(self) -> None:
-        """Nothing to do: only a simulation can see writes elsewhere."""
-
     @staticmethod
     def release(placement: Placement) -> None:
         """Give buffers back; a board that is gone has them no more."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import tools
-from weft.backend.base import Array, BackendUnavailable, Capabilities, ProgramBackend
+from weft.backend.base import Array, BackendUnavailable, ProgramBackend
 from weft.dram import MemoryModel, memory_of
 from weft.driver.device import Device
 from weft.driver.transport import Transport
@@ -18,7 +18,7 @@ from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 
 from . import build
-from .library import ProtocolError, Simulation, Stalls
+from .library import ProtocolError, Simulation
 
 __all__ = ["GUARD_BYTE", "GUARD_BYTES", "MAX_ARENA_BYTES", "RtlBackend", "RtlTransport"]
 
@@ -45,11 +45,9 @@ class RtlTransport(Transport):
         path: Path,
         config: AcceleratorConfig,
         model: MemoryModel,
-        stalls: Stalls | None = None,
         trace: Path | None = None,
     ) -> None:
-        self._path, self._config, self._model = path, config, model
-        self._stalls, self._trace = stalls, trace
+        self._path, self._config, self._model, self._trace = path, config, model, trace
         self._size = 0
         self._simulation = self._make(0)
 
@@ -59,9 +57,7 @@ class RtlTransport(Transport):
         return self._simulation
 
     def _make(self, size: int) -> Simulation:
-        simulation = Simulation(
-            self._path, self._config, self._model, 2 * GUARD_BYTES + size, self._stalls
-        )
+        simulation = Simulation(self._path, self._config, self._model, 2 * GUARD_BYTES + size)
         if self._trace is not None:
             simulation.trace(self._trace)
         return simulation
@@ -114,12 +110,6 @@ class RtlTransport(Transport):
                     f"{address:#x} (arena offset {at - GUARD_BYTES}) with {value:#04x}"
                 )
 
-    def flush(self) -> None:
-        """Nothing to do: there is no cache."""
-
-    def invalidate(self) -> None:
-        """Nothing to do: there is no cache."""
-
     def close(self) -> None:
         self._simulation.close()
 
@@ -134,8 +124,6 @@ class RtlBackend(ProgramBackend):
     ----------
     model : MemoryModel, optional
         The DRAM; by default that of the configuration's board at its clock.
-    stalls : Stalls, optional
-        Random stalls on all channels of the data ports.
     trace : Path, optional
         VCD file; makes a separate, slower build.
     watchdog_cycles, timeout_cycles : int
@@ -150,13 +138,13 @@ class RtlBackend(ProgramBackend):
     """
 
     name = "rtl"
+    counts_cycles = True
 
     def __init__(
         self,
         config: AcceleratorConfig,
         model: MemoryModel | None = None,
         *,
-        stalls: Stalls | None = None,
         trace: Path | None = None,
         watchdog_cycles: int = 100_000,
         timeout_cycles: int = 100_000_000,
@@ -172,16 +160,13 @@ class RtlBackend(ProgramBackend):
         self._placed: Program | None = None
         self._aside: dict[str, list[NDArray[np.uint8]]] = {}
         path = build.library(config, trace=trace is not None, progress=progress)
-        self.transport = RtlTransport(path, config, self.model, stalls, trace)
+        self.transport = RtlTransport(path, config, self.model, trace)
         self.device = Device(self.transport, config, watchdog_cycles)
 
     @property
     def simulation(self) -> Simulation:
         """The simulation, for faults, stalls and traffic statistics."""
         return self.transport.simulation
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=True, memory=True, max_arena_bytes=MAX_ARENA_BYTES)
 
     def load(self, program: Program) -> None:
         self._program = None

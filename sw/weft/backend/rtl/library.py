@@ -103,7 +103,6 @@ class Simulation:
         config: AcceleratorConfig,
         model: MemoryModel,
         memory_bytes: int,
-        stalls: Stalls | None = None,
         base: int | None = None,
     ) -> None:
         self.config = config
@@ -123,8 +122,6 @@ class Simulation:
         )
         self._handle = self._lib.weft_create(ctypes.byref(params), self.memory.ctypes.data)
         self._check()
-        if stalls is not None:
-            self.set_stalls(stalls)
 
     # -- the clock --------------------------------------------------------------------------------
 
@@ -266,7 +263,6 @@ def _load(path: Path) -> ctypes.CDLL:
         ("hang", None, [pointer, i64, i64]),
         ("clear_faults", None, [pointer]),
         ("trace", integer, [pointer, ctypes.c_char_p]),
-        ("trace_stop", None, [pointer]),
     ):
         function = getattr(lib, f"weft_{name}")
         function.restype, function.argtypes = result, arguments

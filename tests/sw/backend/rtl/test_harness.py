@@ -56,7 +56,9 @@ def make(request, libraries):
         base = CONFIGS[request.param]
         config = base.replace(read_outstanding=limits[0], write_outstanding=limits[1])
         model = dataclasses.replace(memory_of(base), **changes)
-        sim = Simulation(libraries[request.param][1], config, model, MEMORY_BYTES, stalls)
+        sim = Simulation(libraries[request.param][1], config, model, MEMORY_BYTES)
+        if stalls is not None:
+            sim.set_stalls(stalls)
         sim.memory[:] = np.random.default_rng(1).integers(0, 256, MEMORY_BYTES)
         made.append(sim)
         return sim

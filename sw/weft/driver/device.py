@@ -1,4 +1,4 @@
-"""Identify an accelerator, load a program, start it, wait, and say why it stopped.
+"""Identify an accelerator, point it at a program, start it, wait, and say why it stopped.
 
 Standard library, numpy and the contract only: this runs on a board.
 """
@@ -99,22 +99,6 @@ class Device:
             )
 
     # -- a run ------------------------------------------------------------------------------------
-
-    def load(self, program: Program) -> None:
-        """Allocate the arena of `program`, put its image there and point the registers at it.
-
-        Raises
-        ------
-        Mismatch
-            The program was compiled for another configuration.
-        """
-        program.require_config(self.config)
-        self.settle()
-        self.program = None
-        self.transport.allocate(program.arena_bytes)
-        self.written.clear()  # a simulation of a larger memory is another one
-        program.write_image(self.transport.arena)
-        self.select(program)
 
     def select(self, program: Program) -> None:
         """Point the registers at `program`, whose image is in the arena."""

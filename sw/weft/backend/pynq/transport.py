@@ -99,10 +99,6 @@ class PynqTransport(Transport):
 
     # -- memory -----------------------------------------------------------------------------------
 
-    def allocate(self, size: int) -> None:
-        self.release(self.placement)
-        self.placement = self.place([size])
-
     def place(self, sizes: Sequence[int]) -> Placement:
         """New zeroed buffers of `sizes` bytes.
 
@@ -139,11 +135,6 @@ class PynqTransport(Transport):
         return found
 
     @property
-    def arena(self) -> NDArray[np.uint8]:
-        self.placement.dirty.add(0)
-        return self.placement.array(0)
-
-    @property
     def arena_address(self) -> int:
         return min(self.placement.addresses)
 
@@ -175,9 +166,6 @@ class PynqTransport(Transport):
             except Exception:  # gone with the board, or never given
                 buffer.freed = True
         placement.buffers, placement.addresses = [], []
-
-    def close(self) -> None:
-        self.release(self.placement)
 
     # -- waiting ----------------------------------------------------------------------------------
 

@@ -49,12 +49,8 @@ class RtlTransport(Transport):
     ) -> None:
         self._path, self._config, self._model, self._trace = path, config, model, trace
         self._size = 0
-        self._simulation = self._make(0)
-
-    @property
-    def simulation(self) -> Simulation:
-        """The simulation in use; :meth:`allocate` makes a new one where the memory has to grow."""
-        return self._simulation
+        #: In use; :meth:`allocate` makes a new one where the memory has to grow.
+        self.simulation = self._make(0)
 
     def _make(self, size: int) -> Simulation:
         simulation = Simulation(self._path, self._config, self._model, 2 * GUARD_BYTES + size)
@@ -63,56 +59,54 @@ class RtlTransport(Transport):
         return simulation
 
     def allocate(self, size: int) -> None:
+        """Make `arena` a zeroed one of `size` bytes; the one before is given back."""
         if not 0 < size <= MAX_ARENA_BYTES:
             raise UsageError(f"an arena must have 1..{MAX_ARENA_BYTES} bytes, not {size}")
-        if 2 * GUARD_BYTES + size > len(self._simulation.memory):
-            self._simulation.close()
-            self._simulation = self._make(size)
+        if 2 * GUARD_BYTES + size > len(self.simulation.memory):
+            self.simulation.close()
+            self.simulation = self._make(size)
         self._size = size
-        memory = self._simulation.memory
+        memory = self.simulation.memory
         memory[:] = GUARD_BYTE
         memory[GUARD_BYTES : GUARD_BYTES + size] = 0
-        self._simulation.set_window(GUARD_BYTES, GUARD_BYTES + size)
+        self.simulation.set_window(GUARD_BYTES, GUARD_BYTES + size)
 
     @property
     def arena(self) -> NDArray[np.uint8]:
-        return self._simulation.memory[GUARD_BYTES : GUARD_BYTES + self._size]
+        """The arena, uint8 [size], a view that the host reads and writes."""
+        return self.simulation.memory[GUARD_BYTES : GUARD_BYTES + self._size]
 
     @property
     def arena_address(self) -> int:
-        return self._simulation.base + GUARD_BYTES
+        return self.simulation.base + GUARD_BYTES
 
     def read32(self, offset: int) -> int:
-        value, response = self._simulation.read_register(offset)
+        value, response = self.simulation.read_register(offset)
         if response:
             raise DeviceError(f"reading register {offset:#05x} answered response {response}, not 0")
         return value
 
     def write32(self, offset: int, value: int) -> None:
-        response = self._simulation.write_register(offset, value)
+        response = self.simulation.write_register(offset, value)
         if response:
             raise DeviceError(f"writing register {offset:#05x} answered response {response}, not 0")
 
     def wait(self, cycles: int) -> bool:
-        self._simulation.run(cycles)
-        return self._simulation.irq
+        self.simulation.run(cycles)
+        return self.simulation.irq
 
     def check(self) -> None:
-        memory, end = self._simulation.memory, GUARD_BYTES + self._size
+        memory, end = self.simulation.memory, GUARD_BYTES + self._size
         for start, guard in ((0, memory[:GUARD_BYTES]), (end, memory[end:])):
             wrong = np.flatnonzero(guard != GUARD_BYTE)
             if len(wrong):
                 at = start + int(wrong[0])
-                address, value = self._simulation.base + at, int(guard[wrong[0]])
+                address, value = self.simulation.base + at, int(guard[wrong[0]])
                 guard[:] = GUARD_BYTE
                 raise ProtocolError(
                     f"{len(wrong)} guard bytes around the arena were written, the first at address "
                     f"{address:#x} (arena offset {at - GUARD_BYTES}) with {value:#04x}"
                 )
-
-    def close(self) -> None:
-        self._simulation.close()
-
 
 class RtlBackend(ProgramBackend):
     """Run programs on the Verilated RTL.
@@ -171,18 +165,19 @@ class RtlBackend(ProgramBackend):
     def load(self, program: Program) -> None:
         self._program = None
         program.require_config(self.config)
+        self.device.settle()
         old = self._placed
-        if old is not None and old.digest == program.digest:
-            self.device.settle()
-            self.device.select(program)
-        else:
+        if old is None or old.digest != program.digest:
             if old is not None and old.states:
                 self._aside[old.digest] = [view.copy() for view in self._states(old)]
             self._placed = None
-            self.device.load(program)
+            self.transport.allocate(program.arena_bytes)
+            self.device.written.clear()  # a simulation of a larger memory is another one
+            program.write_image(self.transport.arena)
             kept = self._aside.pop(program.digest, [])
             for view, data in zip(self._states(program), kept):
                 view[:] = data
+        self.device.select(program)
         self._placed = self._program = program
 
     def _states(self, program: Program) -> list[NDArray[np.uint8]]:
@@ -225,4 +220,4 @@ class RtlBackend(ProgramBackend):
 
     def close(self) -> None:
         super().close()
-        self.transport.close()
+        self.simulation.close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from weft.errors import ToolMissing, UsageError
-from weft.program import Array, Program
+from weft.program import Array, Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["Array", "Backend", "BackendUnavailable", "ProgramBackend"]
@@ -141,6 +141,14 @@ class ProgramBackend(Backend[Program]):
     """A backend that runs programs; it knows them by their digest."""
 
     takes = "program"
+
+    def state_spec(self, name: str) -> TensorSpec:
+        """State `name` of the loaded program; raises UsageError where there is none."""
+        states = self.program.states
+        if name not in states:
+            known = ", ".join(states) or "none"
+            raise UsageError(f"the program has no state {name!r}", f"its states are: {known}")
+        return states[name]
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that are not those of the loaded program.

@@ -32,7 +32,7 @@ from weft_hw.isa import (
 from .file import pack, reading, unpack
 from .patch import NodeSpan, Patch, check_nodes
 from .places import check_places, first_values
-from .tensor import MAX_ARENA_BYTES, Array, TensorSpec, is_int
+from .tensor import MAX_ARENA_BYTES, TensorSpec, is_int
 
 __all__ = ["PROGRAM_ALIGN", "Program"]
 
@@ -180,8 +180,7 @@ class Program:
 
     def write_image(self, buffer: NDArray[np.uint8]) -> None:
         """Put constants and program into `buffer`, uint8 [>= arena_bytes]."""
-        for offset, data in (*self.constants, (self.program_offset, self.encoded)):
-            buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        _put(buffer, (*self.constants, (self.program_offset, self.encoded)))
 
     @cached_property
     def first_values(self) -> tuple[tuple[int, bytes], ...]:
@@ -192,38 +191,12 @@ class Program:
         """Put the first values of the states into `buffer`, uint8 [>= arena_bytes]."""
         for spec in self.states.values():
             buffer[spec.offset : spec.end] = 0
-        for offset, data in self.first_values:
-            buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        _put(buffer, self.first_values)
 
     @cached_property
     def encoded(self) -> bytes:
         """The bytes of the instructions."""
         return encode_program(list(self.instructions))
-
-    def write_input(self, buffer: NDArray[np.uint8], name: str, array: Array) -> None:
-        """Put `array` where the program expects input `name`, and zeros into its padding.
-
-        Parameters
-        ----------
-        buffer : uint8 [>= arena_bytes]
-        array : the input's dtype and shape exactly.
-
-        Raises
-        ------
-        UsageError
-            An unknown name, another shape or another dtype.
-        """
-        spec = _lookup("input", self.inputs, name)
-        spec.check("input", array)
-        spec.write(buffer, array)
-
-    def read_output(self, buffer: NDArray[np.uint8], name: str) -> Array:
-        """Copy of output `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
-        return _lookup("output", self.outputs, name).read(buffer)
-
-    def read_state(self, buffer: NDArray[np.uint8], name: str) -> Array:
-        """Copy of state `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
-        return _lookup("state", self.states, name).read(buffer)
 
     # -- patches ----------------------------------------------------------------------------------
 
@@ -237,7 +210,9 @@ class Program:
         """
         given = dict(values or {})
         for name in given:
-            _lookup("patch value", self.patches, name)
+            if name not in self.patches:
+                known = f"its patch values are: {', '.join(self.patches) or 'none'}"
+                raise UsageError(f"the program has no patch value {name!r}", known)
         for name, patch in self.patches.items():
             bounds, value = f"{patch.low}..{patch.high}", given.get(name)
             if value is None:
@@ -259,9 +234,8 @@ class Program:
     ) -> dict[int, Instruction]:
         """Put those of :meth:`patched_instructions` into `buffer`, and return them."""
         changed = self.patched_instructions(values)
-        for index, instruction in changed.items():
-            at = self.program_offset + INSTRUCTION_BYTES * index
-            buffer[at : at + INSTRUCTION_BYTES] = np.frombuffer(encode(instruction), np.uint8)
+        start = self.program_offset
+        _put(buffer, ((start + INSTRUCTION_BYTES * i, encode(x)) for i, x in changed.items()))
         return changed
 
     def patched(self, values: Mapping[str, int]) -> Program:
@@ -337,6 +311,11 @@ class Program:
         return program
 
 
+def _put(buffer: NDArray[np.uint8], parts: Iterable[tuple[int, bytes]]) -> None:
+    for offset, data in parts:
+        buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+
 def _as_bytes(value: Any) -> bytes:
     is_bytes = isinstance(value, (bytes, bytearray, memoryview))
     data = bytes(value) if is_bytes else np.ascontiguousarray(value).tobytes()
@@ -351,10 +330,3 @@ def _by_name(kind: str, items: Iterable[_Named]) -> dict[str, _Named]:
             raise UsageError(f"program: two {kind} are named {item.name!r}")
         found[item.name] = item
     return found
-
-
-def _lookup(kind: str, items: Mapping[str, _Named], name: str) -> _Named:
-    if name not in items:
-        known = ", ".join(items) or "none"
-        raise UsageError(f"the program has no {kind} {name!r}", f"its {kind}s are: {known}")
-    return items[name]

@@ -48,7 +48,7 @@ class EmulatorBackend(ProgramBackend):
         self.check_inputs(inputs)
         changed = program.write_patched(arena, patches)
         for name, array in inputs.items():
-            program.write_input(arena, name, array)
+            program.inputs[name].write(arena, array)
         instructions = program.instructions
         if changed:
             instructions = [changed.get(i, old) for i, old in enumerate(instructions)]
@@ -59,14 +59,14 @@ class EmulatorBackend(ProgramBackend):
             if node is not None:
                 error.message += f", in node {node}"
             raise
-        return {name: program.read_output(arena, name) for name in program.outputs}
+        return {name: spec.read(arena) for name, spec in program.outputs.items()}
 
     @property
     def _arena(self) -> NDArray[np.uint8]:
         return self._arenas[self.program.digest]
 
     def read_state(self, name: str) -> Array:
-        return self.program.read_state(self._arena, name)
+        return self.state_spec(name).read(self._arena)
 
     def reset(self) -> None:
         self.program.reset_states(self._arena)

@@ -194,7 +194,7 @@ class DriverBackend(BoardBackend):
         return results
 
     def read_state(self, name: str) -> Array:
-        return self._resident.read_state(name)
+        return self._resident.read_state(self.state_spec(name).name)
 
     def reset(self) -> None:
         resident = self._resident

@@ -193,12 +193,12 @@ class RtlBackend(ProgramBackend):
         arena = self.transport.arena
         self.device.patched = program.write_patched(arena, patches)
         for name, array in inputs.items():
-            program.write_input(arena, name, array)
+            program.inputs[name].write(arena, array)
         self.device.run(self.timeout_cycles)
-        return {name: program.read_output(arena, name) for name in program.outputs}
+        return {name: spec.read(arena) for name, spec in program.outputs.items()}
 
     def read_state(self, name: str) -> Array:
-        return self.program.read_state(self.transport.arena, name)
+        return self.state_spec(name).read(self.transport.arena)
 
     def reset(self) -> None:
         program = self.program

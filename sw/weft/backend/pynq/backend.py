@@ -19,7 +19,7 @@ from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import STATUS_BUS_BUSY, STATUS_RUNNING
 
-from .firmware import put_file, refresh
+from .firmware import refresh
 from .identity import is_virtual, require_board
 from .load import PORT, LoadedOverlay, connect, load_overlay
 from .lock import BoardLock
@@ -237,8 +237,6 @@ class PynqBackend(DriverBackend):
         The .bit of an overlay, with .hwh and manifest beside it; it says the configuration.
     host, port : str, int
         The board's PYNQ.remote server; "" is the board that this runs on.
-    timeout_s : float
-        Limit of one run.
     watchdog_cycles : int
         Cycles without progress before the core stops itself.
 
@@ -258,7 +256,6 @@ class PynqBackend(DriverBackend):
         host: str = "",
         port: int = PORT,
         *,
-        timeout_s: float = 120.0,
         watchdog_cycles: int = 100_000,
     ) -> None:
         path = Path(bitstream).resolve()
@@ -273,26 +270,15 @@ class PynqBackend(DriverBackend):
             interrupts = not self.loaded.remote and getattr(self.loaded.ip, "irq", None) is not None
             transport = PynqTransport(
                 self.loaded.ip,
-                self.loaded.allocate,
+                device.allocate,
                 self.loaded.clock_mhz,
                 interrupts=interrupts,
-                timeout_s=timeout_s,
             )
             super().__init__(transport, self.loaded.manifest.config, watchdog_cycles)
         except WeftError:
             self._lock.release()
             raise
         self.board, self.virtual = str(device.name), is_virtual(device)
-
-    def put_file(self, path: str, data: bytes) -> bool:
-        """Write a file of a remote board unless it is there already; whether it had to be written.
-
-        Raises
-        ------
-        DeviceError
-            The board does not answer, or keeps other bytes than were sent.
-        """
-        return put_file(self.loaded.device, path, data)
 
     def close(self) -> None:
         super().close()

@@ -13,6 +13,8 @@ from typing import Any
 
 from weft.errors import DeviceError
 
+from .identity import is_remote, sentence
+
 __all__ = ["FIRMWARE", "put_file", "read_file", "refresh"]
 
 #: Where the FPGA manager looks; the one folder that every PYNQ.remote server has.
@@ -69,19 +71,15 @@ def refresh(device: Any, bitstream: Path) -> None:
     DeviceError
         The board does not answer.
     """
-    if not getattr(device, "has_capability", lambda _: False)("REMOTE"):
-        return
     path = f"{FIRMWARE}{bitstream.stem}.bin"
-    if read_file(device, path) is not None:
+    if is_remote(device) and read_file(device, path) is not None:
         from pynq.pl_server.embedded_device import bit2bin
 
         put_file(device, path, bytes(bit2bin(bitstream.read_bytes())))
 
 
 def _gone(path: str, error: Exception) -> DeviceError:
-    details = getattr(error, "details", None)
-    text = str(details() if callable(details) else error).strip() or type(error).__name__
     return DeviceError(
-        f"the board does not let {path} be read or written: {text.splitlines()[0]}",
+        f"the board does not let {path} be read or written: {sentence(error)}",
         "check its power, network and free space, then try again",
     )

@@ -25,6 +25,8 @@ import numpy as np
 
 from weft.errors import DeviceError, ToolMissing, UsageError, WeftError, error_from
 
+from .identity import sentence
+
 __all__ = ["FramedProcess", "Operation", "answer_requests", "python_with_pynq"]
 
 #: Arguments by keyword -> result; both are JSON values, bytes, arrays, and mappings of these.
@@ -205,7 +207,7 @@ def answer_requests(operations: Mapping[str, Operation]) -> None:
             answer = {"error": error.as_dict()}
         except Exception as error:
             traceback.print_exc()
-            text = (str(error).strip().splitlines() or [""])[0]
-            message = f"{name} failed in the Python with pynq: {type(error).__name__}: {text}"
+            kind = type(error).__name__
+            message = f"{name} failed in the Python with pynq: {kind}: {sentence(error)}"
             answer = {"error": DeviceError(message, "its messages stand above").as_dict()}
         _send(output, answer)

@@ -18,6 +18,7 @@ from weft_hw.boards import pynq_board
 from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 
 from . import zynq7
+from .identity import is_remote, sentence
 
 __all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]
 
@@ -31,20 +32,14 @@ _CLOCK_TOLERANCE = 1.001
 class LoadedOverlay:
     """An overlay on a board.
 
-    overlay : pynq.Overlay; ip : the bound driver; device : pynq's device.
-    clock_mhz : as read back from the board.
+    ip : the driver that pynq bound; device : pynq's device; clock_mhz : as read back from it.
     """
 
-    overlay: Any
     ip: Any
     device: Any
     manifest: Manifest
     clock_mhz: float
     remote: bool
-
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """``pynq.allocate`` on this board."""
-        return self.device.allocate(shape, dtype)
 
 
 def _pynq(remote: str) -> Any:
@@ -83,7 +78,7 @@ def connect(host: str = "", port: int = PORT) -> Any:
         device = RemoteDevice(0, host, port)
     except Exception as error:
         raise DeviceError(
-            f"no board answers at {host}, port {port}: {str(error).splitlines()[0]}",
+            f"no board answers at {host}, port {port}: {sentence(error)}",
             "check its address, that pynq-remote runs there, and that no proxy is in between",
         ) from None
     pynq.Device.active_device = device
@@ -110,7 +105,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     """
     manifest = verified(bitstream)
     board = pynq_board(manifest.board)
-    remote = bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
+    remote = is_remote(device)
     if remote and device.arch != board.system.architecture:
         raise Mismatch(
             f"{bitstream.name} is for {board.name} ({board.system.architecture}), "
@@ -133,15 +128,14 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
             overlay.download()
         except Exception as error:
             raise DeviceError(
-                f"the board refuses {bitstream.name}: {str(error).splitlines()[0]}",
+                f"the board refuses {bitstream.name}: {sentence(error)}",
                 f"check that it is a {board.name}, and reload",
             ) from error
         if manifest.kind == "open":
             numbers = board.system.port_numbers(manifest.config.axi_ports)
             zynq7.enable_ports(partial(pynq.MMIO, device=device), numbers)
         clock = _set_clock(pynq.ps.Clocks, manifest)
-        ip = getattr(overlay, name)
-    return LoadedOverlay(overlay, ip, device, manifest, clock, remote)
+        return LoadedOverlay(getattr(overlay, name), device, manifest, clock, remote)
 
 
 def _find(overlay: Any, manifest: Manifest) -> str:

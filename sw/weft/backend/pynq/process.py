@@ -30,10 +30,7 @@ class PynqProcess(BoardBackend):
 
     Parameters
     ----------
-    bitstream : Path
-        The .bit of an overlay, with .hwh and manifest beside it.
-    host, port : str, int
-        The board's PYNQ.remote server; "" is the board that this runs on.
+    bitstream, host, port : as there
     python : str, optional
         The Python with pynq; by default one with the board's version, and on a board this one.
 
@@ -118,7 +115,7 @@ class PynqProcess(BoardBackend):
         self._process.ask("check_registers")
 
     def put_file(self, path: str, data: bytes) -> bool:
-        """As :meth:`weft.backend.pynq.backend.PynqBackend.put_file`."""
+        """As :func:`weft.backend.pynq.firmware.put_file`, on the board at the other end."""
         return bool(self._process.ask("put_file", path=path, data=data))
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from weft.driver.transport import Transport
 from weft.errors import DeviceError
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
+from .identity import sentence
+
 __all__ = ["PAGE", "MemoryExhausted", "Placement", "PynqTransport"]
 
 #: First pause between polls, and how much longer the next one is. With the first poll at the
@@ -121,7 +123,7 @@ class PynqTransport(Transport):
                 self.release(found)
                 raise MemoryExhausted(
                     f"the board has no {wanted} contiguous bytes left "
-                    f"({sum(sizes)} are needed): {_sentence(error)}",
+                    f"({sum(sizes)} are needed): {sentence(error)}",
                     "unload programs, close other processes that hold buffers, or raise the cma= "
                     "kernel argument and restart the board",
                 ) from error
@@ -131,7 +133,6 @@ class PynqTransport(Transport):
             buffer[:] = 0
             found.addresses.append(address)
         found.dirty = set(range(len(sizes)))
-        found.wanted = set(range(len(sizes)))
         return found
 
     @property
@@ -169,19 +170,16 @@ class PynqTransport(Transport):
 
     # -- waiting ----------------------------------------------------------------------------------
 
-    def _limit_s(self, cycles: int) -> float:
-        return min(self.timeout_s, max(1.0, cycles / (self.clock_mhz * 1e6)))
-
     def limit(self, cycles: int) -> str:
-        return f"{self._limit_s(cycles):g} s"
+        return f"{self.timeout_s:g} s"
 
     def wait(self, cycles: int) -> bool:
-        limit = self._limit_s(cycles)
         if self.interrupts:
-            return self._wait_for_interrupt(limit)
-        end = time.monotonic() + limit
-        time.sleep(min(limit, self.expected_cycles / (self.clock_mhz * 1e6)))
-        pause = max(_PAUSE_S, 0.25 * self.expected_cycles / (self.clock_mhz * 1e6))
+            return self._wait_for_interrupt()
+        end = time.monotonic() + self.timeout_s
+        expected_s = self.expected_cycles / (self.clock_mhz * 1e6)
+        time.sleep(min(self.timeout_s, expected_s))
+        pause = max(_PAUSE_S, 0.25 * expected_s)
         while self.read32(REGISTERS["status"].offset) & STATUS_RUNNING:
             if time.monotonic() > end:
                 return False
@@ -189,9 +187,9 @@ class PynqTransport(Transport):
             pause *= _GROWTH
         return True
 
-    def _wait_for_interrupt(self, limit: float) -> bool:
+    def _wait_for_interrupt(self) -> bool:
         async def wait() -> None:
-            await asyncio.wait_for(self._ip.irq.wait(), limit)
+            await asyncio.wait_for(self._ip.irq.wait(), self.timeout_s)
 
         try:
             asyncio.run(wait())
@@ -207,13 +205,6 @@ class PynqTransport(Transport):
             raise
         except Exception as error:
             raise DeviceError(
-                f"the board does not answer as it should: {_sentence(error)}",
+                f"the board does not answer as it should: {sentence(error)}",
                 "check its power and network, then connect again",
             ) from error
-
-
-def _sentence(error: Exception) -> str:
-    """Details of a gRPC error, or the message of any other."""
-    details = getattr(error, "details", None)
-    text = details() if callable(details) else str(error)
-    return str(text).strip().splitlines()[0] if str(text).strip() else type(error).__name__

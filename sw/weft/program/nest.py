@@ -9,7 +9,7 @@ of the address field; the verifier accepts no program that comes round.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, Instruction, Opcode
 
-__all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "strides"]
+__all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "grid", "strides"]
 
 Int = NDArray[np.int64]
 #: Software follows nests up to here; no memory of an accelerator has use for more.
@@ -32,6 +32,15 @@ def strides(counts: Sequence[int], jumps: Sequence[int]) -> tuple[int, ...]:
         found.append(jump + back)
         back += (count - 1) * found[-1]
     return tuple(found)
+
+
+def grid(base: int, levels: Iterable[tuple[int, int]]) -> Int:
+    """int64 [product of counts]: `base` and what (stride, count) levels add, the first fastest."""
+    found = np.array([base], np.int64)
+    for stride, count in levels:
+        if count > 1:
+            found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,7 @@ class Affine:
 
     def values(self) -> Int:
         """int64 [product of counts]: all addresses, in order of the nest, without the modulus."""
-        found = np.array([self.base], np.int64)
-        for count, stride in zip(self.counts, self.strides):
-            if count == 1:
-                continue
-            found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
-        return found
+        return grid(self.base, zip(self.strides, self.counts))
 
     def split(self, level: int) -> tuple[Affine, Affine]:
         """(levels from `level` on, with the base; levels below it, from zero)."""

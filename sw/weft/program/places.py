@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from weft.errors import UsageError
 
+from .nest import grid
 from .tensor import MAX_ARENA_BYTES, TensorSpec
 
 __all__ = ["Constants", "check_places", "first_values"]
@@ -85,9 +86,6 @@ def check_places(
 
 def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:
     """(first bytes, size) of the runs of a tensor; one run where there are more than `limit`."""
-    starts = np.array([spec.offset], np.int64)
     if math.prod(count for _, count in spec.run_levels) > limit:
-        return starts, spec.end - spec.offset
-    for pitch, count in spec.run_levels:
-        starts = (starts[:, None] + pitch * np.arange(count, dtype=np.int64)).reshape(-1)
-    return starts, spec.run_bytes
+        return np.array([spec.offset], np.int64), spec.end - spec.offset
+    return grid(spec.offset, spec.run_levels), spec.run_bytes

@@ -24,10 +24,6 @@ _IDLE_POLLS = 1000
 _NO_INSTRUCTION = (1 << reg.REGISTERS["error_instruction"].width) - 1
 
 
-def _version(number: int) -> str:
-    return f"{number >> 8}.{number & 0xFF}"
-
-
 class Device:
     """The accelerator behind `transport`.
 
@@ -69,13 +65,7 @@ class Device:
         self.written[name] = value
 
     def identify(self) -> None:
-        """Compare identifier, ISA version and config hash with what is expected.
-
-        Raises
-        ------
-        Mismatch
-            The message holds what was found and what was expected.
-        """
+        """Compare identifier, ISA version and config hash; Mismatch says what was expected."""
         found = self.read("id")
         if found != reg.IDENTIFIER:
             raise Mismatch(
@@ -85,8 +75,8 @@ class Device:
         version = self.read("isa_version")
         if version >> 8 != ISA_VERSION >> 8:
             raise Mismatch(
-                f"the accelerator has ISA version {_version(version)}, "
-                f"this software has {_version(ISA_VERSION)}",
+                f"the accelerator has ISA version {version >> 8}.{version & 255}, "
+                f"this software has {ISA_VERSION >> 8}.{ISA_VERSION & 255}",
                 "use software and bitstream of the same release",
             )
         words = self.read("config_hash_high"), self.read("config_hash_low")
@@ -143,12 +133,10 @@ class Device:
         """
         self.start()
         if not self.transport.wait(timeout_cycles):
-            status = self.read("status")
-            done = self.read("instructions")
+            status, done = self.read("status"), self.read("instructions")
             raise DeviceError(
                 f"the program is not done after {self.transport.limit(timeout_cycles)}: status "
-                f"{status:#x}, "
-                f"{done} instructions retired",
+                f"{status:#x}, {done} instructions retired",
                 "raise the timeout, or set a watchdog to learn which unit waits",
             )
         status = self.read("status")
@@ -161,13 +149,7 @@ class Device:
             raise DeviceError(f"the interrupt came, but the status is {status:#x}, not done")
 
     def start(self) -> None:
-        """Ring the doorbell, after a soft reset where the run before did not end well.
-
-        Raises
-        ------
-        DeviceError
-            Bursts of an aborted run never end, so the core refuses to start.
-        """
+        """Ring the doorbell, after :meth:`settle`, which see for what it raises."""
         self.settle()
         self.write("irq_pending", reg.IRQ_DONE | reg.IRQ_ERROR)
         self.transport.flush()
@@ -175,12 +157,7 @@ class Device:
 
     def settle(self) -> None:
         """Soft reset, where the run before did not end well: after it nothing of that run can still
-        write into the arena. To be called before the host writes there.
-
-        Raises
-        ------
-        DeviceError
-            Bursts of an aborted run never end.
+        write into the arena. To be called before the host writes there; raises as :meth:`reset`.
         """
         if self.read("status") & (reg.STATUS_ERROR | reg.STATUS_RUNNING | reg.STATUS_BUS_BUSY):
             self.reset()

@@ -41,11 +41,7 @@ class RtlTransport(Transport):
     """
 
     def __init__(
-        self,
-        path: Path,
-        config: AcceleratorConfig,
-        model: MemoryModel,
-        trace: Path | None = None,
+        self, path: Path, config: AcceleratorConfig, model: MemoryModel, trace: Path | None = None
     ) -> None:
         self._path, self._config, self._model, self._trace = path, config, model, trace
         self._size = 0

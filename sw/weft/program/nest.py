@@ -53,13 +53,6 @@ class Affine:
     #: Width of the address; the generators of the core count modulo 2**bits.
     bits: int = 62
 
-    @classmethod
-    def of_jumps(
-        cls, base: int, counts: Sequence[int], jumps: Sequence[int], bits: int = 62
-    ) -> Affine:
-        """From the jumps of an instruction."""
-        return cls(base, tuple(counts), strides(counts, jumps), bits)
-
     def bounds(self) -> tuple[int, int]:
         """(smallest, largest) address, without the modulus."""
         spans = [(c - 1) * s for c, s in zip(self.counts, self.strides)]
@@ -86,6 +79,7 @@ class MatmulNest:
     rows : int, iterations of one tile; tiles : int; see ``is_tractable``
     act, acc, result : Affine over 6 levels, in words, rows, words.
     weight, parameter : Affine over the levels from tile_levels on, in words and pairs.
+    touches_parameters : whether some tile is a first or a last pass; writes_results : a last one
     """
 
     def __init__(self, instruction: Instruction, setup: Instruction | None) -> None:
@@ -100,7 +94,7 @@ class MatmulNest:
 
         def affine(name: str, jumps: Sequence[int]) -> Affine:
             bits = LAYOUTS[Opcode.MATMUL][f"{name}_address"].width
-            return Affine.of_jumps(get(f"{name}_address"), self.counts, jumps, bits)
+            return Affine(get(f"{name}_address"), self.counts, strides(self.counts, jumps), bits)
 
         def outer(name: str, jumps: Sequence[int]) -> Affine:
             kept = [0] * self.tile_levels + list(jumps[self.tile_levels :])
@@ -112,12 +106,12 @@ class MatmulNest:
         self.weight = outer("weight", instruction.vector("weight_jump"))
         self.parameter = outer("parameter", parameter_jumps)
         self._reduction = get("reduction")
-        self._first, self._last = bool(get("first")), bool(get("last"))
+        self._first, self.writes_results = bool(get("first")), bool(get("last"))
+        self.touches_parameters = self._first or self.writes_results
 
     def passes(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(bool [tiles], bool [tiles]): the tile is a first pass; it is a last pass."""
-        first = np.array([self._first])
-        last = np.array([self._last])
+        first, last = np.array([self._first]), np.array([self.writes_results])
         for level in range(self.tile_levels, LOOP_LEVELS):
             index = np.arange(self.counts[level])[:, None]
             reduces = bool(self._reduction >> level & 1)
@@ -131,13 +125,3 @@ class MatmulNest:
     def is_tractable(self) -> bool:
         """Whether rows and tiles are within MAX_TILE_ROWS and MAX_TILES."""
         return self.rows <= MAX_TILE_ROWS and self.tiles <= MAX_TILES
-
-    @property
-    def touches_parameters(self) -> bool:
-        """Whether some tile is a first or a last pass."""
-        return self._first or self._last
-
-    @property
-    def writes_results(self) -> bool:
-        """Whether some tile is a last pass."""
-        return self._last

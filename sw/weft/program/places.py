@@ -9,10 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import UsageError
-
 from .nest import grid
-from .tensor import MAX_ARENA_BYTES, TensorSpec
+from .tensor import MAX_ARENA_BYTES, TensorSpec, rules
 
 __all__ = ["Constants", "check_places", "first_values"]
 
@@ -54,11 +52,10 @@ def check_places(
     UsageError
         Names the one or the two.
     """
+    rule = rules("program")
     for (a, data), (b, _) in zip(constants, constants[1:]):
-        if a + len(data) > b:
-            raise UsageError(
-                f"program: the constant at {a} and the constant at {b} overlap in the arena"
-            )
+        both = f"the constant at {a} and the constant at {b}"
+        rule(a + len(data) <= b, f"{both} overlap in the arena")
     inside = dict(first_values(constants, tensors["state"].values()))
     spans = [("the program", code[0], sum(code))]
     spans += [(f"the constant at {o}", o, o + len(d)) for o, d in constants if o not in inside]
@@ -66,10 +63,8 @@ def check_places(
     for kind, specs in tensors.items():
         spans += [(f"{kind} {s.name!r}", s.offset, s.end) for s in specs.values()]
     for owner, _, end in spans:
-        if end > arena_bytes:
-            raise UsageError(
-                f"program: {owner} ends at byte {end}, beyond the arena of {arena_bytes} bytes"
-            )
+        where = f"beyond the arena of {arena_bytes} bytes"
+        rule(end <= arena_bytes, f"{owner} ends at byte {end}, {where}")
     limit = MAX_RUNS // max(1, len(spans) - fixed)
     runs = [(np.array([start], np.int64), end - start) for _, start, end in spans[:fixed]]
     for kind, specs in tensors.items():
@@ -81,7 +76,7 @@ def check_places(
     clash = np.flatnonzero(ends[order][:-1] > starts[order][1:])
     if len(clash):
         first, second = (spans[owners[order[clash[0] + i]]][0] for i in (0, 1))
-        raise UsageError(f"program: {first} and {second} overlap in the arena")
+        rule(False, f"{first} and {second} overlap in the arena")
 
 
 def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:

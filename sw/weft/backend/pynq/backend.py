@@ -73,11 +73,7 @@ class DriverBackend(BoardBackend):
 
     Parameters
     ----------
-    transport : PynqTransport
-    config : AcceleratorConfig
-        What is expected at its other end.
-    watchdog_cycles : int
-        Cycles without progress before the core stops itself.
+    transport, config, watchdog_cycles : as of a Device
 
     Raises
     ------
@@ -237,8 +233,7 @@ class PynqBackend(DriverBackend):
         The .bit of an overlay, with .hwh and manifest beside it; it says the configuration.
     host, port : str, int
         The board's PYNQ.remote server; "" is the board that this runs on.
-    watchdog_cycles : int
-        Cycles without progress before the core stops itself.
+    watchdog_cycles : as of a Device
 
     Raises
     ------
@@ -268,11 +263,9 @@ class PynqBackend(DriverBackend):
                 refresh(device, path)
             self.loaded: LoadedOverlay = load_overlay(path, device)
             interrupts = not self.loaded.remote and getattr(self.loaded.ip, "irq", None) is not None
+            clock_mhz = self.loaded.clock_mhz
             transport = PynqTransport(
-                self.loaded.ip,
-                device.allocate,
-                self.loaded.clock_mhz,
-                interrupts=interrupts,
+                self.loaded.ip, device.allocate, clock_mhz, interrupts=interrupts
             )
             super().__init__(transport, self.loaded.manifest.config, watchdog_cycles)
         except WeftError:

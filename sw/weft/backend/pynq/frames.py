@@ -116,10 +116,7 @@ class FramedProcess:
 
     Parameters
     ----------
-    python : str
-        The interpreter.
-    module : str
-        What it runs.
+    python, module : str, the interpreter and what it runs
     log : file, optional
         Where its messages go; by default to standard error.
     """
@@ -161,10 +158,8 @@ class FramedProcess:
             if not self._works:
                 message = f"{self.python} cannot run {self.module}"
                 raise ToolMissing(message, "see its messages above, and make pynq again") from None
-            raise DeviceError(
-                f"the process that runs {self.module} has ended before it answered {do!r}",
-                "see its messages above",
-            ) from None
+            message = f"the process that runs {self.module} has ended before it answered {do!r}"
+            raise DeviceError(message, "see its messages above") from None
         self._works = True
         if "error" in answer:
             raise error_from(answer["error"])

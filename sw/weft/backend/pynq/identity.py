@@ -51,12 +51,7 @@ class BoardFacts:
 
 
 def check_host(host: str) -> None:
-    """Refuse what is neither a host name nor an address.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse what is neither a host name nor an address; raises UsageError."""
     if not _HOST.fullmatch(host) or len(host) > 253:
         raise UsageError(
             f"--host must be a name or an address, not {host!r}", "for example 192.168.2.99"

@@ -42,23 +42,6 @@ class LoadedOverlay:
     remote: bool
 
 
-def _pynq(remote: str) -> Any:
-    """The package pynq, told first whether its board is remote."""
-    if remote:
-        os.environ.setdefault("PYNQ_REMOTE_DEVICES", remote)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pynq
-            import pynq.lib
-    except ImportError as error:
-        raise ToolMissing(
-            f"the package pynq cannot be imported: {error}",
-            "on a board it is part of the image; elsewhere run scripts/pynq_environment.py",
-        ) from None
-    return pynq
-
-
 def connect(host: str = "", port: int = PORT) -> Any:
     """pynq's device: the board that this runs on, or the one at `host`.
 
@@ -69,7 +52,18 @@ def connect(host: str = "", port: int = PORT) -> Any:
     DeviceError
         Nobody answers at `host`.
     """
-    pynq = _pynq(host)
+    if host:
+        os.environ.setdefault("PYNQ_REMOTE_DEVICES", host)  # what pynq reads when it is imported
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pynq
+            import pynq.lib
+    except ImportError as error:
+        raise ToolMissing(
+            f"the package pynq cannot be imported: {error}",
+            "on a board it is part of the image; elsewhere run scripts/pynq_environment.py",
+        ) from None
     if not host:
         return pynq.Device.active_device
     from pynq.pl_server.remote_device import RemoteDevice
@@ -121,7 +115,8 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
         warnings.simplefilter("ignore")
         overlay = pynq.Overlay(str(bitstream), download=False, device=device)
         name = _find(overlay, manifest)
-        _forget_clocks(pynq.ps.Clocks)
+        if hasattr(pynq.ps.Clocks, "_real_instance"):
+            del pynq.ps.Clocks._real_instance  # of the first device; let pynq look at this one's
         # pynq 4.0.0 finds no frequency in descriptions of Zynq-7000; the clock is set below.
         overlay.clock_dict = {}
         try:
@@ -153,12 +148,6 @@ def _find(overlay: Any, manifest: Manifest) -> str:
     raise Mismatch(
         "the overlay holds no Weft accelerator", "build it with weft build, or take another file"
     )
-
-
-def _forget_clocks(clocks: Any) -> None:
-    """Let pynq look at the clocks of the active device: it keeps those of the first one."""
-    if hasattr(clocks, "_real_instance"):
-        del clocks._real_instance
 
 
 def _set_clock(clocks: Any, manifest: Manifest) -> float:

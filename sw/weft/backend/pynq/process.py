@@ -45,12 +45,7 @@ class PynqProcess(BoardBackend):
     """
 
     def __init__(
-        self,
-        bitstream: Path | str,
-        host: str = "",
-        port: int = PORT,
-        *,
-        python: str | None = None,
+        self, bitstream: Path | str, host: str = "", port: int = PORT, *, python: str | None = None
     ) -> None:
         manifest = Manifest.load(Path(bitstream).with_suffix(".json"))
         super().__init__(manifest.config)

@@ -149,13 +149,7 @@ class PynqTransport(Transport):
             self.fetch(self.placement.buffers[index])
 
     def fetch(self, buffer: Any) -> None:
-        """Make what the accelerator wrote to one buffer visible to the host.
-
-        Raises
-        ------
-        DeviceError
-            The board is gone.
-        """
+        """Make what the accelerator wrote to one buffer visible to the host."""
         self._call(buffer.invalidate)
 
     @staticmethod

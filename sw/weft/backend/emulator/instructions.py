@@ -123,39 +123,27 @@ class _Decoded:
         """(first, last), bool [tiles] each."""
         return self.nest.passes()
 
-    def tiles(self, name: str, tiles: slice) -> Int:
-        """int64 [tiles] addresses that change from tile to tile only."""
-        affine: Affine = getattr(self.nest, name)
-        return self._of(name, lambda: _wrap(affine, affine.values()))[tiles]
-
-    def rows(self, name: str, tiles: slice, rows: slice) -> Int:
-        """int64 [tiles, rows] addresses."""
-        outer, inner = getattr(self.nest, name).split(self.nest.tile_levels)
-
-        def make(tiles: slice, rows: slice) -> Int:
-            return _wrap(outer, outer.values()[tiles, None] + inner.values()[None, rows])
-
+    def addresses(self, name: str, tiles: slice, rows: slice = slice(None)) -> Int:
+        """int64 [tiles, rows]; [tiles, 1] of weights and parameters, which stay within a tile."""
         if not self._short:
-            return make(tiles, rows)
-        return self._of(name, lambda: make(slice(None), slice(None)))[tiles, rows]
-
-    def _of(self, name: str, make: Callable[[], Int]) -> Int:
-        if not self._short:
-            return make()
+            return self._make(name, tiles, rows)
         if name not in self._kept:
-            self._kept[name] = make()
+            self._kept[name] = self._make(name, slice(None), slice(None))
             self._kept[name].setflags(write=False)
-        return self._kept[name]
+        return self._kept[name][tiles, rows]
+
+    def _make(self, name: str, tiles: slice, rows: slice) -> Int:
+        """As the generators of the core count them: modulo 2**bits."""
+        affine: Affine = getattr(self.nest, name)
+        tile_levels = len(affine.counts) - len(self.nest.weight.counts)
+        outer, inner = affine.split(tile_levels)
+        found = outer.values()[tiles, None] + inner.values()[None, rows]
+        return found & ((1 << affine.bits) - 1)
 
 
 @lru_cache(maxsize=KEPT_NESTS)
 def _decoded(instruction: Instruction, setup: Instruction | None) -> _Decoded:
     return _Decoded(MatmulNest(instruction, setup))
-
-
-def _wrap(affine: Affine, addresses: Int) -> Int:
-    """Addresses as the generators of the core count them."""
-    return addresses & ((1 << affine.bits) - 1)
 
 
 def _within(what: str, addresses: Int, size: int, limit: int) -> None:
@@ -169,16 +157,16 @@ def _matmul_batch(state: State, decoded: _Decoded, tiles: slice, rows: slice) ->
     """One batch of :func:`matmul`."""
     config = state.config
     first, last = (x[tiles] for x in decoded.passes)
-    act = decoded.rows("act", tiles, rows)
+    act = decoded.addresses("act", tiles, rows)
     line_words = config.line_bytes // 4
     _within("activation", act, line_words, config.scratchpad_words)
-    weight = decoded.tiles("weight", tiles)
+    weight = decoded.addresses("weight", tiles)[:, 0]
     _within("weight", weight, config.tile_words, config.weight_words)
     uses = first | last
-    pairs = decoded.tiles("parameter", tiles)
+    pairs = decoded.addresses("parameter", tiles)[:, 0]
     bias, multiplier, shift = _parameters(state, pairs, uses)
     start = np.where(first[:, None], bias, 0)
-    acc = decoded.rows("acc", tiles, rows)
+    acc = decoded.addresses("acc", tiles, rows)
     _within("accumulator", acc[~(first & last)], 1, config.accumulator_rows)
     (count, tile_rows), each = acc.shape, 1
     if not np.all(first & last) and np.unique(acc[0]).size < tile_rows:
@@ -189,7 +177,7 @@ def _matmul_batch(state: State, decoded: _Decoded, tiles: slice, rows: slice) ->
     v = _runs(state, line, acc, weight[tile], start[tile], first[tile], last[tile])
     v = v.reshape(-1, tile_rows, config.cols)
     if np.any(last):
-        at = decoded.rows("result", tiles, rows)[last]
+        at = decoded.addresses("result", tiles, rows)[last]
         _emit(state, numerics.wrap32(v), at, multiplier[last], shift[last])
 
 

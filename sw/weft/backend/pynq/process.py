@@ -98,12 +98,10 @@ class PynqProcess(BoardBackend):
         self._process.ask("reset")
 
     def counters(self) -> dict[str, int]:
-        found: dict[str, int] = self._process.ask("counters")
-        return found
+        return dict(self._process.ask("counters"))
 
     def memory(self) -> bytes:
-        found: bytes = self._process.ask("memory")
-        return found
+        return bytes(self._process.ask("memory"))
 
     def check_registers(self) -> None:
         self._program = None

@@ -215,12 +215,6 @@ class Simulation:
             self._lib.weft_destroy(self._handle)
             self._handle = None
 
-    def __enter__(self) -> Simulation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __del__(self) -> None:
         self.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -374,7 +375,7 @@ def test_traces_only_when_asked(make, libraries, tmp_path):
 def test_trace_build_writes_vcd(libraries, tmp_path):
     config = CONFIGS["axi3"]
     path = build.library_from_verilog(libraries["axi3"][0], config, trace=True)
-    with Simulation(path, config, memory_of(config), MEMORY_BYTES) as sim:
+    with closing(Simulation(path, config, memory_of(config), MEMORY_BYTES)) as sim:
         sim.run(50, until_irq=False)
         sim.trace(tmp_path / "run.vcd")
         sim.run(50, until_irq=False)

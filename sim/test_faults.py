@@ -263,7 +263,7 @@ def test_reset_in_mid_flight(backend, job):
     program, a, _ = job
     for cycles in (*range(20, 200, 9), *range(200, 900, 53)):
         backend.load(program)
-        program.write_input(backend.transport.arena, "a", a)
+        program.inputs["a"].write(backend.transport.arena, a)
         backend.device.start()
         backend.simulation.run(cycles, until_irq=False)
         backend.device.reset()

@@ -34,7 +34,7 @@ def gemm_case(config, shape, seed, path):
     program = compile_graph(layer, config)
     a = random.integers(-128, 128, (m, k), dtype=np.int8)
     image = program.image()
-    program.write_input(image, "a", a)
+    program.inputs["a"].write(image, a)
     with EmulatorBackend(config) as emulator:
         emulator.load(program)
         emulator.run({"a": a})

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from board_script import cache
 from virtual_boards import environment
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.pynq.backend import DriverBackend
+from weft.backend.pynq.load import connect
 from weft.backend.pynq.relocate import relocate, sections
 from weft.backend.pynq.transport import MemoryExhausted, PynqTransport
 from weft.compiler.graph.matmul import GemmProblem
@@ -302,3 +303,25 @@ def test_the_runtime_half_is_python_310_and_names_the_type_of_sums():
                     assert ast.unparse(node.args[1]).endswith(".astype(np.int32)"), where
             if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np":
                 assert node.attr not in ("int_", "intp", "uint", "long"), f"{path.name} {node.attr}"
+
+
+class Silent(Exception):
+    """As an error of gRPC: the useful words are its details; its text may be empty."""
+
+    def details(self):
+        return "\n"
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), Silent()])
+def test_a_silent_error_of_pynq_is_one_sentence_too(monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    for name in ("pynq", "pynq.lib", "pynq.pl_server", "pynq.pl_server.remote_device"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["pynq"].lib = sys.modules["pynq.lib"]
+    sys.modules["pynq.pl_server.remote_device"].RemoteDevice = refuse
+    monkeypatch.setenv("PYNQ_REMOTE_DEVICES", "nobody")
+    said = type(error).__name__
+    with pytest.raises(DeviceError, match=f"no board answers at nobody, port 1: {said}; check"):
+        connect("nobody", 1)

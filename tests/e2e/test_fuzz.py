@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from naive_emulator import EXECUTE as ONE_BY_ONE
 from overlapped import run_overlapped
 from program_strategies import corrupted, random_program, seeded
 from weft.backend.emulator import EmulatorBackend, execute
@@ -65,7 +66,7 @@ def test_vectorised_loops_and_overlapped_agree(name, chunk):
         choice = random.Random(seed)
         assert not difference(seed, "order", run(program, choose=choice.choice), want)
         if number % 4 == 0:
-            assert not difference(seed, "loops", run(program, by_loops=True), want)
+            assert not difference(seed, "loops", run(program, meaning=ONE_BY_ONE), want)
         for variant in range(2):
             arena = program.image()
             run_overlapped(config, program.instructions, arena, variant)
@@ -152,5 +153,5 @@ def test_programs_of_hypothesis_round_trip_and_agree(data, name):
         want = program.image()
         for _ in range(2):
             emulator.run({})
-            execute(config, program.instructions, want, by_loops=True)
+            execute(config, program.instructions, want, meaning=ONE_BY_ONE)
             assert emulator.memory() == want.tobytes()

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from weft.errors import ToolMissing, UsageError
-from weft.program import Array, Program
+from weft.program import Array, Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["Array", "Backend", "BackendUnavailable", "Capabilities", "ProgramBackend"]
+__all__ = ["Array", "Backend", "BackendUnavailable", "ProgramBackend"]
 
 
 class BackendUnavailable(ToolMissing):
     """A backend cannot start here: a package, a program or a board is missing."""
 
     code = "backend-unavailable"
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a backend can say beside results, which all of them give exactly."""
-
-    #: `counters` has the registers' performance counters, and "cycles" is a cycle count.
-    cycles: bool
-    #: `memory` is the arena after the run.
-    memory: bool
-    #: Largest arena, bytes.
-    max_arena_bytes: int
 
 
 Loaded = TypeVar("Loaded")
@@ -59,6 +46,8 @@ class Backend(ABC, Generic[Loaded]):
     name: str
     #: What :meth:`load` takes: "program" or "graph".
     takes: str
+    #: Whether `counters` has the registers' performance counters, "cycles" among them.
+    counts_cycles = False
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -78,10 +67,6 @@ class Backend(ABC, Generic[Loaded]):
                 f"the {self.name} backend has no {self.takes}", f"call load({self.takes}) first"
             )
         return self._program
-
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What the backend can report."""
 
     @abstractmethod
     def load(self, program: Loaded) -> None:
@@ -156,6 +141,14 @@ class ProgramBackend(Backend[Program]):
     """A backend that runs programs; it knows them by their digest."""
 
     takes = "program"
+
+    def state_spec(self, name: str) -> TensorSpec:
+        """State `name` of the loaded program; raises UsageError where there is none."""
+        states = self.program.states
+        if name not in states:
+            known = ", ".join(states) or "none"
+            raise UsageError(f"the program has no state {name!r}", f"its states are: {known}")
+        return states[name]
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that are not those of the loaded program.

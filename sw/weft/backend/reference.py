@@ -11,7 +11,7 @@ from weft.compiler.graph.reference import TorchInt
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 
-from .base import Array, Backend, Capabilities
+from .base import Array, Backend
 
 __all__ = ["ReferenceBackend"]
 
@@ -23,26 +23,21 @@ class ReferenceBackend(Backend[Graph]):
     ----------
     config : AcceleratorConfig
         What it stands in for; the arithmetic does not depend on it.
-    device : str
-        A torch device.
 
     Raises
     ------
     ToolMissing
-        torch is not installed, or has no such device.
+        torch is not installed.
     """
 
     name = "torch-int"
     takes = "graph"
 
-    def __init__(self, config: AcceleratorConfig, device: str = "cpu") -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(config)
-        self._torch = TorchInt(device)
+        self._torch = TorchInt()
         #: State values of each graph that is held, by identity; a graph is frozen.
         self._states: dict[int, tuple[Graph, dict[str, Array]]] = {}
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=False, memory=False, max_arena_bytes=0)
 
     def load(self, program: Graph) -> None:
         self._program = program

@@ -61,7 +61,7 @@ def command(
     with open_backend(backend, loaded.config, board=(overlay, host, port)) as opened:
         opened.load(loaded)
         paths = write_outputs(opened.run(arrays), output)
-        cycles = opened.counters()["cycles"] if opened.capabilities().cycles else None
+        cycles = opened.counters()["cycles"] if opened.counts_cycles else None
     if json:
         print_json("run", [Run(backend, cycles, [Output(path) for path in paths])])
         return

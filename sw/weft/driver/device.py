@@ -1,4 +1,4 @@
-"""Identify an accelerator, load a program, start it, wait, and say why it stopped.
+"""Identify an accelerator, point it at a program, start it, wait, and say why it stopped.
 
 Standard library, numpy and the contract only: this runs on a board.
 """
@@ -22,10 +22,6 @@ __all__ = ["Device"]
 _IDLE_POLLS = 1000
 #: error_instruction of an error that belongs to no instruction: a bus error of a fetch.
 _NO_INSTRUCTION = (1 << reg.REGISTERS["error_instruction"].width) - 1
-
-
-def _version(number: int) -> str:
-    return f"{number >> 8}.{number & 0xFF}"
 
 
 class Device:
@@ -69,13 +65,7 @@ class Device:
         self.written[name] = value
 
     def identify(self) -> None:
-        """Compare identifier, ISA version and config hash with what is expected.
-
-        Raises
-        ------
-        Mismatch
-            The message holds what was found and what was expected.
-        """
+        """Compare identifier, ISA version and config hash; Mismatch says what was expected."""
         found = self.read("id")
         if found != reg.IDENTIFIER:
             raise Mismatch(
@@ -85,8 +75,8 @@ class Device:
         version = self.read("isa_version")
         if version >> 8 != ISA_VERSION >> 8:
             raise Mismatch(
-                f"the accelerator has ISA version {_version(version)}, "
-                f"this software has {_version(ISA_VERSION)}",
+                f"the accelerator has ISA version {version >> 8}.{version & 255}, "
+                f"this software has {ISA_VERSION >> 8}.{ISA_VERSION & 255}",
                 "use software and bitstream of the same release",
             )
         words = self.read("config_hash_high"), self.read("config_hash_low")
@@ -99,22 +89,6 @@ class Device:
             )
 
     # -- a run ------------------------------------------------------------------------------------
-
-    def load(self, program: Program) -> None:
-        """Allocate the arena of `program`, put its image there and point the registers at it.
-
-        Raises
-        ------
-        Mismatch
-            The program was compiled for another configuration.
-        """
-        program.require_config(self.config)
-        self.settle()
-        self.program = None
-        self.transport.allocate(program.arena_bytes)
-        self.written.clear()  # a simulation of a larger memory is another one
-        program.write_image(self.transport.arena)
-        self.select(program)
 
     def select(self, program: Program) -> None:
         """Point the registers at `program`, whose image is in the arena."""
@@ -159,12 +133,10 @@ class Device:
         """
         self.start()
         if not self.transport.wait(timeout_cycles):
-            status = self.read("status")
-            done = self.read("instructions")
+            status, done = self.read("status"), self.read("instructions")
             raise DeviceError(
                 f"the program is not done after {self.transport.limit(timeout_cycles)}: status "
-                f"{status:#x}, "
-                f"{done} instructions retired",
+                f"{status:#x}, {done} instructions retired",
                 "raise the timeout, or set a watchdog to learn which unit waits",
             )
         status = self.read("status")
@@ -177,13 +149,7 @@ class Device:
             raise DeviceError(f"the interrupt came, but the status is {status:#x}, not done")
 
     def start(self) -> None:
-        """Ring the doorbell, after a soft reset where the run before did not end well.
-
-        Raises
-        ------
-        DeviceError
-            Bursts of an aborted run never end, so the core refuses to start.
-        """
+        """Ring the doorbell, after :meth:`settle`, which see for what it raises."""
         self.settle()
         self.write("irq_pending", reg.IRQ_DONE | reg.IRQ_ERROR)
         self.transport.flush()
@@ -191,12 +157,7 @@ class Device:
 
     def settle(self) -> None:
         """Soft reset, where the run before did not end well: after it nothing of that run can still
-        write into the arena. To be called before the host writes there.
-
-        Raises
-        ------
-        DeviceError
-            Bursts of an aborted run never end.
+        write into the arena. To be called before the host writes there; raises as :meth:`reset`.
         """
         if self.read("status") & (reg.STATUS_ERROR | reg.STATUS_RUNNING | reg.STATUS_BUS_BUSY):
             self.reset()

@@ -88,12 +88,6 @@ def reading(source: str) -> Iterator[None]:
         raise ProgramFileError(f"{source}: bad header or payload: {message}") from error
 
 
-def unpack(raw: bytes, source: str) -> dict[str, Any]:
-    """The fields of the program in `raw`, the content of a file; call it within `reading`."""
-    header, payload = _open_file(raw, source)
-    return _fields(header, payload)
-
-
 def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     """(header, payload) of a file whose length and digest are right."""
 
@@ -146,8 +140,9 @@ _NODE = {"name": str, "op": str, "first": int, "end": int}
 _PATCH = {"name": str, "low": int, "high": int, "sites": list}
 
 
-def _fields(header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-    """Fields of a header and its payload; raises UsageError and what the contract raises."""
+def unpack(raw: bytes, source: str) -> dict[str, Any]:
+    """The fields of the program in `raw`, the content of a file; call it within `reading`."""
+    header, payload = _open_file(raw, source)
     _check_keys("header", header, _HEADER)
     config = AcceleratorConfig(**header["config"])
     if config.hash != header["config_hash"]:

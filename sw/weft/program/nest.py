@@ -9,7 +9,7 @@ of the address field; the verifier accepts no program that comes round.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, Instruction, Opcode
 
-__all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "strides"]
+__all__ = ["MAX_TILES", "MAX_TILE_ROWS", "Affine", "MatmulNest", "grid", "strides"]
 
 Int = NDArray[np.int64]
 #: Software follows nests up to here; no memory of an accelerator has use for more.
@@ -34,6 +34,15 @@ def strides(counts: Sequence[int], jumps: Sequence[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def grid(base: int, levels: Iterable[tuple[int, int]]) -> Int:
+    """int64 [product of counts]: `base` and what (stride, count) levels add, the first fastest."""
+    found = np.array([base], np.int64)
+    for stride, count in levels:
+        if count > 1:
+            found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
+    return found
+
+
 @dataclass(frozen=True)
 class Affine:
     """``base + sum(index[i] * stride[i])``, 0 <= index[i] < count[i]; level 0 is the fastest."""
@@ -44,13 +53,6 @@ class Affine:
     #: Width of the address; the generators of the core count modulo 2**bits.
     bits: int = 62
 
-    @classmethod
-    def of_jumps(
-        cls, base: int, counts: Sequence[int], jumps: Sequence[int], bits: int = 62
-    ) -> Affine:
-        """From the jumps of an instruction."""
-        return cls(base, tuple(counts), strides(counts, jumps), bits)
-
     def bounds(self) -> tuple[int, int]:
         """(smallest, largest) address, without the modulus."""
         spans = [(c - 1) * s for c, s in zip(self.counts, self.strides)]
@@ -58,12 +60,7 @@ class Affine:
 
     def values(self) -> Int:
         """int64 [product of counts]: all addresses, in order of the nest, without the modulus."""
-        found = np.array([self.base], np.int64)
-        for count, stride in zip(self.counts, self.strides):
-            if count == 1:
-                continue
-            found = (np.arange(count, dtype=np.int64)[:, None] * stride + found).reshape(-1)
-        return found
+        return grid(self.base, zip(self.strides, self.counts))
 
     def split(self, level: int) -> tuple[Affine, Affine]:
         """(levels from `level` on, with the base; levels below it, from zero)."""
@@ -82,6 +79,7 @@ class MatmulNest:
     rows : int, iterations of one tile; tiles : int; see ``is_tractable``
     act, acc, result : Affine over 6 levels, in words, rows, words.
     weight, parameter : Affine over the levels from tile_levels on, in words and pairs.
+    touches_parameters : whether some tile is a first or a last pass; writes_results : a last one
     """
 
     def __init__(self, instruction: Instruction, setup: Instruction | None) -> None:
@@ -96,7 +94,7 @@ class MatmulNest:
 
         def affine(name: str, jumps: Sequence[int]) -> Affine:
             bits = LAYOUTS[Opcode.MATMUL][f"{name}_address"].width
-            return Affine.of_jumps(get(f"{name}_address"), self.counts, jumps, bits)
+            return Affine(get(f"{name}_address"), self.counts, strides(self.counts, jumps), bits)
 
         def outer(name: str, jumps: Sequence[int]) -> Affine:
             kept = [0] * self.tile_levels + list(jumps[self.tile_levels :])
@@ -108,12 +106,12 @@ class MatmulNest:
         self.weight = outer("weight", instruction.vector("weight_jump"))
         self.parameter = outer("parameter", parameter_jumps)
         self._reduction = get("reduction")
-        self._first, self._last = bool(get("first")), bool(get("last"))
+        self._first, self.writes_results = bool(get("first")), bool(get("last"))
+        self.touches_parameters = self._first or self.writes_results
 
     def passes(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(bool [tiles], bool [tiles]): the tile is a first pass; it is a last pass."""
-        first = np.array([self._first])
-        last = np.array([self._last])
+        first, last = np.array([self._first]), np.array([self.writes_results])
         for level in range(self.tile_levels, LOOP_LEVELS):
             index = np.arange(self.counts[level])[:, None]
             reduces = bool(self._reduction >> level & 1)
@@ -127,13 +125,3 @@ class MatmulNest:
     def is_tractable(self) -> bool:
         """Whether rows and tiles are within MAX_TILE_ROWS and MAX_TILES."""
         return self.rows <= MAX_TILE_ROWS and self.tiles <= MAX_TILES
-
-    @property
-    def touches_parameters(self) -> bool:
-        """Whether some tile is a first or a last pass."""
-        return self._first or self._last
-
-    @property
-    def writes_results(self) -> bool:
-        """Whether some tile is a last pass."""
-        return self._last

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from weft.errors import UsageError
-
-from .tensor import is_int
+from .tensor import is_int, rules
 
 __all__ = ["NodeSpan", "Patch", "PatchSite", "check_nodes"]
 
@@ -43,10 +41,7 @@ class Patch:
     sites: tuple[PatchSite, ...]
 
     def __post_init__(self) -> None:
-        def rule(ok: bool, sentence: str) -> None:
-            if not ok:
-                raise UsageError(f"patch {self.name!r}: {sentence}")
-
+        rule = rules(f"patch {self.name!r}")
         rule(isinstance(self.name, str) and self.name != "", "name must be a string, not empty")
         low, high = self.low, self.high
         rule(
@@ -83,14 +78,13 @@ class NodeSpan:
 
 def check_nodes(nodes: Iterable[NodeSpan], instructions: int) -> None:
     """Refuse spans that are empty, out of order or beyond the program; raises UsageError."""
-    at = 0
+    rule, at = rules("program"), 0
     for node in nodes:
-        if not (isinstance(node.name, str) and isinstance(node.op, str)):
-            raise UsageError(f"program: a node needs a name and an operator, not {node!r}")
-        if not (is_int(node.first) and is_int(node.end) and at <= node.first < node.end):
-            raise UsageError(
-                f"program: nodes must follow each other, {node} has {node.first}..{node.end}"
-            )
+        is_named = isinstance(node.name, str) and isinstance(node.op, str)
+        rule(is_named, f"a node needs a name and an operator, not {node!r}")
+        rule(
+            is_int(node.first) and is_int(node.end) and at <= node.first < node.end,
+            f"nodes must follow each other, {node} has {node.first}..{node.end}",
+        )
         at = node.end
-    if at > instructions:
-        raise UsageError(f"program: a node ends at instruction {at} of {instructions}")
+    rule(at <= instructions, f"a node ends at instruction {at} of {instructions}")

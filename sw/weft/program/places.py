@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import UsageError
-
-from .tensor import MAX_ARENA_BYTES, TensorSpec
+from .nest import grid
+from .tensor import MAX_ARENA_BYTES, TensorSpec, rules
 
 __all__ = ["Constants", "check_places", "first_values"]
 
@@ -53,11 +52,10 @@ def check_places(
     UsageError
         Names the one or the two.
     """
+    rule = rules("program")
     for (a, data), (b, _) in zip(constants, constants[1:]):
-        if a + len(data) > b:
-            raise UsageError(
-                f"program: the constant at {a} and the constant at {b} overlap in the arena"
-            )
+        both = f"the constant at {a} and the constant at {b}"
+        rule(a + len(data) <= b, f"{both} overlap in the arena")
     inside = dict(first_values(constants, tensors["state"].values()))
     spans = [("the program", code[0], sum(code))]
     spans += [(f"the constant at {o}", o, o + len(d)) for o, d in constants if o not in inside]
@@ -65,10 +63,8 @@ def check_places(
     for kind, specs in tensors.items():
         spans += [(f"{kind} {s.name!r}", s.offset, s.end) for s in specs.values()]
     for owner, _, end in spans:
-        if end > arena_bytes:
-            raise UsageError(
-                f"program: {owner} ends at byte {end}, beyond the arena of {arena_bytes} bytes"
-            )
+        where = f"beyond the arena of {arena_bytes} bytes"
+        rule(end <= arena_bytes, f"{owner} ends at byte {end}, {where}")
     limit = MAX_RUNS // max(1, len(spans) - fixed)
     runs = [(np.array([start], np.int64), end - start) for _, start, end in spans[:fixed]]
     for kind, specs in tensors.items():
@@ -80,14 +76,11 @@ def check_places(
     clash = np.flatnonzero(ends[order][:-1] > starts[order][1:])
     if len(clash):
         first, second = (spans[owners[order[clash[0] + i]]][0] for i in (0, 1))
-        raise UsageError(f"program: {first} and {second} overlap in the arena")
+        rule(False, f"{first} and {second} overlap in the arena")
 
 
 def _runs(spec: TensorSpec, limit: int) -> tuple[NDArray[np.int64], int]:
     """(first bytes, size) of the runs of a tensor; one run where there are more than `limit`."""
-    starts = np.array([spec.offset], np.int64)
     if math.prod(count for _, count in spec.run_levels) > limit:
-        return starts, spec.end - spec.offset
-    for pitch, count in spec.run_levels:
-        starts = (starts[:, None] + pitch * np.arange(count, dtype=np.int64)).reshape(-1)
-    return starts, spec.run_bytes
+        return np.array([spec.offset], np.int64), spec.end - spec.offset
+    return grid(spec.offset, spec.run_levels), spec.run_bytes

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from weft_hw.isa import (
 from .file import pack, reading, unpack
 from .patch import NodeSpan, Patch, check_nodes
 from .places import check_places, first_values
-from .tensor import MAX_ARENA_BYTES, Array, TensorSpec, is_int
+from .tensor import MAX_ARENA_BYTES, TensorSpec, is_int, rules
 
 __all__ = ["PROGRAM_ALIGN", "Program"]
 
@@ -43,7 +43,7 @@ MAX_INSTRUCTIONS = (1 << 24) - 1
 
 #: What a JSON document can hold.
 Metadata = Any
-_Named = TypeVar("_Named", TensorSpec, Patch)
+_rule = rules("program")
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ class Program:
         keep("nodes", tuple(self.nodes))
         for name in ("inputs", "outputs", "states", "patches"):
             given = getattr(self, name)
-            items = list(given.values()) if isinstance(given, Mapping) else list(given)
-            keep(name, MappingProxyType(_by_name(name, items)))
+            found: dict[str, TensorSpec | Patch] = {}
+            for item in given.values() if isinstance(given, Mapping) else given:
+                _rule(item.name not in found, f"two {name} are named {item.name!r}")
+                found[item.name] = item
+            keep(name, MappingProxyType(found))
         keep("metadata", MappingProxyType(json.loads(json.dumps(dict(self.metadata)))))
         self._check()
 
@@ -112,32 +115,28 @@ class Program:
         return hash((self.config, self.instructions, self.program_offset, self.arena_bytes))
 
     def _check(self) -> None:
-        def rule(ok: bool, sentence: str) -> None:
-            if not ok:
-                raise UsageError(f"program: {sentence}")
-
         n = len(self.instructions)
-        rule(1 <= n <= MAX_INSTRUCTIONS, f"needs 1..{MAX_INSTRUCTIONS} instructions, not {n}")
+        _rule(1 <= n <= MAX_INSTRUCTIONS, f"needs 1..{MAX_INSTRUCTIONS} instructions, not {n}")
         size = self.arena_bytes
-        rule(
+        _rule(
             is_int(size) and 0 < size <= MAX_ARENA_BYTES and size % GRANULE_BYTES == 0,
             f"arena_bytes must be a multiple of {GRANULE_BYTES} below 2**32, not {size!r}",
         )
         at = self.program_offset
-        rule(
+        _rule(
             is_int(at) and at >= 0 and at % PROGRAM_ALIGN == 0,
             f"program_offset must be a multiple of {PROGRAM_ALIGN}, not {at!r}",
         )
         for offset, data in self.constants:
-            rule(
+            _rule(
                 is_int(offset) and offset >= 0 and offset % GRANULE_BYTES == 0,
                 f"the offset of a constant must be a multiple of {GRANULE_BYTES}, not {offset!r}",
             )
-            rule(len(data) > 0, f"the constant at {offset} is empty")
+            _rule(len(data) > 0, f"the constant at {offset} is empty")
         named = {"an input": self.inputs, "an output": self.outputs, "a state": self.states}
         for name in (name for specs in named.values() for name in specs):
             found = [kind for kind, specs in named.items() if name in specs]
-            rule(len(found) == 1, f"{name!r} is both {' and '.join(found)}")
+            _rule(len(found) == 1, f"{name!r} is both {' and '.join(found)}")
         check_nodes(self.nodes, n)
         self._check_patches()
         kinds = {"state": self.states, "input": self.inputs, "output": self.outputs}
@@ -146,20 +145,21 @@ class Program:
     def _check_patches(self) -> None:
         """Every field holds whatever the patches may make of it."""
         for (index, name), steps in self._sites.items():
-            if index not in range(len(self.instructions)):
-                raise UsageError(f"program: patch {steps[0][0]!r} names instruction {index}")
+            is_known = index in range(len(self.instructions))
+            _rule(is_known, f"patch {steps[0][0]!r} names instruction {index}")
             old = self.instructions[index]
-            if name not in LAYOUTS[old.opcode] or name in LAYOUTS[Opcode.END]:
-                raise UsageError(f"program: {old.opcode.name} has no field {name!r} to patch")
+            layout, header = LAYOUTS[old.opcode], LAYOUTS[Opcode.END]
+            can_patch = name in layout and name not in header
+            _rule(can_patch, f"{old.opcode.name} has no field {name!r} to patch")
             patches = [(self.patches[patch], step) for patch, step in steps]
             ends = [sorted((p.low * step, p.high * step)) for p, step in patches]
             low, high = (old[name] + sum(end[i] for end in ends) for i in (0, 1))
-            f = LAYOUTS[old.opcode][name]
-            if low < f.low or high > f.high:
-                raise UsageError(
-                    f"program: patches set {name} of instruction {index} to {low}..{high}, "
-                    f"it holds {f.low}..{f.high}"
-                )
+            f = layout[name]
+            _rule(
+                f.low <= low and high <= f.high,
+                f"patches set {name} of instruction {index} to {low}..{high}, "
+                f"it holds {f.low}..{f.high}",
+            )
 
     @cached_property
     def _sites(self) -> dict[tuple[int, str], list[tuple[str, int]]]:
@@ -180,8 +180,7 @@ class Program:
 
     def write_image(self, buffer: NDArray[np.uint8]) -> None:
         """Put constants and program into `buffer`, uint8 [>= arena_bytes]."""
-        for offset, data in (*self.constants, (self.program_offset, self.encoded)):
-            buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        _put(buffer, (*self.constants, (self.program_offset, self.encoded)))
 
     @cached_property
     def first_values(self) -> tuple[tuple[int, bytes], ...]:
@@ -192,38 +191,12 @@ class Program:
         """Put the first values of the states into `buffer`, uint8 [>= arena_bytes]."""
         for spec in self.states.values():
             buffer[spec.offset : spec.end] = 0
-        for offset, data in self.first_values:
-            buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        _put(buffer, self.first_values)
 
     @cached_property
     def encoded(self) -> bytes:
         """The bytes of the instructions."""
         return encode_program(list(self.instructions))
-
-    def write_input(self, buffer: NDArray[np.uint8], name: str, array: Array) -> None:
-        """Put `array` where the program expects input `name`, and zeros into its padding.
-
-        Parameters
-        ----------
-        buffer : uint8 [>= arena_bytes]
-        array : the input's dtype and shape exactly.
-
-        Raises
-        ------
-        UsageError
-            An unknown name, another shape or another dtype.
-        """
-        spec = _lookup("input", self.inputs, name)
-        spec.check("input", array)
-        spec.write(buffer, array)
-
-    def read_output(self, buffer: NDArray[np.uint8], name: str) -> Array:
-        """Copy of output `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
-        return _lookup("output", self.outputs, name).read(buffer)
-
-    def read_state(self, buffer: NDArray[np.uint8], name: str) -> Array:
-        """Copy of state `name` from `buffer`, uint8 [>= arena_bytes]; raises as `write_input`."""
-        return _lookup("state", self.states, name).read(buffer)
 
     # -- patches ----------------------------------------------------------------------------------
 
@@ -237,7 +210,9 @@ class Program:
         """
         given = dict(values or {})
         for name in given:
-            _lookup("patch value", self.patches, name)
+            if name not in self.patches:
+                known = f"its patch values are: {', '.join(self.patches) or 'none'}"
+                raise UsageError(f"the program has no patch value {name!r}", known)
         for name, patch in self.patches.items():
             bounds, value = f"{patch.low}..{patch.high}", given.get(name)
             if value is None:
@@ -259,9 +234,8 @@ class Program:
     ) -> dict[int, Instruction]:
         """Put those of :meth:`patched_instructions` into `buffer`, and return them."""
         changed = self.patched_instructions(values)
-        for index, instruction in changed.items():
-            at = self.program_offset + INSTRUCTION_BYTES * index
-            buffer[at : at + INSTRUCTION_BYTES] = np.frombuffer(encode(instruction), np.uint8)
+        start = self.program_offset
+        _put(buffer, ((start + INSTRUCTION_BYTES * i, encode(x)) for i, x in changed.items()))
         return changed
 
     def patched(self, values: Mapping[str, int]) -> Program:
@@ -337,24 +311,12 @@ class Program:
         return program
 
 
+def _put(buffer: NDArray[np.uint8], parts: Iterable[tuple[int, bytes]]) -> None:
+    for offset, data in parts:
+        buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+
+
 def _as_bytes(value: Any) -> bytes:
     is_bytes = isinstance(value, (bytes, bytearray, memoryview))
     data = bytes(value) if is_bytes else np.ascontiguousarray(value).tobytes()
     return data + bytes(-len(data) % GRANULE_BYTES)
-
-
-def _by_name(kind: str, items: Iterable[_Named]) -> dict[str, _Named]:
-    """`items` by their names; two of one name raise UsageError."""
-    found: dict[str, _Named] = {}
-    for item in items:
-        if item.name in found:
-            raise UsageError(f"program: two {kind} are named {item.name!r}")
-        found[item.name] = item
-    return found
-
-
-def _lookup(kind: str, items: Mapping[str, _Named], name: str) -> _Named:
-    if name not in items:
-        known = ", ".join(items) or "none"
-        raise UsageError(f"the program has no {kind} {name!r}", f"its {kind}s are: {known}")
-    return items[name]

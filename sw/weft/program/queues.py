@@ -121,33 +121,21 @@ class QueueMachine:
             if not ready:
                 if not any(queues.values()):
                     break
-                raise Deadlock(self._blocked(instructions, queues), head)
+                heads = [(q[0], instructions[q[0]].waits) for q in queues.values() if q]
+                zero = [(i, tuple(n for n in w if not self.semaphores[n])) for i, w in heads]
+                raise Deadlock(zero, head)
             unit = self._choose(ready) if self._choose else ready[0]
             index = queues[unit].popleft()
             for number in instructions[index].waits:
                 self.semaphores[number] -= 1
             yield index
-            self._post(index, instructions[index].posts)
+            for number in instructions[index].posts:
+                if self.semaphores[number] >= SEMAPHORE_MAX:
+                    raise SemaphoreOverflow(index, number)
+                self.semaphores[number] += 1
         if end:
             yield head
 
     def _can_start(self, instruction: Instruction) -> bool:
         needs = Counter(instruction.waits)
         return all(self.semaphores[number] >= n for number, n in needs.items())
-
-    def _post(self, index: int, posts: tuple[int, ...]) -> None:
-        for number in posts:
-            if self.semaphores[number] >= SEMAPHORE_MAX:
-                raise SemaphoreOverflow(index, number)
-            self.semaphores[number] += 1
-
-    def _blocked(
-        self, instructions: Sequence[Instruction], queues: dict[Unit, deque[int]]
-    ) -> list[tuple[int, tuple[int, ...]]]:
-        found = []
-        for queue in queues.values():
-            if queue:
-                index = queue[0]
-                waits = instructions[index].waits
-                found.append((index, tuple(n for n in waits if not self.semaphores[n])))
-        return found

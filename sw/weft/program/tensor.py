@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from weft.errors import UsageError
 from weft_hw.config import GRANULE_BYTES
 
-__all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int"]
+__all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int", "rules"]
 
 #: int8, int16 or int32, of any rank.
 Array = NDArray[np.signedinteger[Any]]
@@ -29,13 +30,19 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 
+def rules(subject: str) -> Callable[[bool, str], None]:
+    """``rule(ok, sentence)`` of what it returns raises UsageError about `subject` unless `ok`."""
+
+    def rule(ok: bool, sentence: str) -> None:
+        if not ok:
+            raise UsageError(f"{subject}: {sentence}")
+
+    return rule
+
+
 def is_int(value: object) -> bool:
     """Whether `value` is an int, and no bool."""
     return type(value) is int
-
-
-def _granules(size: int) -> int:
-    return -(-size // GRANULE_BYTES) * GRANULE_BYTES
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,7 @@ class TensorSpec:
     pitches: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        def rule(ok: bool, sentence: str) -> None:
-            if not ok:
-                raise UsageError(f"tensor {self.name!r}: {sentence}")
-
+        rule = rules(f"tensor {self.name!r}")
         rule(isinstance(self.name, str) and self.name != "", "name must be a string, not empty")
         rule(
             self.dtype in _DTYPES, f"dtype must be one of {', '.join(_DTYPES)}, not {self.dtype!r}"
@@ -127,7 +131,7 @@ class TensorSpec:
     def run_bytes(self) -> int:
         """Bytes of a run that a DMA may touch: up to the next multiple of 16."""
         pixels = (self.shape[-2] - 1) * _PIXEL_PITCH if self.has_pixels else 0
-        return _granules(pixels + self.row_bytes)
+        return -(-(pixels + self.row_bytes) // GRANULE_BYTES) * GRANULE_BYTES
 
     @property
     def run_levels(self) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from weft.errors import ProgramRefused
 from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
@@ -13,25 +14,17 @@ from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 
 from .regions import Region, overlap
 
-__all__ = ["Access", "Memory", "Touched", "analyse"]
+__all__ = ["Access", "Memory", "Touched", "analyse", "refuse"]
 
 
 class Memory(enum.Enum):
-    """A memory that more than one unit, or instruction, can touch; addresses are bytes."""
+    """The arena, or the memory of a Space; more than one unit touches it. Addresses are bytes."""
 
     ARENA = "arena"
     SCRATCHPAD = "scratchpad"
     WEIGHTS = "weights"
     PARAMETERS = "parameters"
     TABLES = "tables"
-
-
-_SPACE = {
-    Space.SCRATCHPAD: Memory.SCRATCHPAD,
-    Space.WEIGHTS: Memory.WEIGHTS,
-    Space.PARAMETERS: Memory.PARAMETERS,
-    Space.TABLES: Memory.TABLES,
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,11 @@ class Touched:
 
     accesses: tuple[Access, ...]
     nest: MatmulNest | None = None
+
+
+def refuse(index: int, rule: str, message: str, remedy: str = "") -> NoReturn:
+    """Raise ProgramRefused because of the instruction `index`."""
+    raise ProgramRefused(message, remedy, rule=rule, index=index)
 
 
 def analyse(
@@ -78,12 +76,8 @@ def analyse(
 
 def _refuse_range(index: int, what: str, low: int, end: int, limit: int, unit: str) -> None:
     if low < 0 or end > limit:
-        raise ProgramRefused(
-            f"instruction {index}: {what} reaches {unit} {low}..{end - 1}, "
-            f"it must stay within 0..{limit - 1}",
-            rule="range",
-            index=index,
-        )
+        message = f"instruction {index}: {what} reaches {unit} {low}..{end - 1}, "
+        refuse(index, "range", message + f"it must stay within 0..{limit - 1}")
 
 
 def _transfer(
@@ -97,21 +91,19 @@ def _transfer(
     name = instruction.opcode.name
     _refuse_range(index, f"{name} in the arena", dram.start, dram.end, arena_bytes, "bytes")
     limit = 4 * space_words(space, config)
-    memory = _SPACE[space]
+    memory = Memory[space.name]
     _refuse_range(index, f"{name} in {memory.value}", chip.start, chip.end, limit, "bytes")
     pitch = 4 * get("chip_pitch") if is_load else get("dram_pitch")
     if rows > 1 and pitch < size:
         where = memory.value if is_load else "the arena"
-        raise ProgramRefused(
+        refuse(
+            index,
+            "hazard",
             f"instruction {index}: rows of {size} bytes, {pitch} bytes apart, overlap in {where}, "
             f"and {name} writes rows in any order",
             "space them by at least their size",
-            rule="hazard",
-            index=index,
         )
-    return Touched(
-        (Access(Memory.ARENA, not is_load, dram), Access(memory, is_load, chip)),
-    )
+    return Touched((Access(Memory.ARENA, not is_load, dram), Access(memory, is_load, chip)))
 
 
 def _matmul(
@@ -119,48 +111,43 @@ def _matmul(
 ) -> Touched:
     nest = MatmulNest(instruction, setup)
     if not nest.is_tractable:
-        raise ProgramRefused(
+        refuse(
+            index,
+            "size",
             f"instruction {index}: MATMUL has {nest.tiles} tiles of {nest.rows} rows, at most "
             f"{MAX_TILES} of {MAX_TILE_ROWS} are verified",
             "divide it into several",
-            rule="size",
-            index=index,
         )
-    kind = ResultType(setup["result_type"]) if setup else ResultType.INT8
-    row_bytes = config.cols * kind.bytes
 
-    def checked(what: str, affine: Affine, size: int, limit: int, unit: str) -> None:
+    def within(what: str, affine: Affine, size: int, limit: int, unit: str, width: int) -> Region:
+        """`size` units of `width` bytes at each address, checked against `limit` units."""
         low, high = affine.bounds()
         _refuse_range(index, what, low, high + size, limit, unit)
+        return Region.of_affine(affine, size * width, width)
 
-    words = config.scratchpad_words
-    checked("activation address", nest.act, config.line_bytes // 4, words, "words")
-    checked("weight address", nest.weight, config.tile_words, config.weight_words, "words")
-    checked("accumulator address", nest.acc, 1, config.accumulator_rows, "rows")
-    act = Region.of_affine(nest.act, config.line_bytes, 4)
-    word = config.weight_word_bytes
-    weight = Region.of_affine(nest.weight, config.tile_bytes, word)
-    accesses = [
-        Access(Memory.SCRATCHPAD, False, act),
-        Access(Memory.WEIGHTS, False, weight),
-    ]
+    words, line = config.scratchpad_words, config.line_bytes // 4
+    act = within("activation address", nest.act, line, words, "words", 4)
+    limit, width = config.weight_words, config.weight_word_bytes
+    weight = within("weight address", nest.weight, config.tile_words, limit, "words", width)
+    within("accumulator address", nest.acc, 1, config.accumulator_rows, "rows", 1)
+    accesses = [Access(Memory.SCRATCHPAD, False, act), Access(Memory.WEIGHTS, False, weight)]
     if nest.touches_parameters:
-        pairs = config.parameter_entries // 2
-        checked("parameter address", nest.parameter, config.cols // 2, pairs, "pairs")
-        region = Region.of_affine(nest.parameter, 8 * config.cols, 16)
+        limit, pairs = config.parameter_entries // 2, config.cols // 2
+        region = within("parameter address", nest.parameter, pairs, limit, "pairs", 16)
         accesses.append(Access(Memory.PARAMETERS, False, region))
     if nest.writes_results:
-        checked("result address", nest.result, row_bytes // 4, words, "words")
-        result = Region.of_affine(nest.result, row_bytes, 4)
+        kind = ResultType(setup["result_type"]) if setup else ResultType.INT8
+        row = config.cols * kind.bytes // 4
+        result = within("result address", nest.result, row, words, "words", 4)
         accesses.append(Access(Memory.SCRATCHPAD, True, result))
         clash = overlap(act, result)
         if clash:
-            raise ProgramRefused(
+            refuse(
+                index,
+                "hazard",
                 f"instruction {index}: MATMUL writes results over its own activations, "
                 f"scratchpad bytes {clash[0]}..{clash[1] - 1}",
                 "give results another place",
-                rule="hazard",
-                index=index,
             )
         if setup and setup["table_enable"]:
             accesses.append(Access(Memory.TABLES, False, Region(256 * setup["table"], 256)))

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import ProgramRefused
 from weft.program.nest import MatmulNest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode
 
-from .accesses import Touched
+from .accesses import Touched, refuse
 from .order import Order
 
 __all__ = ["check_accumulators"]
@@ -111,10 +110,10 @@ def _refuse(before: _Rows, after: _Rows, row: int, cycles: int, h: int) -> None:
     who = f"instruction {after.index}"
     if before is not after:
         who = f"instructions {before.index} and {after.index}"
-    raise ProgramRefused(
+    refuse(
+        after.index,
+        "accumulator",
         f"{who}: an accumulator row, for example {row}, is used again after {cycles} cycles; its "
         f"sum is ready after {h}",
         "let other rows come between, or give the next tile other accumulators",
-        rule="accumulator",
-        index=after.index,
     )

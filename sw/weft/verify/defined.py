@@ -14,16 +14,12 @@ from weft.program.nest import MatmulNest
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import LOOP_LEVELS, Instruction, Space, space_words
 
-from .accesses import Memory, Touched
+from .accesses import Memory, Touched, refuse
 from .regions import Region
 
 __all__ = ["check_defined"]
 
-_TRACKED = {
-    Memory.WEIGHTS: Space.WEIGHTS,
-    Memory.PARAMETERS: Space.PARAMETERS,
-    Memory.TABLES: Space.TABLES,
-}
+_TRACKED = (Space.WEIGHTS, Space.PARAMETERS, Space.TABLES)
 
 
 def check_defined(
@@ -51,9 +47,7 @@ def check_defined(
     ProgramRefused
         Rule ``undefined``, at the reading instruction, or of the whole program.
     """
-    written = {
-        memory: bytearray(4 * space_words(space, config)) for memory, space in _TRACKED.items()
-    }
+    written = {Memory[s.name]: bytearray(4 * space_words(s, config)) for s in _TRACKED}
     # Transfers touch whole granules of the arena, so it has a flag for each of these.
     arena = written[Memory.ARENA] = bytearray(arena_bytes // GRANULE_BYTES)
     for region in given:
@@ -86,13 +80,9 @@ def check_defined(
 
 
 def _refuse(index: int, instructions: Sequence[Instruction], what: str) -> None:
-    raise ProgramRefused(
-        f"instruction {index} ({instructions[index].opcode.name}) reads {what}, which nothing has "
-        "written",
-        "load it, or start the sum with a first pass",
-        rule="undefined",
-        index=index,
-    )
+    who = f"instruction {index} ({instructions[index].opcode.name})"
+    message = f"{who} reads {what}, which nothing has written"
+    refuse(index, "undefined", message, "load it, or start the sum with a first pass")
 
 
 def _mark(written: bytearray, region: Region, unit: int = 1) -> None:

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import ProgramRefused
 from weft_hw.isa import Instruction
 
-from .accesses import Memory, Touched
+from .accesses import Access, Memory, Touched, refuse
 from .order import Order
-from .regions import Region, overlap
+from .regions import overlap
 
 __all__ = ["check_hazards"]
 
@@ -20,17 +19,12 @@ __all__ = ["check_hazards"]
 class _Column:
     """Accesses of one unit to one memory, in program order, as columns."""
 
-    def __init__(self) -> None:
-        self.index: list[int] = []
-        self.is_write: list[bool] = []
-        self.region: list[Region] = []
-
-    def freeze(self, order: Order) -> None:
-        """Build the arrays that :func:`_search` reads."""
-        self.local: NDArray[np.int64] = order.local[np.array(self.index, np.int64)]
-        self.writes = np.array(self.is_write, bool)
-        self.start = np.array([r.start for r in self.region], np.int64)
-        self.end = np.array([r.end for r in self.region], np.int64)
+    def __init__(self, accesses: Sequence[tuple[int, Access]], order: Order) -> None:
+        self.entries = accesses
+        regions = [access.region for _, access in accesses]
+        self.local: NDArray[np.int64] = order.local[[index for index, _ in accesses]]
+        self.start = np.array([r.start for r in regions], np.int64)
+        self.end = np.array([r.end for r in regions], np.int64)
 
 
 def check_hazards(
@@ -47,63 +41,49 @@ def check_hazards(
     ProgramRefused
         Rule ``hazard``, at the later instruction.
     """
-    columns = {(memory, u): _Column() for memory in Memory for u in range(len(order.units))}
+    found: dict[tuple[Memory, int], list[tuple[int, Access]]] = {
+        (memory, u): [] for memory in Memory for u in range(len(order.units))
+    }
     for index, item in enumerate(touched):
         for access in item.accesses:
-            column = columns[access.memory, int(order.unit[index])]
-            column.index.append(index)
-            column.is_write.append(access.is_write)
-            column.region.append(access.region)
-    for column in columns.values():
-        column.freeze(order)
+            found[access.memory, int(order.unit[index])].append((index, access))
+    columns = {key: _Column(accesses, order) for key, accesses in found.items() if accesses}
     for (memory, unit), column in columns.items():
-        for at in np.flatnonzero(column.writes).tolist():
-            for other_unit in range(len(order.units)):
-                other = columns[memory, other_unit]
-                if other.index:
-                    found = _search(column, at, unit, other, other_unit, order)
-                    if found is not None:
-                        _refuse(instructions, memory, column, at, other, found)
+        others = [(u, other) for (m, u), other in columns.items() if m is memory]
+        for entry in column.entries:
+            for other_unit, other in others if entry[1].is_write else ():
+                clash = _search(*entry, unit, other, other_unit, order)
+                if clash is not None:
+                    _refuse(instructions, entry, clash)
 
 
 def _search(
-    column: _Column, at: int, unit: int, other: _Column, other_unit: int, order: Order
-) -> int | None:
-    """Position in `other` of an access that conflicts with write `at`; None where there is none."""
-    index, region = column.index[at], column.region[at]
+    index: int, access: Access, unit: int, other: _Column, other_unit: int, order: Order
+) -> tuple[int, Access] | None:
+    """What in `other` conflicts with this write of instruction `index`; None where nothing does."""
+    region, in_order = access.region, unit == other_unit and order.units[unit].in_order
     low, high = order.unordered(index, other_unit)
     a, b = np.searchsorted(other.local, (low, high))
     near = np.flatnonzero((other.start[a:b] < region.end) & (other.end[a:b] > region.start)) + a
     for position in near.tolist():
-        if other.index[position] == index:
+        at, found = other.entries[position]
+        if at == index or (in_order and (found.is_write or at < index)):
             continue
-        if unit == other_unit and order.units[unit].in_order and (
-            other.is_write[position] or other.index[position] < index
-        ):
-            continue
-        if overlap(region, other.region[position]):
-            return int(position)
+        if overlap(region, found.region):
+            return at, found
     return None
 
 
-def _refuse(
-    instructions: Sequence[Instruction],
-    memory: Memory,
-    column: _Column,
-    at: int,
-    other: _Column,
-    position: int,
-) -> None:
-    pair = sorted(((column.index[at], True), (other.index[position], other.is_write[position])))
-    (first, first_writes), (second, second_writes) = pair
-    shared = overlap(column.region[at], other.region[position])
+def _refuse(instructions: Sequence[Instruction], *pair: tuple[int, Access]) -> None:
+    (first, a), (second, b) = sorted(pair, key=lambda item: item[0])
+    shared = overlap(a.region, b.region)
     assert shared is not None
     verb = {True: "writes", False: "reads"}
-    raise ProgramRefused(
-        f"instruction {first} ({instructions[first].opcode.name}) {verb[first_writes]} and "
-        f"instruction {second} ({instructions[second].opcode.name}) {verb[second_writes]} "
-        f"{memory.value} bytes {shared[0]}..{shared[1] - 1}, and nothing orders them",
+    refuse(
+        second,
+        "hazard",
+        f"instruction {first} ({instructions[first].opcode.name}) {verb[a.is_write]} and "
+        f"instruction {second} ({instructions[second].opcode.name}) {verb[b.is_write]} "
+        f"{a.memory.value} bytes {shared[0]}..{shared[1] - 1}, and nothing orders them",
         "post a semaphore at the earlier and wait on it at the later",
-        rule="hazard",
-        index=second,
     )

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from weft.errors import ProgramRefused
 from weft.program.queues import Deadlock, QueueMachine, SemaphoreOverflow
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
@@ -25,11 +24,9 @@ from weft_hw.isa import (
     queued,
 )
 
+from .accesses import refuse
+
 __all__ = ["Order", "execution_order"]
-
-
-def _refuse(message: str, remedy: str, rule: str, index: int) -> None:
-    raise ProgramRefused(message, remedy, rule=rule, index=index)
 
 
 def _check_semaphores(instructions: Sequence[Instruction], units: Sequence[UnitSpec]) -> None:
@@ -41,22 +38,18 @@ def _check_semaphores(instructions: Sequence[Instruction], units: Sequence[UnitS
             numbers = getattr(instruction, kind)
             for number in numbers:
                 if numbers.count(number) > 1:
-                    _refuse(
-                        f"instruction {index} {kind[:-1]}s semaphore {number} twice",
-                        "name each semaphore once",
-                        "semaphore",
-                        index,
-                    )
+                    message = f"instruction {index} {kind[:-1]}s semaphore {number} twice"
+                    refuse(index, "semaphore", message, "name each semaphore once")
                 other = owner.setdefault(number, index)
                 if unit_of[instructions[other].opcode] != unit_of[instruction.opcode]:
                     verb = "waited on" if kind == "waits" else "posted"
-                    _refuse(
+                    refuse(
+                        index,
+                        "semaphore",
                         f"semaphore {number} is {verb} by two units: instruction {other} "
                         f"({instructions[other].opcode.name}) and instruction {index} "
                         f"({instruction.opcode.name})",
                         "use one semaphore for each pair of units",
-                        "semaphore",
-                        index,
                     )
 
 
@@ -74,19 +67,13 @@ def execution_order(
         Rule ``semaphore`` or ``deadlock``.
     """
     _check_semaphores(instructions, units)
-    order: list[int] = []
     try:
-        order.extend(QueueMachine(config, units=units).run(instructions))
+        return list(QueueMachine(config, units=units).run(instructions))
     except Deadlock as error:
-        _refuse(
-            f"the program stops: {error}",
-            "post before the wait, and not behind a full queue",
-            "deadlock",
-            error.blocked[0][0],
-        )
+        remedy = "post before the wait, and not behind a full queue"
+        refuse(error.blocked[0][0], "deadlock", f"the program stops: {error}", remedy)
     except SemaphoreOverflow as error:
-        _refuse(str(error), "let the other unit wait on it", "semaphore", error.index)
-    return order
+        refuse(error.index, "semaphore", str(error), "let the other unit wait on it")
 
 
 class Order:
@@ -121,8 +108,7 @@ class Order:
         self.unit = np.array([positions.get(i.opcode, -1) for i in instructions], np.int64)
         self.local = np.zeros(n, np.int64)
         for u in range(count):
-            members = np.flatnonzero(self.unit == u)
-            self.local[members] = np.arange(len(members))
+            self.local[self.unit == u] = np.arange(np.count_nonzero(self.unit == u))
         nothing: tuple[int, ...] = (0,) * count
         before, retired = [nothing] * n, [nothing] * n
         last_start, last_retire = [nothing] * count, [nothing] * count
@@ -162,12 +148,9 @@ class Order:
         for k, index in enumerate(posters, 1):
             started = int(np.searchsorted(taken, retired[index][unit])) if waiters else 0
             if k - started > SEMAPHORE_MAX:
-                _refuse(
-                    f"instruction {index} may post semaphore {number} beyond {SEMAPHORE_MAX}",
-                    "let its unit wait for the unit that waits on it",
-                    "semaphore",
-                    index,
-                )
+                message = f"instruction {index} may post semaphore {number} beyond {SEMAPHORE_MAX}"
+                remedy = "let its unit wait for the unit that waits on it"
+                refuse(index, "semaphore", message, remedy)
 
     def is_before(self, first: int, second: int) -> bool:
         """Whether instruction `first` certainly retires before `second` starts."""

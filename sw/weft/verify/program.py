@@ -19,7 +19,7 @@ from weft_hw.isa import (
     check,
 )
 
-from .accesses import Memory, Touched, analyse
+from .accesses import Memory, Touched, analyse, refuse
 from .accumulators import check_accumulators
 from .defined import check_defined
 from .hazards import check_hazards
@@ -126,37 +126,24 @@ def _region(spec: TensorSpec) -> Region:
 def _check_fields(instructions: Sequence[Instruction], config: AcceleratorConfig) -> None:
     kind: ResultType | None = None
     for index, instruction in enumerate(instructions):
+        opcode, at = instruction.opcode, f"instruction {index}:"
         try:
             check(instruction, config, kind or ResultType.INT8)
         except InstructionError as error:
-            raise ProgramRefused(
-                f"instruction {index}: {error}", rule="field", index=index
-            ) from error
-        if instruction.opcode is Opcode.SETUP:
+            refuse(index, "field", f"{at} {error}")
+        if opcode is Opcode.SETUP:
             low, high = instruction["low"], instruction["high"]
             if low > high:
-                raise ProgramRefused(
-                    f"instruction {index}: SETUP: low must not exceed high, not {low} and {high}",
-                    rule="field",
-                    index=index,
-                )
+                message = f"{at} SETUP: low must not exceed high, not {low} and {high}"
+                refuse(index, "field", message)
             kind = ResultType(instruction["result_type"])
-        if instruction.opcode is Opcode.MATMUL and kind is None:
-            raise ProgramRefused(
-                f"instruction {index}: MATMUL stands before the first SETUP",
-                "put a SETUP in front of it",
-                rule="undefined",
-                index=index,
-            )
+        if opcode is Opcode.MATMUL and kind is None:
+            message = f"{at} MATMUL stands before the first SETUP"
+            refuse(index, "undefined", message, "put a SETUP in front of it")
         is_last = index == len(instructions) - 1
-        if (instruction.opcode is Opcode.END) is not is_last:
-            raise ProgramRefused(
-                f"instruction {index}: {instruction.opcode.name} "
-                + ("ends the program" if is_last else "stands before the end"),
-                "put END last, once",
-                rule="end",
-                index=index,
-            )
+        if (opcode is Opcode.END) is not is_last:
+            fault = "ends the program" if is_last else "stands before the end"
+            refuse(index, "end", f"{at} {opcode.name} {fault}", "put END last, once")
 
 
 def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
@@ -169,8 +156,5 @@ def _check_stores(program: Program, touched: Sequence[Touched]) -> None:
             if access.memory is Memory.ARENA and access.is_write:
                 for what, region in kept:
                     if overlap(access.region, region):
-                        raise ProgramRefused(
-                            f"instruction {index}: STORE writes over {what}",
-                            rule="program",
-                            index=index,
-                        )
+                        message = f"instruction {index}: STORE writes over {what}"
+                        refuse(index, "program", message)

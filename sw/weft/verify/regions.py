@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.program.nest import Affine
+from weft.program.nest import Affine, grid
 
 __all__ = ["MAX_BLOCKS", "Region", "overlap"]
 
@@ -71,10 +71,7 @@ class Region:
 
 @functools.lru_cache(maxsize=8192)
 def _intervals(region: Region) -> tuple[Int, Int]:
-    starts = np.array([region.start], np.int64)
-    for stride, count in region.levels:
-        starts = (np.arange(count, dtype=np.int64)[:, None] * stride + starts).reshape(-1)
-    starts = np.unique(starts)
+    starts = np.unique(grid(region.start, region.levels))
     # Blocks have one size, so a block that touches the one before continues its interval.
     heads = np.flatnonzero(np.r_[True, np.diff(starts) > region.size])
     ends = starts[np.r_[heads[1:] - 1, len(starts) - 1]] + region.size

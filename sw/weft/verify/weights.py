@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import ProgramRefused
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 from weft_hw.numerics import WEIGHT_MIN
 
-from .accesses import Memory, Touched
+from .accesses import Memory, Touched, refuse
 from .regions import Region, overlap
 
 __all__ = ["check_weights"]
 
 #: -128 as a byte.
 _LOWEST = b"\x80"
-_MEMORIES = {Space.SCRATCHPAD: Memory.SCRATCHPAD, Space.TABLES: Memory.TABLES}
+_FOLLOWED = (Space.SCRATCHPAD, Space.TABLES)
 
 Flags = NDArray[np.bool_]
 
@@ -58,26 +57,23 @@ def check_weights(
     ProgramRefused
         Rule ``weights``, at the load.
     """
-    stores = [
-        access.region
-        for item in touched
-        for access in item.accesses
-        if access.memory is Memory.ARENA and access.is_write
-    ]
-    doubtful = [Region(at, len(data)) for at, data in constants if _LOWEST in data]
-    doubtful += [*inputs, *stores, *(region for region, doubt in states if doubt)]
-    loads = [
-        access.region
+    accesses = [
+        (instruction, access)
         for instruction, item in zip(instructions, touched, strict=True)
-        if _is_load(instruction, Space.WEIGHTS)
         for access in item.accesses
         if access.memory is Memory.ARENA
     ]
+    stores = [access.region for _, access in accesses if access.is_write]
+    loads = [access.region for i, access in accesses if _is_load(i, Space.WEIGHTS)]
+    doubtful = [Region(at, len(data)) for at, data in constants if _LOWEST in data]
+    doubtful += [*inputs, *stores, *(region for region, doubt in states if doubt)]
     if not any(overlap(load, region) for load in loads for region in doubtful):
         # Not followed, so whatever is stored into a state may be -128.
         return [doubt or any(overlap(r, store) for store in stores) for r, doubt in states]
-    arena = _at_start(arena_bytes, constants, inputs, stores)
-    for region, doubt in states:
+    arena = np.zeros(arena_bytes, bool)
+    for at, data in constants:
+        arena[at : at + len(data)] = np.frombuffer(data, np.uint8) == _LOWEST[0]
+    for region, doubt in (*((region, True) for region in (*inputs, *stores)), *states):
         _fill(arena, region, doubt)
     _follow(instructions, touched, config, order, arena)
     return [doubt or bool(arena[r.start : r.end].any()) for r, doubt in states]
@@ -87,21 +83,6 @@ def _is_load(instruction: Instruction, space: Space) -> bool:
     return instruction.opcode is Opcode.LOAD and instruction["space"] == space
 
 
-def _at_start(
-    arena_bytes: int,
-    constants: Sequence[tuple[int, bytes]],
-    inputs: Sequence[Region],
-    stores: Sequence[Region],
-) -> Flags:
-    """bool [arena_bytes]: which bytes of the arena may be -128 when a run starts."""
-    arena = np.zeros(arena_bytes, bool)
-    for at, data in constants:
-        arena[at : at + len(data)] = np.frombuffer(data, np.uint8) == _LOWEST[0]
-    for region in (*inputs, *stores):
-        _fill(arena, region, True)
-    return arena
-
-
 def _follow(
     instructions: Sequence[Instruction],
     touched: Sequence[Touched],
@@ -109,25 +90,24 @@ def _follow(
     order: Sequence[int],
     arena: Flags,
 ) -> None:
-    chip = {
-        memory: np.ones(4 * space_words(space, config), bool) for space, memory in _MEMORIES.items()
-    }
+    """Move the flags of `arena`, bool [arena_bytes], as the program moves its bytes."""
+    chip = {space: np.ones(4 * space_words(space, config), bool) for space in _FOLLOWED}
     setup: Instruction | None = None
     for index in order:
         instruction = instructions[index]
         if instruction.opcode is Opcode.SETUP:
             setup = instruction
         elif instruction.opcode is Opcode.MATMUL and setup is not None:
-            doubt = _may_be_lowest(setup, chip[Memory.TABLES])
+            doubt = _may_be_lowest(setup, chip[Space.TABLES])
             for access in touched[index].accesses:
                 if access.memory is Memory.SCRATCHPAD and access.is_write:
-                    _fill(chip[Memory.SCRATCHPAD], access.region, doubt)
+                    _fill(chip[Space.SCRATCHPAD], access.region, doubt)
         elif _is_load(instruction, Space.WEIGHTS):
             _check_load(index, instruction, arena)
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
-            memory = _MEMORIES.get(Space(instruction["space"]))
+            memory = chip.get(Space(instruction["space"]))
             if memory is not None:
-                _move(instruction, arena, chip[memory])
+                _move(instruction, arena, memory)
 
 
 def _may_be_lowest(setup: Instruction, tables: Flags) -> bool:
@@ -144,13 +124,13 @@ def _check_load(index: int, instruction: Instruction, arena: Flags) -> None:
         part = arena[start : start + size]
         if part.any():
             at = start + int(np.argmax(part))
-            raise ProgramRefused(
+            refuse(
+                index,
+                "weights",
                 f"instruction {index} (LOAD) takes arena byte {at} as a weight, which may be -128; "
                 f"weights lie in {WEIGHT_MIN}..127",
                 f"keep constants above -128, and let results that become weights be int8 with a "
                 f"low of at least {WEIGHT_MIN}; inputs cannot become weights directly",
-                rule="weights",
-                index=index,
             )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from naive_emulator import EXECUTE as ONE_BY_ONE
 from weft.backend.emulator import EmulatorBackend, execute
+from weft.backend.emulator.instructions import EXECUTE
 from weft.errors import DeviceError, Mismatch, UsageError
 from weft.program import Program, TensorSpec
 from weft_hw.config import preset
@@ -62,8 +64,8 @@ def tile_gemm(config, a, w, bias, kind=ResultType.INT32):
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-wide", "pynq-z2", "kv260"])
-@pytest.mark.parametrize("by_loops", [False, True])
-def test_one_tile_is_the_matrix_product(name, by_loops):
+@pytest.mark.parametrize("meaning", [EXECUTE, ONE_BY_ONE])
+def test_one_tile_is_the_matrix_product(name, meaning):
     config = preset(name)
     rng = np.random.default_rng(1)
     m = 8
@@ -71,7 +73,7 @@ def test_one_tile_is_the_matrix_product(name, by_loops):
     w = rng.integers(-127, 128, (config.rows, config.cols), np.int8)
     bias = rng.integers(-(2**31), 2**31, config.cols)
     program, arena = tile_gemm(config, a, w, bias)
-    state = execute(config, program, arena, by_loops=by_loops)
+    state = execute(config, program, arena, meaning=meaning)
     got = arena[12288 : 12288 + m * config.cols * 4].view("<i4").reshape(m, config.cols)
     want = a.astype(np.int64) @ w.astype(np.int64) + bias
     assert (got == want.astype(np.int32)).all()
@@ -88,7 +90,7 @@ def test_modes_agree_on_a_tile(kind):
     program, arena = tile_gemm(config, a, w, rng.integers(-99, 99, config.cols), kind)
     other = arena.copy()
     execute(config, program, arena)
-    execute(config, program, other, by_loops=True)
+    execute(config, program, other, meaning=ONE_BY_ONE)
     assert (arena == other).all() and arena[12288:12400].any()
 
 
@@ -147,7 +149,7 @@ def test_loop_orders_give_one_result(order):
     program = accumulate_program(config, order)
     loops = arena.copy()
     execute(config, program, arena)
-    execute(config, program, loops, by_loops=True)
+    execute(config, program, loops, meaning=ONE_BY_ONE)
     got = arena[12288 : 12288 + 160].view(np.int8).reshape(10, 16)
     assert (got == want).all()
     assert (arena == loops).all()
@@ -173,16 +175,16 @@ def test_chains_over_several_instructions_wrap():
     ]  # fmt: skip
     loops = arena.copy()
     state = execute(config, program, arena)
-    execute(config, program, loops, by_loops=True)
+    execute(config, program, loops, meaning=ONE_BY_ONE)
     want = (2**31 - 5 + 3 * 8 * 127 * 127) - 2**32
     assert (arena[12288 : 12288 + 128].view("<i4") == want).all()
     assert (arena == loops).all()
     assert (state.accumulators[:4] == want - 8 * 127 * 127).all(), "a last pass keeps them"
 
 
-def refusal(program, arena_bytes=4096, config=TINY, by_loops=False) -> DeviceError:
+def refusal(program, arena_bytes=4096, config=TINY, meaning=EXECUTE) -> DeviceError:
     with pytest.raises(DeviceError) as error:
-        execute(config, program, np.zeros(arena_bytes, np.uint8), by_loops=by_loops)
+        execute(config, program, np.zeros(arena_bytes, np.uint8), meaning=meaning)
     return error.value
 
 
@@ -211,9 +213,9 @@ MATMUL = {**counts(2), "tile_levels": 1, "first": 1, "last": 1}
         (I(Opcode.LOAD, (4,), (), load(Space.WEIGHTS, 0, 16).fields), ErrorCode.WATCHDOG),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("by_loops", [False, True])
-def test_errors_carry_code_and_index(instruction, code, by_loops):
-    error = refusal([I(Opcode.SETUP), instruction, END], by_loops=by_loops)
+@pytest.mark.parametrize("meaning", [EXECUTE, ONE_BY_ONE])
+def test_errors_carry_code_and_index(instruction, code, meaning):
+    error = refusal([I(Opcode.SETUP), instruction, END], meaning=meaning)
     assert error.error_code == code
     assert error.instruction == (2 if code is ErrorCode.WATCHDOG else 1)
     assert error.exit_code == 6

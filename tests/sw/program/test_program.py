@@ -78,7 +78,7 @@ def test_tensors_move_in_and_out():
     image = program.image()
     image[4096:4200] = 0xAA
     x = np.arange(-10, 11, dtype=np.int8).reshape(3, 7)
-    program.write_input(image, "x", x)
+    program.inputs["x"].write(image, x)
     assert (image[4096:4103].view(np.int8) == x[0]).all()
     assert (image[4112:4119].view(np.int8) == x[1]).all()
     assert not image[4103:4112].any() and not image[4135:4144].any(), "padding of a run is zero"
@@ -86,28 +86,26 @@ def test_tensors_move_in_and_out():
     y = np.array([[1, -2, 3, 2**31 - 1]] * 3, "<i4")
     for row in range(3):
         image[8192 + 32 * row : 8208 + 32 * row] = y[row].view(np.uint8)
-    out = program.read_output(image, "y")
+    out = program.outputs["y"].read(image)
     assert out.dtype == np.int32 and (out == y).all()
 
 
 @pytest.mark.parametrize(
-    ("name", "array", "sentence"),
+    ("array", "sentence"),
     [
-        ("x", np.zeros((3, 7), np.int16), "input 'x' must be int8 [3, 7], not int16 [3, 7]"),
-        ("x", np.zeros((7, 3), np.int8), "input 'x' must be int8 [3, 7], not int8 [7, 3]"),
-        ("z", np.zeros((3, 7), np.int8), "the program has no input 'z'; its inputs are: x"),
+        (np.zeros((3, 7), np.int16), "input 'x' must be int8 [3, 7], not int16 [3, 7]"),
+        (np.zeros((7, 3), np.int8), "input 'x' must be int8 [3, 7], not int8 [7, 3]"),
     ],
 )
-def test_wrong_inputs(name, array, sentence):
-    program = make()
+def test_wrong_inputs(array, sentence):
     with pytest.raises(UsageError) as error:
-        program.write_input(program.image(), name, array)
+        make().inputs["x"].check("input", array)
     assert str(error.value) == sentence
 
 
 def test_short_arena():
     with pytest.raises(UsageError, match=r"the arena must be uint8 \[>= 8272\]"):
-        make().read_output(np.zeros(100, np.uint8), "y")
+        make().outputs["y"].read(np.zeros(100, np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -190,9 +188,7 @@ def test_first_values_of_a_state():
     want = program.image()[12288 : 12288 + 80]
     assert (buffer[12288:12368] == want).all() and want.sum() == 24
     assert (buffer[:12288] == 0xAA).all() and (buffer[12368:] == 0xAA).all()
-    assert (program.read_state(program.image(), "h") == 0).all()
-    with pytest.raises(UsageError, match="the program has no state 'x'; its states are: h"):
-        program.read_state(buffer, "x")
+    assert (program.states["h"].read(program.image()) == 0).all()
 
 
 POSITION = Patch("position", 0, 9, ((0, "dram_offset", 16), (1, "dram_offset", 32)))

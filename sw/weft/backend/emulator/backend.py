@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.backend.base import Array, Capabilities, ProgramBackend
+from weft.backend.base import Array, ProgramBackend
 from weft.errors import DeviceError, UsageError
-from weft.program import MAX_ARENA_BYTES, Program
+from weft.program import Program
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import Unit
 
 from .machine import execute
 from .state import State
@@ -23,39 +22,15 @@ class EmulatorBackend(ProgramBackend):
     """Run programs by the definition of their instructions; no cycles.
 
     It holds the arenas of the loaded program and of all programs with states.
-
-    Parameters
-    ----------
-    config : AcceleratorConfig
-    by_loops : bool
-        One element at a time; for small programs.
-    choose : callable, optional
-        Which of the ready units goes next, see :class:`weft.program.queues.QueueMachine`; the
-        result of a program that the verifier accepts does not depend on it.
-    progress : callable, optional
-        Called with (instructions done, instructions of the program).
     """
 
     name = "emulator"
 
-    def __init__(
-        self,
-        config: AcceleratorConfig,
-        *,
-        by_loops: bool = False,
-        choose: Callable[[list[Unit]], Unit] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
+    def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(config)
-        self._by_loops = by_loops
-        self._choose = choose
-        self._progress = progress
         self._state: State | None = None
         #: Digest of a program -> its arena.
         self._arenas: dict[str, NDArray[np.uint8]] = {}
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=False, memory=True, max_arena_bytes=MAX_ARENA_BYTES)
 
     def load(self, program: Program) -> None:
         program.require_config(self.config)
@@ -73,32 +48,25 @@ class EmulatorBackend(ProgramBackend):
         self.check_inputs(inputs)
         changed = program.write_patched(arena, patches)
         for name, array in inputs.items():
-            program.write_input(arena, name, array)
+            program.inputs[name].write(arena, array)
         instructions = program.instructions
         if changed:
             instructions = [changed.get(i, old) for i, old in enumerate(instructions)]
         try:
-            self._state = execute(
-                self.config,
-                instructions,
-                arena,
-                by_loops=self._by_loops,
-                choose=self._choose,
-                progress=self._progress,
-            )
+            self._state = execute(self.config, instructions, arena)
         except DeviceError as error:
             node = program.node_of(error.instruction)
             if node is not None:
                 error.message += f", in node {node}"
             raise
-        return {name: program.read_output(arena, name) for name in program.outputs}
+        return {name: spec.read(arena) for name, spec in program.outputs.items()}
 
     @property
     def _arena(self) -> NDArray[np.uint8]:
         return self._arenas[self.program.digest]
 
     def read_state(self, name: str) -> Array:
-        return self.program.read_state(self._arena, name)
+        return self.state_spec(name).read(self._arena)
 
     def reset(self) -> None:
         self.program.reset_states(self._arena)

@@ -1,13 +1,13 @@
 """The living definition of each instruction: one function per opcode, from State to State.
 
-MATMUL here works on whole groups of tiles; :mod:`.loops` says the same one element at a time, and
-tests hold the two equal. The arithmetic is :mod:`weft_hw.numerics`.
+MATMUL works on whole groups of tiles; tests hold it equal to a model that takes one element at a
+time. The arithmetic is :mod:`weft_hw.numerics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -52,24 +52,21 @@ def transfer_rows(state: State, instruction: Instruction) -> tuple[Int, Int]:
     return dram, chip
 
 
-def _copy(source: NDArray[np.uint8], at: Int, target: NDArray[np.uint8], to: Int, n: int) -> None:
-    for a, b in zip(at.tolist(), to.tolist()):
-        target[b : b + n] = source[a : a + n]
-
-
 def load(state: State, instruction: Instruction) -> None:
     """Copy rows from the arena to an on-chip memory."""
     dram, chip = transfer_rows(state, instruction)
-    size = instruction["bytes"]
-    _copy(state.arena, dram, state.spaces[Space(instruction["space"])], chip, size)
+    size, memory = instruction["bytes"], state.spaces[Space(instruction["space"])]
+    for a, b in zip(dram.tolist(), chip.tolist()):
+        memory[b : b + size] = state.arena[a : a + size]
     state.bytes_read += len(dram) * size
 
 
 def store(state: State, instruction: Instruction) -> None:
     """Copy rows from the scratchpad to the arena."""
     dram, chip = transfer_rows(state, instruction)
-    size = instruction["bytes"]
-    _copy(state.spaces[Space.SCRATCHPAD], chip, state.arena, dram, size)
+    size, memory = instruction["bytes"], state.spaces[Space.SCRATCHPAD]
+    for a, b in zip(dram.tolist(), chip.tolist()):
+        state.arena[a : a + size] = memory[b : b + size]
     state.bytes_written += len(dram) * size
 
 
@@ -120,47 +117,33 @@ class _Decoded:
         self.nest = nest
         self._short = nest.is_tractable and nest.tiles * nest.rows <= KEPT_ROWS
         self._kept: dict[str, Int] = {}
-        self._passes: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
-    def passes(self, tiles: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    @cached_property
+    def passes(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(first, last), bool [tiles] each."""
-        if self._passes is None:
-            self._passes = self.nest.passes()
-        return self._passes[0][tiles], self._passes[1][tiles]
+        return self.nest.passes()
 
-    def tiles(self, name: str, tiles: slice) -> Int:
-        """int64 [tiles] addresses that change from tile to tile only."""
-        affine: Affine = getattr(self.nest, name)
-        return self._of(name, lambda: _wrap(affine, affine.values()))[tiles]
-
-    def rows(self, name: str, tiles: slice, rows: slice) -> Int:
-        """int64 [tiles, rows] addresses."""
-        outer, inner = getattr(self.nest, name).split(self.nest.tile_levels)
-
-        def make(tiles: slice, rows: slice) -> Int:
-            return _wrap(outer, outer.values()[tiles, None] + inner.values()[None, rows])
-
+    def addresses(self, name: str, tiles: slice, rows: slice = slice(None)) -> Int:
+        """int64 [tiles, rows]; [tiles, 1] of weights and parameters, which stay within a tile."""
         if not self._short:
-            return make(tiles, rows)
-        return self._of(name, lambda: make(slice(None), slice(None)))[tiles, rows]
-
-    def _of(self, name: str, make: Callable[[], Int]) -> Int:
-        if not self._short:
-            return make()
+            return self._make(name, tiles, rows)
         if name not in self._kept:
-            self._kept[name] = make()
+            self._kept[name] = self._make(name, slice(None), slice(None))
             self._kept[name].setflags(write=False)
-        return self._kept[name]
+        return self._kept[name][tiles, rows]
+
+    def _make(self, name: str, tiles: slice, rows: slice) -> Int:
+        """As the generators of the core count them: modulo 2**bits."""
+        affine: Affine = getattr(self.nest, name)
+        tile_levels = len(affine.counts) - len(self.nest.weight.counts)
+        outer, inner = affine.split(tile_levels)
+        found = outer.values()[tiles, None] + inner.values()[None, rows]
+        return found & ((1 << affine.bits) - 1)
 
 
 @lru_cache(maxsize=KEPT_NESTS)
 def _decoded(instruction: Instruction, setup: Instruction | None) -> _Decoded:
     return _Decoded(MatmulNest(instruction, setup))
-
-
-def _wrap(affine: Affine, addresses: Int) -> Int:
-    """Addresses as the generators of the core count them."""
-    return addresses & ((1 << affine.bits) - 1)
 
 
 def _within(what: str, addresses: Int, size: int, limit: int) -> None:
@@ -170,36 +153,31 @@ def _within(what: str, addresses: Int, size: int, limit: int) -> None:
         raise Stop(ErrorCode.ADDRESS, f"{what} address {bad} is outside 0..{limit - size}")
 
 
-def _matmul_batch(
-    state: State,
-    decoded: _Decoded,
-    tiles: slice,
-    rows: slice,
-) -> None:
+def _matmul_batch(state: State, decoded: _Decoded, tiles: slice, rows: slice) -> None:
     """One batch of :func:`matmul`."""
     config = state.config
-    first, last = decoded.passes(tiles)  # bool [tiles]
-    act = decoded.rows("act", tiles, rows)
+    first, last = (x[tiles] for x in decoded.passes)
+    act = decoded.addresses("act", tiles, rows)
     line_words = config.line_bytes // 4
     _within("activation", act, line_words, config.scratchpad_words)
-    weight = decoded.tiles("weight", tiles)
+    weight = decoded.addresses("weight", tiles)[:, 0]
     _within("weight", weight, config.tile_words, config.weight_words)
     uses = first | last
-    pairs = decoded.tiles("parameter", tiles)
+    pairs = decoded.addresses("parameter", tiles)[:, 0]
     bias, multiplier, shift = _parameters(state, pairs, uses)
     start = np.where(first[:, None], bias, 0)
-    acc = decoded.rows("acc", tiles, rows)
+    acc = decoded.addresses("acc", tiles, rows)
     _within("accumulator", acc[~(first & last)], 1, config.accumulator_rows)
-    if np.unique(acc[0]).size == acc.shape[1]:
-        v = _runs(state, act // line_words, weight, start, acc, first, last)
-    else:
-        a = _lines(state)[act // line_words].astype(np.float32)  # [tiles, rows, R]
-        w = _weights(state, weight).astype(np.float32)  # [tiles, R, C]
-        # Products are below 2**14 + 1 and R at most 64, so float32 sums are exact.
-        terms = np.matmul(a, w).astype(np.int64) + start[:, None, :]
-        v = _accumulate(state, terms, acc, first, last)[last]
+    (count, tile_rows), each = acc.shape, 1
+    if not np.all(first & last) and np.unique(acc[0]).size < tile_rows:
+        # Rows of a tile meet in an accumulator, so each row counts as a tile: one after the other.
+        each = tile_rows
+    line, acc = (x.reshape(count * each, -1) for x in (act // line_words, acc))
+    tile = np.repeat(np.arange(count), each)
+    v = _runs(state, line, acc, weight[tile], start[tile], first[tile], last[tile])
+    v = v.reshape(-1, tile_rows, config.cols)
     if np.any(last):
-        at = decoded.rows("result", tiles, rows)[last]
+        at = decoded.addresses("result", tiles, rows)[last]
         _emit(state, numerics.wrap32(v), at, multiplier[last], shift[last])
 
 
@@ -211,9 +189,9 @@ def _lines(state: State) -> NDArray[np.int8]:
 def _runs(
     state: State,
     line: Int,
+    acc: Int,
     weight: Int,
     start: Int,
-    acc: Int,
     first: NDArray[np.bool_],
     last: NDArray[np.bool_],
 ) -> Int:
@@ -221,9 +199,10 @@ def _runs(
 
     Parameters
     ----------
-    line : int64 [tiles, rows], scratchpad lines; weight : int64 [tiles], weight words
+    line : int64 [tiles, rows], scratchpad lines
+    acc : int64 [tiles, rows], accumulator rows, all different within a tile that uses them
+    weight : int64 [tiles], weight words
     start : int64 [tiles, C], the bias of a first pass, else zero
-    acc : int64 [tiles, rows], accumulator rows, all different within a tile
     first, last : bool [tiles]
 
     A run is a series of tiles that add to the same accumulators, so it is one product with all
@@ -281,44 +260,6 @@ def _parameters(state: State, pairs: Int, uses: NDArray[np.bool_]) -> tuple[Int,
     multiplier = (raw >> np.uint64(32) & np.uint64(numerics.MULTIPLIER_MAX)).astype(np.int64)
     shift = (raw >> np.uint64(32 + numerics.MULTIPLIER_BITS) & np.uint64(63)).astype(np.int64)
     return bias, multiplier, shift
-
-
-def _accumulate(
-    state: State, terms: Int, acc: Int, first: NDArray[np.bool_], last: NDArray[np.bool_]
-) -> Int:
-    """Sums v of a batch, and the accumulators after it.
-
-    Parameters
-    ----------
-    terms : int64 [tiles, rows, C], the partial sum, bias included on a first pass
-    acc : int64 [tiles, rows], accumulator rows
-    first, last : bool [tiles]
-
-    The rows of one accumulator form a chain: a first pass restarts it, a last pass reads it and
-    leaves it as it is. Chains are laid one after another and summed by one running sum.
-    """
-    shape = terms.shape
-    flat = acc.reshape(-1)
-    order = np.argsort(flat, kind="stable")
-    row = flat[order]
-    term = terms.reshape(-1, shape[-1])[order]
-    starts = np.repeat(first, shape[1])[order]
-    keeps = ~np.repeat(last, shape[1])[order]
-    chain_head = np.r_[True, row[1:] != row[:-1]]
-    restart = starts & keeps
-    kept = np.where(keeps[:, None], term, 0)
-    running = np.cumsum(kept, axis=0)
-    # `since`: the row at which the sum that reaches this row began.
-    anchor = chain_head | restart
-    since = np.maximum.accumulate(np.where(anchor, np.arange(len(row)), 0))
-    old = np.where(restart[since, None], 0, state.accumulators[row].astype(np.int64))
-    after = old + running - running[since] + kept[since]
-    v = np.where(starts[:, None], term, after - kept + term)
-    chain_end = np.r_[chain_head[1:], True]
-    state.accumulators[row[chain_end]] = numerics.wrap32(after[chain_end])
-    back = np.empty_like(v)
-    back[order] = v
-    return back.reshape(shape)
 
 
 def _emit(state: State, v: NDArray[np.int32], address: Int, multiplier: Int, shift: Int) -> None:

@@ -22,12 +22,10 @@ from weft_hw.isa import (
     check,
 )
 
-from . import instructions as vectorised
-from . import loops
+from .instructions import EXECUTE
 from .state import State, Stop
 
 __all__ = ["execute"]
-
 
 #: A program runs many times, and programs of one shape share most instructions.
 _check = lru_cache(maxsize=1 << 14)(check)
@@ -46,17 +44,15 @@ def execute(
     program: Sequence[Instruction],
     arena: NDArray[np.uint8],
     *,
-    by_loops: bool = False,
     choose: Callable[[list[Unit]], Unit] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    meaning: Mapping[Opcode, Callable[[State, Instruction], None]] = EXECUTE,
 ) -> State:
     """Run `program` from cleared on-chip memories; `arena`, uint8 [arena_bytes], is changed.
 
     Parameters
     ----------
-    by_loops : run one element at a time instead of vectorised.
     choose : which of the ready units goes next; see :class:`weft.program.queues.QueueMachine`.
-    progress : called with (instructions done, instructions of the program).
+    meaning : what each opcode does to a State.
 
     Returns
     -------
@@ -68,8 +64,6 @@ def execute(
     DeviceError
         The core would stop; with its error code and instruction index. A deadlock is WATCHDOG.
     """
-    table: Mapping[Opcode, Callable[[State, Instruction], None]]
-    table = loops.EXECUTE if by_loops else vectorised.EXECUTE
     state = State(config, arena)
     result_type = ResultType.INT8
 
@@ -83,17 +77,14 @@ def execute(
             result_type = ResultType(instruction["result_type"])
 
     machine = QueueMachine(config, dispatch, choose)
-    done, opcode = 0, None
+    opcode = None
     try:
         for index in machine.run(program):
             opcode = program[index].opcode
             try:
-                table[opcode](state, program[index])
+                meaning[opcode](state, program[index])
             except Stop as stop:
                 raise _stopped(stop.code, index, str(stop)) from stop
-            done += 1
-            if progress:
-                progress(done, len(program))
     except SemaphoreOverflow as error:
         raise _stopped(error.code, error.index, str(error)) from error
     except Deadlock as error:

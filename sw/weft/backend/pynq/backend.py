@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from weft.backend.base import Array, Capabilities, ProgramBackend
+from weft.backend.base import Array, ProgramBackend
 from weft.bundle.manifest import Manifest, sha256
 from weft.driver.device import Device
 from weft.errors import DeviceError, WeftError
@@ -19,12 +19,12 @@ from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import STATUS_BUS_BUSY, STATUS_RUNNING
 
-from .firmware import put_file, refresh
+from .firmware import refresh
 from .identity import is_virtual, require_board
 from .load import PORT, LoadedOverlay, connect, load_overlay
 from .lock import BoardLock
 from .resident import Resident
-from .transport import PAGE, MemoryExhausted, PynqTransport
+from .transport import MemoryExhausted, PynqTransport
 
 __all__ = ["BoardBackend", "DriverBackend", "PynqBackend", "RunCost"]
 
@@ -43,6 +43,7 @@ class BoardBackend(ProgramBackend):
     """A backend whose accelerator is on a board, whichever process drives it."""
 
     name = "pynq"
+    counts_cycles = True
     #: Clock of the accelerator, as read back.
     clock_mhz: float
     #: Whether the programmable logic is simulated, so that cycles are those of the RTL.
@@ -51,9 +52,6 @@ class BoardBackend(ProgramBackend):
     board = ""
     #: Of the last run.
     cost = RunCost(0.0, 0)
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=True, memory=True, max_arena_bytes=(1 << 32) - PAGE)
 
     @abstractmethod
     def check_registers(self) -> None:
@@ -75,11 +73,7 @@ class DriverBackend(BoardBackend):
 
     Parameters
     ----------
-    transport : PynqTransport
-    config : AcceleratorConfig
-        What is expected at its other end.
-    watchdog_cycles : int
-        Cycles without progress before the core stops itself.
+    transport, config, watchdog_cycles : as of a Device
 
     Raises
     ------
@@ -196,7 +190,7 @@ class DriverBackend(BoardBackend):
         return results
 
     def read_state(self, name: str) -> Array:
-        return self._resident.read_state(name)
+        return self._resident.read_state(self.state_spec(name).name)
 
     def reset(self) -> None:
         resident = self._resident
@@ -239,10 +233,7 @@ class PynqBackend(DriverBackend):
         The .bit of an overlay, with .hwh and manifest beside it; it says the configuration.
     host, port : str, int
         The board's PYNQ.remote server; "" is the board that this runs on.
-    timeout_s : float
-        Limit of one run.
-    watchdog_cycles : int
-        Cycles without progress before the core stops itself.
+    watchdog_cycles : as of a Device
 
     Raises
     ------
@@ -260,7 +251,6 @@ class PynqBackend(DriverBackend):
         host: str = "",
         port: int = PORT,
         *,
-        timeout_s: float = 120.0,
         watchdog_cycles: int = 100_000,
     ) -> None:
         path = Path(bitstream).resolve()
@@ -273,28 +263,15 @@ class PynqBackend(DriverBackend):
                 refresh(device, path)
             self.loaded: LoadedOverlay = load_overlay(path, device)
             interrupts = not self.loaded.remote and getattr(self.loaded.ip, "irq", None) is not None
+            clock_mhz = self.loaded.clock_mhz
             transport = PynqTransport(
-                self.loaded.ip,
-                self.loaded.allocate,
-                self.loaded.clock_mhz,
-                interrupts=interrupts,
-                timeout_s=timeout_s,
+                self.loaded.ip, device.allocate, clock_mhz, interrupts=interrupts
             )
             super().__init__(transport, self.loaded.manifest.config, watchdog_cycles)
         except WeftError:
             self._lock.release()
             raise
         self.board, self.virtual = str(device.name), is_virtual(device)
-
-    def put_file(self, path: str, data: bytes) -> bool:
-        """Write a file of a remote board unless it is there already; whether it had to be written.
-
-        Raises
-        ------
-        DeviceError
-            The board does not answer, or keeps other bytes than were sent.
-        """
-        return put_file(self.loaded.device, path, data)
 
     def close(self) -> None:
         super().close()

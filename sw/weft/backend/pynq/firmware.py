@@ -3,7 +3,7 @@
 pynq uploads ``/lib/firmware/STEM.bin`` only where no file of that name exists, and AMD's server
 keeps what came of an upload that was interrupted. So an old file, or half of one, would be loaded.
 
-Standard library and pynq only.
+Standard library and pynq only. All raise DeviceError where the board does not answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 from weft.errors import DeviceError
 
+from .identity import is_remote, sentence
+
 __all__ = ["FIRMWARE", "put_file", "read_file", "refresh"]
 
 #: Where the FPGA manager looks; the one folder that every PYNQ.remote server has.
@@ -20,13 +22,7 @@ FIRMWARE = "/lib/firmware/"
 
 
 def read_file(device: Any, path: str) -> bytes | None:
-    """Content of a file of a remote board; None where there is none.
-
-    Raises
-    ------
-    DeviceError
-        The board does not answer.
-    """
+    """Content of a file of a remote board; None where there is none."""
     try:
         if not device.exists_file(path).exists:
             return None
@@ -36,16 +32,12 @@ def read_file(device: Any, path: str) -> bytes | None:
 
 
 def put_file(device: Any, path: str, data: bytes) -> bool:
-    """Write a file of a remote board unless it is there already, and read it back.
-
-    Returns
-    -------
-    Whether it had to be written.
+    """Write a file of a remote board unless it is there already; whether it had to be written.
 
     Raises
     ------
     DeviceError
-        The board does not answer, or keeps other bytes than were sent.
+        The board keeps other bytes than were sent.
     """
     if read_file(device, path) == data:
         return False
@@ -62,26 +54,16 @@ def put_file(device: Any, path: str, data: bytes) -> bool:
 
 
 def refresh(device: Any, bitstream: Path) -> None:
-    """Replace what is left on a remote board of an older or interrupted upload of `bitstream`.
-
-    Raises
-    ------
-    DeviceError
-        The board does not answer.
-    """
-    if not getattr(device, "has_capability", lambda _: False)("REMOTE"):
-        return
+    """Replace what is left on a remote board of an older or interrupted upload of `bitstream`."""
     path = f"{FIRMWARE}{bitstream.stem}.bin"
-    if read_file(device, path) is not None:
+    if is_remote(device) and read_file(device, path) is not None:
         from pynq.pl_server.embedded_device import bit2bin
 
         put_file(device, path, bytes(bit2bin(bitstream.read_bytes())))
 
 
 def _gone(path: str, error: Exception) -> DeviceError:
-    details = getattr(error, "details", None)
-    text = str(details() if callable(details) else error).strip() or type(error).__name__
     return DeviceError(
-        f"the board does not let {path} be read or written: {text.splitlines()[0]}",
+        f"the board does not let {path} be read or written: {sentence(error)}",
         "check its power, network and free space, then try again",
     )

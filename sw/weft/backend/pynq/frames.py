@@ -25,6 +25,8 @@ import numpy as np
 
 from weft.errors import DeviceError, ToolMissing, UsageError, WeftError, error_from
 
+from .identity import sentence
+
 __all__ = ["FramedProcess", "Operation", "answer_requests", "python_with_pynq"]
 
 #: Arguments by keyword -> result; both are JSON values, bytes, arrays, and mappings of these.
@@ -114,10 +116,7 @@ class FramedProcess:
 
     Parameters
     ----------
-    python : str
-        The interpreter.
-    module : str
-        What it runs.
+    python, module : str, the interpreter and what it runs
     log : file, optional
         Where its messages go; by default to standard error.
     """
@@ -159,10 +158,8 @@ class FramedProcess:
             if not self._works:
                 message = f"{self.python} cannot run {self.module}"
                 raise ToolMissing(message, "see its messages above, and make pynq again") from None
-            raise DeviceError(
-                f"the process that runs {self.module} has ended before it answered {do!r}",
-                "see its messages above",
-            ) from None
+            message = f"the process that runs {self.module} has ended before it answered {do!r}"
+            raise DeviceError(message, "see its messages above") from None
         self._works = True
         if "error" in answer:
             raise error_from(answer["error"])
@@ -205,7 +202,7 @@ def answer_requests(operations: Mapping[str, Operation]) -> None:
             answer = {"error": error.as_dict()}
         except Exception as error:
             traceback.print_exc()
-            text = (str(error).strip().splitlines() or [""])[0]
-            message = f"{name} failed in the Python with pynq: {type(error).__name__}: {text}"
+            kind = type(error).__name__
+            message = f"{name} failed in the Python with pynq: {kind}: {sentence(error)}"
             answer = {"error": DeviceError(message, "its messages stand above").as_dict()}
         _send(output, answer)

@@ -16,9 +16,11 @@ __all__ = [
     "COUNTS_FILE",
     "BoardFacts",
     "check_host",
+    "is_remote",
     "is_virtual",
     "require_board",
     "require_cma",
+    "sentence",
     "which_board",
 ]
 
@@ -49,12 +51,7 @@ class BoardFacts:
 
 
 def check_host(host: str) -> None:
-    """Refuse what is neither a host name nor an address.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Refuse what is neither a host name nor an address; raises UsageError."""
     if not _HOST.fullmatch(host) or len(host) > 253:
         raise UsageError(
             f"--host must be a name or an address, not {host!r}", "for example 192.168.2.99"
@@ -106,10 +103,22 @@ def require_board(wanted: str, found: str, why: str = "the overlay is for") -> N
         )
 
 
+def is_remote(device: Any) -> bool:
+    """Whether pynq's `device` is reached over PYNQ.remote."""
+    return bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
+
+
 def is_virtual(device: Any) -> bool:
     """Whether pynq's `device` is a virtual board."""
     exists = getattr(device, "exists_file", None)
     return exists is not None and bool(exists(COUNTS_FILE).exists)
+
+
+def sentence(error: Exception) -> str:
+    """First line of what a gRPC error tells in detail, or of the message of any other error."""
+    details = getattr(error, "details", None)
+    text = str(details() if callable(details) else error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def require_cma(program: str, needed: int, there: int) -> None:

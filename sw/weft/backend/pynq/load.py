@@ -18,6 +18,7 @@ from weft_hw.boards import pynq_board
 from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 
 from . import zynq7
+from .identity import is_remote, sentence
 
 __all__ = ["PORT", "LoadedOverlay", "connect", "load_overlay", "one_at_a_time"]
 
@@ -31,37 +32,14 @@ _CLOCK_TOLERANCE = 1.001
 class LoadedOverlay:
     """An overlay on a board.
 
-    overlay : pynq.Overlay; ip : the bound driver; device : pynq's device.
-    clock_mhz : as read back from the board.
+    ip : the driver that pynq bound; device : pynq's device; clock_mhz : as read back from it.
     """
 
-    overlay: Any
     ip: Any
     device: Any
     manifest: Manifest
     clock_mhz: float
     remote: bool
-
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """``pynq.allocate`` on this board."""
-        return self.device.allocate(shape, dtype)
-
-
-def _pynq(remote: str) -> Any:
-    """The package pynq, told first whether its board is remote."""
-    if remote:
-        os.environ.setdefault("PYNQ_REMOTE_DEVICES", remote)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pynq
-            import pynq.lib
-    except ImportError as error:
-        raise ToolMissing(
-            f"the package pynq cannot be imported: {error}",
-            "on a board it is part of the image; elsewhere run scripts/pynq_environment.py",
-        ) from None
-    return pynq
 
 
 def connect(host: str = "", port: int = PORT) -> Any:
@@ -74,7 +52,18 @@ def connect(host: str = "", port: int = PORT) -> Any:
     DeviceError
         Nobody answers at `host`.
     """
-    pynq = _pynq(host)
+    if host:
+        os.environ.setdefault("PYNQ_REMOTE_DEVICES", host)  # what pynq reads when it is imported
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pynq
+            import pynq.lib
+    except ImportError as error:
+        raise ToolMissing(
+            f"the package pynq cannot be imported: {error}",
+            "on a board it is part of the image; elsewhere run scripts/pynq_environment.py",
+        ) from None
     if not host:
         return pynq.Device.active_device
     from pynq.pl_server.remote_device import RemoteDevice
@@ -83,7 +72,7 @@ def connect(host: str = "", port: int = PORT) -> Any:
         device = RemoteDevice(0, host, port)
     except Exception as error:
         raise DeviceError(
-            f"no board answers at {host}, port {port}: {str(error).splitlines()[0]}",
+            f"no board answers at {host}, port {port}: {sentence(error)}",
             "check its address, that pynq-remote runs there, and that no proxy is in between",
         ) from None
     pynq.Device.active_device = device
@@ -110,7 +99,7 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
     """
     manifest = verified(bitstream)
     board = pynq_board(manifest.board)
-    remote = bool(getattr(device, "has_capability", lambda _: False)("REMOTE"))
+    remote = is_remote(device)
     if remote and device.arch != board.system.architecture:
         raise Mismatch(
             f"{bitstream.name} is for {board.name} ({board.system.architecture}), "
@@ -126,22 +115,22 @@ def load_overlay(bitstream: Path, device: Any) -> LoadedOverlay:
         warnings.simplefilter("ignore")
         overlay = pynq.Overlay(str(bitstream), download=False, device=device)
         name = _find(overlay, manifest)
-        _forget_clocks(pynq.ps.Clocks)
+        if hasattr(pynq.ps.Clocks, "_real_instance"):
+            del pynq.ps.Clocks._real_instance  # of the first device; let pynq look at this one's
         # pynq 4.0.0 finds no frequency in descriptions of Zynq-7000; the clock is set below.
         overlay.clock_dict = {}
         try:
             overlay.download()
         except Exception as error:
             raise DeviceError(
-                f"the board refuses {bitstream.name}: {str(error).splitlines()[0]}",
+                f"the board refuses {bitstream.name}: {sentence(error)}",
                 f"check that it is a {board.name}, and reload",
             ) from error
         if manifest.kind == "open":
             numbers = board.system.port_numbers(manifest.config.axi_ports)
             zynq7.enable_ports(partial(pynq.MMIO, device=device), numbers)
         clock = _set_clock(pynq.ps.Clocks, manifest)
-        ip = getattr(overlay, name)
-    return LoadedOverlay(overlay, ip, device, manifest, clock, remote)
+        return LoadedOverlay(getattr(overlay, name), device, manifest, clock, remote)
 
 
 def _find(overlay: Any, manifest: Manifest) -> str:
@@ -159,12 +148,6 @@ def _find(overlay: Any, manifest: Manifest) -> str:
     raise Mismatch(
         "the overlay holds no Weft accelerator", "build it with weft build, or take another file"
     )
-
-
-def _forget_clocks(clocks: Any) -> None:
-    """Let pynq look at the clocks of the active device: it keeps those of the first one."""
-    if hasattr(clocks, "_real_instance"):
-        del clocks._real_instance
 
 
 def _set_clock(clocks: Any, manifest: Manifest) -> float:

@@ -30,10 +30,7 @@ class PynqProcess(BoardBackend):
 
     Parameters
     ----------
-    bitstream : Path
-        The .bit of an overlay, with .hwh and manifest beside it.
-    host, port : str, int
-        The board's PYNQ.remote server; "" is the board that this runs on.
+    bitstream, host, port : as there
     python : str, optional
         The Python with pynq; by default one with the board's version, and on a board this one.
 
@@ -48,12 +45,7 @@ class PynqProcess(BoardBackend):
     """
 
     def __init__(
-        self,
-        bitstream: Path | str,
-        host: str = "",
-        port: int = PORT,
-        *,
-        python: str | None = None,
+        self, bitstream: Path | str, host: str = "", port: int = PORT, *, python: str | None = None
     ) -> None:
         manifest = Manifest.load(Path(bitstream).with_suffix(".json"))
         super().__init__(manifest.config)
@@ -106,19 +98,17 @@ class PynqProcess(BoardBackend):
         self._process.ask("reset")
 
     def counters(self) -> dict[str, int]:
-        found: dict[str, int] = self._process.ask("counters")
-        return found
+        return dict(self._process.ask("counters"))
 
     def memory(self) -> bytes:
-        found: bytes = self._process.ask("memory")
-        return found
+        return bytes(self._process.ask("memory"))
 
     def check_registers(self) -> None:
         self._program = None
         self._process.ask("check_registers")
 
     def put_file(self, path: str, data: bytes) -> bool:
-        """As :meth:`weft.backend.pynq.backend.PynqBackend.put_file`."""
+        """As :func:`weft.backend.pynq.firmware.put_file`, on the board at the other end."""
         return bool(self._process.ask("put_file", path=path, data=data))
 
     def close(self) -> None:

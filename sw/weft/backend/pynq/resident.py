@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.errors import Unsupported, UsageError
-from weft.program import Array, Program, TensorSpec
+from weft.errors import Unsupported
+from weft.program import Array, Program
 from weft_hw.isa import INSTRUCTION_BYTES, Instruction, encode
 
 from .relocate import relocate, sections
@@ -30,9 +30,7 @@ class Resident:
 
     Parameters
     ----------
-    program : Program
-    transport : PynqTransport
-        Gives the buffers.
+    transport : PynqTransport, which gives the buffers
 
     Raises
     ------
@@ -62,9 +60,10 @@ class Resident:
             raise
         #: Index of the buffer that holds each tensor, and the tensor in it.
         self._tensors = {
-            name: (self._place(spec.offset)[0], self._in_buffer(spec))
+            name: (index, dataclasses.replace(spec, offset=at))
             for specs in (program.inputs, program.outputs, program.states)
             for name, spec in specs.items()
+            for index, at in [self._place(spec.offset)]
         }
         self.placement.wanted = {self._tensors[name][0] for name in program.outputs}
         #: Patch values of the last run, and the instructions that they made.
@@ -89,9 +88,6 @@ class Resident:
         """View of bytes that lie in one buffer."""
         index, at = self._place(offset)
         return self.placement.array(index)[at : at + size]
-
-    def _in_buffer(self, spec: TensorSpec) -> TensorSpec:
-        return dataclasses.replace(spec, offset=self._place(spec.offset)[1])
 
     def _fetch(self, index: int) -> None:
         """See in a buffer what the accelerator wrote, where the host has written nothing since."""
@@ -147,17 +143,7 @@ class Resident:
         return spec.read(self.placement.array(index))
 
     def read_state(self, name: str) -> Array:
-        """Copy of a state, as the accelerator left it.
-
-        Raises
-        ------
-        UsageError
-            There is none of that name.
-        """
-        states = self.program.states
-        if name not in states:
-            known = ", ".join(states) or "none"
-            raise UsageError(f"the program has no state {name!r}", f"its states are: {known}")
+        """Copy of a state, as the accelerator left it."""
         self._fetch(self._tensors[name][0])
         return self._read(name)
 
@@ -176,9 +162,8 @@ class Resident:
             self._fetch(index)
         image = placement.array(0)[: program.arena_bytes].copy()
         for section in self._sections:
-            image[section.start : section.end] = self._bytes(
-                section.start, section.end - section.start
-            )
+            size = section.end - section.start
+            image[section.start : section.end] = self._bytes(section.start, size)
         # The instructions that ran name other places; the program's own stand here.
         code = np.frombuffer(program.encoded, np.uint8)
         image[program.program_offset : program.program_offset + len(code)] = code

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from weft.program import Array, Program
 
 from .backend import PynqBackend
-from .firmware import read_file
+from .firmware import put_file, read_file
 from .frames import Operation, answer_requests
 from .identity import BoardFacts, is_virtual
 from .load import connect
@@ -20,7 +21,7 @@ from .load import connect
 __all__ = ["main"]
 
 #: Methods of an open board that are operations as they are.
-_METHODS = ("counters", "memory", "read_state", "reset", "check_registers", "put_file")
+_METHODS = ("counters", "memory", "read_state", "reset", "check_registers")
 
 
 def _facts(host: str, port: int) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def _of(board: PynqBackend) -> dict[str, Operation]:
         return {"outputs": board.run(inputs, patches), "cost": board.cost}
 
     methods = {name: getattr(board, name) for name in _METHODS}
+    methods["put_file"] = partial(put_file, board.loaded.device)
     return {"load": load, "unload": unload, "run": run, **methods}
 
 

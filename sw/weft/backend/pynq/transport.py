@@ -18,6 +18,8 @@ from weft.driver.transport import Transport
 from weft.errors import DeviceError
 from weft_hw.registers import REGISTERS, STATUS_RUNNING
 
+from .identity import sentence
+
 __all__ = ["PAGE", "MemoryExhausted", "Placement", "PynqTransport"]
 
 #: First pause between polls, and how much longer the next one is. With the first poll at the
@@ -99,10 +101,6 @@ class PynqTransport(Transport):
 
     # -- memory -----------------------------------------------------------------------------------
 
-    def allocate(self, size: int) -> None:
-        self.release(self.placement)
-        self.placement = self.place([size])
-
     def place(self, sizes: Sequence[int]) -> Placement:
         """New zeroed buffers of `sizes` bytes.
 
@@ -125,7 +123,7 @@ class PynqTransport(Transport):
                 self.release(found)
                 raise MemoryExhausted(
                     f"the board has no {wanted} contiguous bytes left "
-                    f"({sum(sizes)} are needed): {_sentence(error)}",
+                    f"({sum(sizes)} are needed): {sentence(error)}",
                     "unload programs, close other processes that hold buffers, or raise the cma= "
                     "kernel argument and restart the board",
                 ) from error
@@ -135,13 +133,7 @@ class PynqTransport(Transport):
             buffer[:] = 0
             found.addresses.append(address)
         found.dirty = set(range(len(sizes)))
-        found.wanted = set(range(len(sizes)))
         return found
-
-    @property
-    def arena(self) -> NDArray[np.uint8]:
-        self.placement.dirty.add(0)
-        return self.placement.array(0)
 
     @property
     def arena_address(self) -> int:
@@ -157,17 +149,8 @@ class PynqTransport(Transport):
             self.fetch(self.placement.buffers[index])
 
     def fetch(self, buffer: Any) -> None:
-        """Make what the accelerator wrote to one buffer visible to the host.
-
-        Raises
-        ------
-        DeviceError
-            The board is gone.
-        """
+        """Make what the accelerator wrote to one buffer visible to the host."""
         self._call(buffer.invalidate)
-
-    def check(self) -> None:
-        """Nothing to do: only a simulation can see writes elsewhere."""
 
     @staticmethod
     def release(placement: Placement) -> None:
@@ -179,24 +162,18 @@ class PynqTransport(Transport):
                 buffer.freed = True
         placement.buffers, placement.addresses = [], []
 
-    def close(self) -> None:
-        self.release(self.placement)
-
     # -- waiting ----------------------------------------------------------------------------------
 
-    def _limit_s(self, cycles: int) -> float:
-        return min(self.timeout_s, max(1.0, cycles / (self.clock_mhz * 1e6)))
-
     def limit(self, cycles: int) -> str:
-        return f"{self._limit_s(cycles):g} s"
+        return f"{self.timeout_s:g} s"
 
     def wait(self, cycles: int) -> bool:
-        limit = self._limit_s(cycles)
         if self.interrupts:
-            return self._wait_for_interrupt(limit)
-        end = time.monotonic() + limit
-        time.sleep(min(limit, self.expected_cycles / (self.clock_mhz * 1e6)))
-        pause = max(_PAUSE_S, 0.25 * self.expected_cycles / (self.clock_mhz * 1e6))
+            return self._wait_for_interrupt()
+        end = time.monotonic() + self.timeout_s
+        expected_s = self.expected_cycles / (self.clock_mhz * 1e6)
+        time.sleep(min(self.timeout_s, expected_s))
+        pause = max(_PAUSE_S, 0.25 * expected_s)
         while self.read32(REGISTERS["status"].offset) & STATUS_RUNNING:
             if time.monotonic() > end:
                 return False
@@ -204,9 +181,9 @@ class PynqTransport(Transport):
             pause *= _GROWTH
         return True
 
-    def _wait_for_interrupt(self, limit: float) -> bool:
+    def _wait_for_interrupt(self) -> bool:
         async def wait() -> None:
-            await asyncio.wait_for(self._ip.irq.wait(), limit)
+            await asyncio.wait_for(self._ip.irq.wait(), self.timeout_s)
 
         try:
             asyncio.run(wait())
@@ -222,13 +199,6 @@ class PynqTransport(Transport):
             raise
         except Exception as error:
             raise DeviceError(
-                f"the board does not answer as it should: {_sentence(error)}",
+                f"the board does not answer as it should: {sentence(error)}",
                 "check its power and network, then connect again",
             ) from error
-
-
-def _sentence(error: Exception) -> str:
-    """Details of a gRPC error, or the message of any other."""
-    details = getattr(error, "details", None)
-    text = details() if callable(details) else str(error)
-    return str(text).strip().splitlines()[0] if str(text).strip() else type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft import tools
-from weft.backend.base import Array, BackendUnavailable, Capabilities, ProgramBackend
+from weft.backend.base import Array, BackendUnavailable, ProgramBackend
 from weft.dram import MemoryModel, memory_of
 from weft.driver.device import Device
 from weft.driver.transport import Transport
@@ -18,7 +18,7 @@ from weft.program import Program
 from weft_hw.config import AcceleratorConfig
 
 from . import build
-from .library import ProtocolError, Simulation, Stalls
+from .library import ProtocolError, Simulation
 
 __all__ = ["GUARD_BYTE", "GUARD_BYTES", "MAX_ARENA_BYTES", "RtlBackend", "RtlTransport"]
 
@@ -41,88 +41,68 @@ class RtlTransport(Transport):
     """
 
     def __init__(
-        self,
-        path: Path,
-        config: AcceleratorConfig,
-        model: MemoryModel,
-        stalls: Stalls | None = None,
-        trace: Path | None = None,
+        self, path: Path, config: AcceleratorConfig, model: MemoryModel, trace: Path | None = None
     ) -> None:
-        self._path, self._config, self._model = path, config, model
-        self._stalls, self._trace = stalls, trace
+        self._path, self._config, self._model, self._trace = path, config, model, trace
         self._size = 0
-        self._simulation = self._make(0)
-
-    @property
-    def simulation(self) -> Simulation:
-        """The simulation in use; :meth:`allocate` makes a new one where the memory has to grow."""
-        return self._simulation
+        #: In use; :meth:`allocate` makes a new one where the memory has to grow.
+        self.simulation = self._make(0)
 
     def _make(self, size: int) -> Simulation:
-        simulation = Simulation(
-            self._path, self._config, self._model, 2 * GUARD_BYTES + size, self._stalls
-        )
+        simulation = Simulation(self._path, self._config, self._model, 2 * GUARD_BYTES + size)
         if self._trace is not None:
             simulation.trace(self._trace)
         return simulation
 
     def allocate(self, size: int) -> None:
+        """Make `arena` a zeroed one of `size` bytes; the one before is given back."""
         if not 0 < size <= MAX_ARENA_BYTES:
             raise UsageError(f"an arena must have 1..{MAX_ARENA_BYTES} bytes, not {size}")
-        if 2 * GUARD_BYTES + size > len(self._simulation.memory):
-            self._simulation.close()
-            self._simulation = self._make(size)
+        if 2 * GUARD_BYTES + size > len(self.simulation.memory):
+            self.simulation.close()
+            self.simulation = self._make(size)
         self._size = size
-        memory = self._simulation.memory
+        memory = self.simulation.memory
         memory[:] = GUARD_BYTE
         memory[GUARD_BYTES : GUARD_BYTES + size] = 0
-        self._simulation.set_window(GUARD_BYTES, GUARD_BYTES + size)
+        self.simulation.set_window(GUARD_BYTES, GUARD_BYTES + size)
 
     @property
     def arena(self) -> NDArray[np.uint8]:
-        return self._simulation.memory[GUARD_BYTES : GUARD_BYTES + self._size]
+        """The arena, uint8 [size], a view that the host reads and writes."""
+        return self.simulation.memory[GUARD_BYTES : GUARD_BYTES + self._size]
 
     @property
     def arena_address(self) -> int:
-        return self._simulation.base + GUARD_BYTES
+        return self.simulation.base + GUARD_BYTES
 
     def read32(self, offset: int) -> int:
-        value, response = self._simulation.read_register(offset)
+        value, response = self.simulation.read_register(offset)
         if response:
             raise DeviceError(f"reading register {offset:#05x} answered response {response}, not 0")
         return value
 
     def write32(self, offset: int, value: int) -> None:
-        response = self._simulation.write_register(offset, value)
+        response = self.simulation.write_register(offset, value)
         if response:
             raise DeviceError(f"writing register {offset:#05x} answered response {response}, not 0")
 
     def wait(self, cycles: int) -> bool:
-        self._simulation.run(cycles)
-        return self._simulation.irq
+        self.simulation.run(cycles)
+        return self.simulation.irq
 
     def check(self) -> None:
-        memory, end = self._simulation.memory, GUARD_BYTES + self._size
+        memory, end = self.simulation.memory, GUARD_BYTES + self._size
         for start, guard in ((0, memory[:GUARD_BYTES]), (end, memory[end:])):
             wrong = np.flatnonzero(guard != GUARD_BYTE)
             if len(wrong):
                 at = start + int(wrong[0])
-                address, value = self._simulation.base + at, int(guard[wrong[0]])
+                address, value = self.simulation.base + at, int(guard[wrong[0]])
                 guard[:] = GUARD_BYTE
                 raise ProtocolError(
                     f"{len(wrong)} guard bytes around the arena were written, the first at address "
                     f"{address:#x} (arena offset {at - GUARD_BYTES}) with {value:#04x}"
                 )
-
-    def flush(self) -> None:
-        """Nothing to do: there is no cache."""
-
-    def invalidate(self) -> None:
-        """Nothing to do: there is no cache."""
-
-    def close(self) -> None:
-        self._simulation.close()
-
 
 class RtlBackend(ProgramBackend):
     """Run programs on the Verilated RTL.
@@ -134,8 +114,6 @@ class RtlBackend(ProgramBackend):
     ----------
     model : MemoryModel, optional
         The DRAM; by default that of the configuration's board at its clock.
-    stalls : Stalls, optional
-        Random stalls on all channels of the data ports.
     trace : Path, optional
         VCD file; makes a separate, slower build.
     watchdog_cycles, timeout_cycles : int
@@ -150,13 +128,13 @@ class RtlBackend(ProgramBackend):
     """
 
     name = "rtl"
+    counts_cycles = True
 
     def __init__(
         self,
         config: AcceleratorConfig,
         model: MemoryModel | None = None,
         *,
-        stalls: Stalls | None = None,
         trace: Path | None = None,
         watchdog_cycles: int = 100_000,
         timeout_cycles: int = 100_000_000,
@@ -172,7 +150,7 @@ class RtlBackend(ProgramBackend):
         self._placed: Program | None = None
         self._aside: dict[str, list[NDArray[np.uint8]]] = {}
         path = build.library(config, trace=trace is not None, progress=progress)
-        self.transport = RtlTransport(path, config, self.model, stalls, trace)
+        self.transport = RtlTransport(path, config, self.model, trace)
         self.device = Device(self.transport, config, watchdog_cycles)
 
     @property
@@ -180,24 +158,22 @@ class RtlBackend(ProgramBackend):
         """The simulation, for faults, stalls and traffic statistics."""
         return self.transport.simulation
 
-    def capabilities(self) -> Capabilities:
-        return Capabilities(cycles=True, memory=True, max_arena_bytes=MAX_ARENA_BYTES)
-
     def load(self, program: Program) -> None:
         self._program = None
         program.require_config(self.config)
+        self.device.settle()
         old = self._placed
-        if old is not None and old.digest == program.digest:
-            self.device.settle()
-            self.device.select(program)
-        else:
+        if old is None or old.digest != program.digest:
             if old is not None and old.states:
                 self._aside[old.digest] = [view.copy() for view in self._states(old)]
             self._placed = None
-            self.device.load(program)
+            self.transport.allocate(program.arena_bytes)
+            self.device.written.clear()  # a simulation of a larger memory is another one
+            program.write_image(self.transport.arena)
             kept = self._aside.pop(program.digest, [])
             for view, data in zip(self._states(program), kept):
                 view[:] = data
+        self.device.select(program)
         self._placed = self._program = program
 
     def _states(self, program: Program) -> list[NDArray[np.uint8]]:
@@ -213,12 +189,12 @@ class RtlBackend(ProgramBackend):
         arena = self.transport.arena
         self.device.patched = program.write_patched(arena, patches)
         for name, array in inputs.items():
-            program.write_input(arena, name, array)
+            program.inputs[name].write(arena, array)
         self.device.run(self.timeout_cycles)
-        return {name: program.read_output(arena, name) for name in program.outputs}
+        return {name: spec.read(arena) for name, spec in program.outputs.items()}
 
     def read_state(self, name: str) -> Array:
-        return self.program.read_state(self.transport.arena, name)
+        return self.state_spec(name).read(self.transport.arena)
 
     def reset(self) -> None:
         program = self.program
@@ -240,4 +216,4 @@ class RtlBackend(ProgramBackend):
 
     def close(self) -> None:
         super().close()
-        self.transport.close()
+        self.simulation.close()

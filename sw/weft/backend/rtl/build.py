@@ -84,13 +84,10 @@ def verilog(config: AcceleratorConfig, progress: Progress | None = None) -> Path
 
 
 def library_from_verilog(
-    source: Path,
-    config: AcceleratorConfig,
-    trace: bool = False,
-    progress: Progress | None = None,
+    source: Path, config: AcceleratorConfig, trace: bool = False, progress: Progress | None = None
 ) -> Path:
     """Shared library of any Verilog with a module ``weft_top`` that has the ports of `config`."""
-    tools.require_simulator()
+    verilator = str(tools.require_simulator() / "bin" / "verilator_bin")
     ports = _ports_header(config)
     parts = [
         source.read_bytes(),
@@ -101,32 +98,24 @@ def library_from_verilog(
     ]
     target = cache_dir() / "rtl" / _hash(parts)
 
-    def make(temporary: Path) -> None:
-        _verilate(source, ports, temporary, trace, config.name, progress)
+    def make(folder: Path) -> None:
+        env, work = tools.simulator_environment(), folder / "work"
+        work.mkdir()
+        (work / "weft_ports.h").write_text(ports)
+        shutil.copy(source, folder / "weft_top.v")
+        harness = [str(_HERE / s) for s in _SOURCES if s.endswith(".cpp")]
+        command = [verilator, *_VERILATOR, *(["--trace"] if trace else [])]
+        command += ["--Mdir", str(work), "-CFLAGS", f"{_CXXFLAGS} -I{_HERE} -I{work}"]
+        command += ["-LDFLAGS", "-shared", "-o", str(folder / "libweft.so"), str(source), *harness]
+        _say(progress, f"{config.name}: Verilating")
+        _step(command, env, folder / "verilator.log")
+        _say(progress, f"{config.name}: compiling the simulator (once per configuration)")
+        command = ["make", f"-j{_JOBS}", "-C", str(work), "-f", "Vweft_top.mk", *_MAKE]
+        command += [f"VERILATOR_ROOT={env['VERILATOR_ROOT']}", "PYTHON3=python3", "PERL=perl"]
+        _step(command, env, folder / "make.log")
+        shutil.rmtree(work)
 
     return once(target, make) / "libweft.so"
-
-
-def _verilate(
-    source: Path, ports: str, target: Path, trace: bool, name: str, progress: Progress | None
-) -> None:
-    env = tools.simulator_environment()
-    work = target / "work"
-    work.mkdir()
-    (work / "weft_ports.h").write_text(ports)
-    shutil.copy(source, target / "weft_top.v")
-    harness = [str(_HERE / s) for s in _SOURCES if s.endswith(".cpp")]
-    command = [str(tools.require_simulator() / "bin" / "verilator_bin"), *_VERILATOR]
-    command += ["--trace"] if trace else []
-    command += ["--Mdir", str(work), "-CFLAGS", f"{_CXXFLAGS} -I{_HERE} -I{work}"]
-    command += ["-LDFLAGS", "-shared", "-o", str(target / "libweft.so"), str(source), *harness]
-    _say(progress, f"{name}: Verilating")
-    _step(command, env, target / "verilator.log")
-    _say(progress, f"{name}: compiling the simulator (once per configuration)")
-    make = ["make", f"-j{_JOBS}", "-C", str(work), "-f", "Vweft_top.mk", *_MAKE]
-    make += [f"VERILATOR_ROOT={env['VERILATOR_ROOT']}", "PYTHON3=python3", "PERL=perl"]
-    _step(make, env, target / "make.log")
-    shutil.rmtree(work)
 
 
 def _step(command: list[str], env: dict[str, str], log: Path) -> None:

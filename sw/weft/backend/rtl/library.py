@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,22 +38,20 @@ class _Params(ctypes.Structure):
     ]
 
 
-@dataclass(frozen=True)
-class Stats:
-    """What the memory saw since it was made."""
+class Stats(ctypes.Structure):
+    """What the memory saw since it was made.
+
+    read_bytes, written_bytes : the latter with their strobe set
+    max_reads, max_writes : most bursts that one port had outstanding
+    """
 
     read_bytes: int
-    #: Bytes with their strobe set.
     written_bytes: int
     read_bursts: int
     write_bursts: int
-    #: Most bursts that one port had outstanding.
     max_reads: int
     max_writes: int
-
-
-class _Stats(ctypes.Structure):
-    _fields_ = [(field.name, ctypes.c_uint64) for field in dataclasses.fields(Stats)]
+    _fields_ = [(name, ctypes.c_uint64) for name in __annotations__]
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,6 @@ class Simulation:
         config: AcceleratorConfig,
         model: MemoryModel,
         memory_bytes: int,
-        stalls: Stalls | None = None,
         base: int | None = None,
     ) -> None:
         self.config = config
@@ -123,8 +119,6 @@ class Simulation:
         )
         self._handle = self._lib.weft_create(ctypes.byref(params), self.memory.ctypes.data)
         self._check()
-        if stalls is not None:
-            self.set_stalls(stalls)
 
     # -- the clock --------------------------------------------------------------------------------
 
@@ -168,9 +162,9 @@ class Simulation:
     @property
     def stats(self) -> Stats:
         """Traffic of the data ports so far."""
-        raw = _Stats()
-        self._lib.weft_stats(self._handle, ctypes.byref(raw))
-        return Stats(*(getattr(raw, field.name) for field in dataclasses.fields(Stats)))
+        found = Stats()
+        self._lib.weft_stats(self._handle, ctypes.byref(found))
+        return found
 
     # -- what the memory does to the accelerator ---------------------------------------------------
 
@@ -221,12 +215,6 @@ class Simulation:
             self._lib.weft_destroy(self._handle)
             self._handle = None
 
-    def __enter__(self) -> Simulation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __del__(self) -> None:
         self.close()
 
@@ -259,14 +247,13 @@ def _load(path: Path) -> ctypes.CDLL:
         ("cycle", u64, [pointer]),
         ("error", ctypes.c_char_p, [pointer]),
         ("clear_error", None, [pointer]),
-        ("stats", None, [pointer, ctypes.POINTER(_Stats)]),
+        ("stats", None, [pointer, ctypes.POINTER(Stats)]),
         ("stalls", None, [pointer, u64, ctypes.POINTER(ctypes.c_double)]),
         ("window", None, [pointer, u64, u64]),
         ("fault", None, [pointer, u64, u64, integer, integer, integer]),
         ("hang", None, [pointer, i64, i64]),
         ("clear_faults", None, [pointer]),
         ("trace", integer, [pointer, ctypes.c_char_p]),
-        ("trace_stop", None, [pointer]),
     ):
         function = getattr(lib, f"weft_{name}")
         function.restype, function.argtypes = result, arguments

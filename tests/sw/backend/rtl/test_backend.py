@@ -84,7 +84,7 @@ def test_results_memory_and_counters(rtl, case):
     assert stats.written_bytes >= program.metadata["bytes_written"]
     runs_well(rtl, case)
     assert rtl.counters() == counters, "the same program takes the same time"
-    assert rtl.capabilities().cycles
+    assert rtl.counts_cycles
 
 
 @pytest.mark.parametrize("seed", [1, 2])

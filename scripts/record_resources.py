@@ -143,7 +143,8 @@ def _fmax(name: str, blocks: tuple[str, ...]) -> dict[str, Any]:
         if text:
             print(time.strftime("%H:%M:%S"), text, file=sys.stderr)
 
-    routes = flow("ecp5").route(Job(preset(name), _OUTPUT, blocks=blocks, advance=say))
+    config = preset(name)
+    routes = flow("ecp5").route(Job(config, _OUTPUT, default_board(config), blocks, say))
     return {
         "part": routes[0].part,
         "blocks": {

@@ -113,8 +113,6 @@ def require(*modules: str, what: str) -> None:
 
 
 def _found(module: str) -> bool:
-    if module in sys.modules:
-        return sys.modules[module] is not None
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

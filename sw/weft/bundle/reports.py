@@ -10,7 +10,7 @@ from weft.synth.vivado import read_reports
 
 from .manifest import Manifest, sha256
 
-__all__ = ["SIDE_FILES", "find_manifest", "finish"]
+__all__ = ["SIDE_FILES", "finish"]
 
 #: JSON files of a bundle that are no manifests.
 SIDE_FILES = ("weft_top.json", "weft_shell.json")
@@ -25,11 +25,11 @@ def finish(folder: Path) -> Manifest:
     Raises
     ------
     UsageError
-        There is no bundle, or its bitstream is missing.
+        There is no bundle, more than one, or its bitstream is missing.
     Mismatch
         The timing was not met, or a file is not what the manifest says.
     """
-    manifest = Manifest.load(find_manifest(folder))
+    manifest = Manifest.load(_find_manifest(folder))
     if manifest.kind in ("open", "virtual"):
         manifest.verify(folder)
         return manifest
@@ -58,14 +58,7 @@ def finish(folder: Path) -> Manifest:
     return finished
 
 
-def find_manifest(folder: Path) -> Path:
-    """The manifest of a bundle.
-
-    Raises
-    ------
-    UsageError
-        There is none, or more than one.
-    """
+def _find_manifest(folder: Path) -> Path:
     found = sorted(p for p in folder.glob("weft_*.json") if p.name not in SIDE_FILES)
     if not found:
         raise UsageError(f"{folder} holds no bundle", "name a folder of weft build")

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weft import overlays
+from weft.errors import UsageError
+
 from .options import Json
 from .output import print_json, print_table
 
@@ -29,8 +32,6 @@ _Folder = Annotated[
 
 
 def _folder(given: Path | None) -> Path:
-    from weft import overlays
-
     return given or overlays.folder()
 
 
@@ -38,7 +39,6 @@ def _load(given: Path | None) -> list[tuple[Path, Manifest]]:
     """Manifests of the folder: its JSON files that are neither schemas nor beside Verilog."""
     from weft.bundle.manifest import Manifest
     from weft.bundle.reports import SIDE_FILES
-    from weft.errors import UsageError
 
     if given is not None and not given.is_dir():
         raise UsageError(f"there is no folder {given}", "name one, or leave --folder out")
@@ -91,7 +91,6 @@ def add(
     pynq.Overlay("NAME.bit") finds it there from any directory.
     """
     from weft.bundle.reports import finish
-    from weft.errors import UsageError
 
     if not bundle.is_dir():
         raise UsageError(f"there is no folder {bundle}", "name a folder of weft build")

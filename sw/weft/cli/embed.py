@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +15,19 @@ from weft.errors import UsageError
 from weft.results import Count, Positive
 
 from . import options
-from .opening import open_minilm
 from .output import print_json, print_table, progress
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from weft.backend.opening import Where
+    from weft.models.sentence import SentenceModel
+    from weft_hw.config import AcceleratorConfig
+
 __all__ = ["Embedded", "Found", "embed", "search"]
+
+_FLOAT = "torch-cpu"
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def embed(
     config = options.find_preset(preset)
     texts = read_texts(file.read_bytes(), str(file))
     board = (overlay, host, port)
-    with open_minilm(preset, backend, scheme, keep_float, weights, board) as (model, accelerated):
+    with _open_minilm(config, backend, scheme, keep_float, weights, board) as (model, accelerated):
         tokens = sum(model.tokens(texts))
         with progress(f"embedding on {backend}", len(texts)) as advance:
             vectors = model.embed(texts, batch, lambda n: advance(n))
@@ -128,7 +135,7 @@ def search(
         )
     if not query.strip():
         raise UsageError("the query is empty", "give some words")
-    with open_minilm(preset, backend, scheme, (), weights, (overlay, host, port)) as (model, _):
+    with _open_minilm(config, backend, scheme, (), weights, (overlay, host, port)) as (model, _):
         scores = stored @ model.embed([query])[0]
     best = [int(i) for i in (-scores).argsort(kind="stable")[:top]]
     found = [
@@ -161,3 +168,35 @@ def _vectors(path: Path) -> NDArray[np.float32]:
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 384:
         raise UsageError(f"{path} holds no vectors [texts, 384]", "write one with weft embed")
     return found.astype(np.float32)
+
+
+@contextmanager
+def _open_minilm(
+    config: AcceleratorConfig,
+    backend: str,
+    scheme: str,
+    keep_float: Sequence[str],
+    weights: Path | None,
+    board: Where,
+) -> Iterator[tuple[SentenceModel, Any]]:
+    """(the model, what runs its layers or None), ready for use, then closed.
+
+    board : of the backend "pynq".
+    """
+    from weft.backend.opening import known_backend, open_backend
+    from weft.models.sentence import SentenceModel
+
+    known_backend(backend, _FLOAT)
+    with progress("loading MiniLM") as say:
+        model = SentenceModel(weights)
+        if backend != _FLOAT:
+            quantised = model.quantise(scheme, keep_float, lambda text: say(0, text=text))
+            say(0, text=f"opening {backend} {config.name}")
+            device = open_backend(
+                backend, config, board=board, progress=lambda text: say(0, text=text)
+            )
+    if backend == _FLOAT:
+        yield model, None
+        return
+    with model.swap(quantised, device) as accelerated:
+        yield model, accelerated

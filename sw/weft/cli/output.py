@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from weft import __version__
 from weft.errors import UsageError, WeftError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from weft_hw.config import AcceleratorConfig
 
 __all__ = [
-    "Advance",
     "Envelope",
     "ErrorObject",
     "Machine",
@@ -193,17 +192,12 @@ def show_reports(
     )
 
 
-class Advance(Protocol):
-    """Reports progress: `done` more steps are finished, and what comes next."""
-
-    def __call__(self, done: int = 1, /, *, text: str | None = None) -> None: ...
-
-
 @contextmanager
-def progress(text: str, total: int | None = None) -> Iterator[Advance]:
+def progress(text: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar with elapsed time on stderr, removed at the end; silent where nobody looks.
 
-    `total` None stands for a wait of unknown length.
+    `total` None stands for a wait of unknown length. Gives a function of how many more steps are
+    finished (1 by default), and of `text`, what comes next.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -33,8 +33,8 @@ def command(
     make_folder(output)
     from weft_hw.verilog import emit
 
-    emit(config, output, target)
-    files = sorted(p for p in output.iterdir() if p.suffix in (".v", ".json"))
+    top = emit(config, output, target)
+    files = (top.with_suffix(".json"), top)
     if json:
         results = [File(p, p.stat().st_size) for p in files]
         print_json("verilog", results, config=config, clock_mhz=config.clock_mhz)

@@ -18,7 +18,6 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from weft.bundle.build import Bundle
-from weft.bundle.manifest import SCHEMA as MANIFEST
 from weft.bundle.manifest import Manifest
 from weft.cli import asm, board, doctor, embed, isa, output, presets, run, verilog
 from weft.compiler.quantise.choose import Choice
@@ -28,7 +27,6 @@ from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
 from weft.measure.evaluate import Evaluation
 from weft.measure.overhead import Overhead
-from weft.results import Hash
 from weft.synth.blocks import Block
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import Register
@@ -63,13 +61,8 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "https://weft.invalid/schemas/"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
-#: Classes with an ``as_dict`` of their own: what it writes beside the fields.
-_MORE: dict[type, dict[str, Any]] = {
-    Manifest: {"schema": Literal[MANIFEST], "config_hash": Hash},  # type: ignore[valid-type]
-}
 #: Objects that have all their fields and no others.
 _CLOSED = (Manifest, output.ErrorObject)
-_WIDTH = 100
 
 
 def documents() -> dict[str, dict[str, Any]]:
@@ -102,7 +95,12 @@ def write(folder: Path) -> None:
         if path.name not in made:
             path.unlink()
     for name, document in made.items():
-        (folder / name).write_text(text(document) + "\n", encoding="utf-8")
+        (folder / name).write_text(text(document), encoding="utf-8")
+
+
+def text(document: dict[str, Any]) -> str:
+    """Content of a file."""
+    return json.dumps(document, indent=1) + "\n"
 
 
 def _file(command: str) -> str:
@@ -138,9 +136,6 @@ def _object(*kinds: type) -> dict[str, Any]:
                 required.append(name)
             described = [text for pattern, text in said if fnmatchcase(field.name, pattern)]
             properties[name] = found | ({"description": described[0]} if described else {})
-        for name, hint in _MORE.get(kind, {}).items():
-            properties[name] = schema(hint)
-            required.append(name)
     whole = {"type": "object", "required": required, "properties": properties}
     return whole | ({"additionalProperties": False} if kinds[0] in _CLOSED else {})
 
@@ -206,27 +201,3 @@ def _descriptions(kind: type) -> list[tuple[str, str]]:
     parts = re.split(r"(?:(?<= )|^)((?:\w+\*?)(?:, \w+\*?)*) : ", doc)
     entries = zip(parts[1::2], parts[2::2])
     return [(name, text.strip(" .;")) for names, text in entries for name in names.split(", ")]
-
-
-def text(value: Any, indent: int = 0, column: int = 0, fields: bool = False) -> str:
-    """`value` as JSON in 100 columns, from `column` on; `fields` has each entry on its own line."""
-    flat = json.dumps(value)
-    if not isinstance(value, (dict, list)) or column + len(flat) < _WIDTH:
-        return flat
-    if isinstance(value, dict):
-        entries = [
-            f"{json.dumps(k)}: {text(v, indent + 1, indent + len(k) + 5, k == 'properties')}"
-            for k, v in value.items()
-        ]
-    else:
-        entries = [json.dumps(one) for one in value]
-    rows: list[str] = []
-    for entry in entries:
-        joined = f"{rows[-1]}, {entry}" if rows else ""
-        if rows and not fields and "\n" not in joined and indent + len(joined) < _WIDTH - 1:
-            rows[-1] = joined
-        else:
-            rows.append(entry)
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    inner = "\n" + " " * (indent + 1)
-    return f"{opening}{inner}{f',{inner}'.join(rows)}\n{' ' * indent}{closing}"

@@ -78,33 +78,20 @@ def count_cells(netlists: dict[str, dict[str, Any]]) -> dict[str, Counter[str]]:
 
 
 def hierarchy(own: dict[str, Counter[str]]) -> list[CellCounts]:
-    """Sums over the hierarchy: the top first, then every other block once, by name."""
+    """Sums over the hierarchy: the top first, then every other block once, by name.
+
+    `own` holds the cells of each block by type, every block behind those that it contains.
+    """
     totals: dict[str, CellCounts] = {}
-
-    def total(name: str) -> CellCounts:
-        if name not in totals:
-            counts = CellCounts(name)
-            for cell, number in own[name].items():
-                if cell in own:
-                    for kind, below in total(cell).cells.items():
-                        counts.add(kind, number * below)
-                else:
-                    counts.add(cell, number)
-            totals[name] = counts
-        return totals[name]
-
-    used = {cell for cells in own.values() for cell in cells}
-    top = next(name for name in own if name not in used)
-    total(top)
-    instances: Counter[str] = Counter()
-
-    def visit(name: str, times: int) -> None:
-        instances[name] += times
+    for name, cells in own.items():
+        counts = totals[name] = CellCounts(name, instances=0)
+        for cell, number in cells.items():
+            for kind, below in (totals[cell].cells if cell in own else {cell: 1}).items():
+                counts.add(kind, number * below)
+    *_, top = own
+    totals[top].instances = 1
+    for name in reversed(own):
         for cell, number in own[name].items():
             if cell in own:
-                visit(cell, times * number)
-
-    visit(top, 1)
-    for name, counts in totals.items():
-        counts.instances = instances[name]
-    return [totals[top], *(totals[n] for n in sorted(totals) if n != top)]
+                totals[cell].instances += totals[name].instances * number
+    return [totals.pop(top), *(totals[name] for name in sorted(totals))]

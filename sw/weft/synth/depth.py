@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 from weft.results import named
@@ -42,7 +43,7 @@ def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
     ends at a clocked input or an output; it belongs to the block that holds its end.
     """
     names: list[str] = []  # of nets
-    drivers: dict[int, tuple[int, list[int], str, bool]] = {}  # net -> levels, inputs, cell, carry
+    drivers: dict[int, tuple[int, list[int], bool]] = {}  # net -> levels, inputs, carry
     ends: list[tuple[int, str, str]] = []  # net, block, name of the end
 
     def fresh(name: str) -> int:
@@ -76,10 +77,8 @@ def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
             directions = cell["port_directions"]
             inputs = {p: v for p, v in wires.items() if directions[p] == "input"}
             outputs = [w for p, v in wires.items() if directions[p] != "input" for w in v]
-            if _LUT.match(kind):
-                through, levels = [w for v in inputs.values() for w in v], 1
-            elif kind in _LEVELS:
-                through, levels = [w for v in inputs.values() for w in v], _LEVELS[kind]
+            if _LUT.match(kind) or kind in _LEVELS:
+                through, levels = [w for v in inputs.values() for w in v], _LEVELS.get(kind, 1)
             elif _ASYNCHRONOUS.match(kind):
                 through = [w for p, v in inputs.items() if _ADDRESS.fullmatch(p) for w in v]
                 levels = 1
@@ -88,7 +87,7 @@ def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
             for wire in outputs:
                 if wire is not None and levels >= 0:
                     sources = [w for w in through if w is not None]
-                    drivers[wire] = levels, sources, kind, kind.startswith("CARRY")
+                    drivers[wire] = levels, sources, kind.startswith("CARRY")
             if levels < 0 or _ASYNCHRONOUS.match(kind):
                 target = next((names[w] for w in outputs if w is not None), place)
                 for port, value in inputs.items():
@@ -108,30 +107,16 @@ def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
 
     arrival: dict[int, tuple[int, int, int]] = {}  # levels, carries, net before
 
-    def arrive(net: int) -> tuple[int, int, int]:
-        stack = [net]
-        while stack:
-            at = stack[-1]
-            if at in arrival:
-                stack.pop()
-                continue
-            if at not in drivers:
-                arrival[at] = 0, 0, -1
-                stack.pop()
-                continue
-            levels, sources, _, carry = drivers[at]
-            waiting = [s for s in sources if s not in arrival]
-            if waiting:
-                stack += waiting
-                continue
-            worst = max(((*arrival[s][:2], s) for s in sources), default=(0, 0, -1))
-            arrival[at] = worst[0] + levels, worst[1] + carry, worst[2]
-            stack.pop()
-        return arrival[net]
+    sources: dict[int, list[int]] = {net: [] for net, *_ in ends}
+    sources |= {net: inputs for net, (_, inputs, _) in drivers.items()}
+    for net in TopologicalSorter(sources).static_order():
+        levels, inputs, carry = drivers.get(net, (0, [], False))
+        before = max(((*arrival[s][:2], s) for s in inputs), default=(0, 0, -1))
+        arrival[net] = before[0] + levels, before[1] + carry, before[2]
 
     worst: dict[str, tuple[int, int, int, str]] = {}
     for net, block, end in ends:
-        levels, carries, _ = arrive(net)
+        levels, carries, _ = arrival[net]
         if block not in worst or (levels, carries) > worst[block][:2]:
             worst[block] = levels, carries, net, end
     paths = []

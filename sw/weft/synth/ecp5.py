@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from weft.tools import require
 
 from .flows import CORE, WHOLE, Job, Route
 from .modules import block_text
-from .nextpnr import REPORT, arguments, read_report, run_nextpnr
-from .process import packaged
+from .nextpnr import LOG, REPORT, arguments, read_report
+from .process import packaged, run_tool
 from .run import written
 from .yosys import run_yosys
 
@@ -170,21 +171,13 @@ def _run(place: Path, top: str, text: str) -> Path:
     place.mkdir(parents=True)
     (place / "design.v").write_text(text)
     run_yosys(_SCRIPT.format(top=top), place, results=(_NETLIST,))
-    return run_nextpnr((*_NEXTPNR, *_ARGUMENTS), place, name="nextpnr-ecp5")
+    command = (*_NEXTPNR, *_ARGUMENTS)
+    run_tool(command, place, LOG, name="nextpnr-ecp5", results=(REPORT,))
+    return place / REPORT
 
 
 def _read(report: Path, module: str) -> Route:
     """What a report says of a block, or of the whole, without what mapping and registers add."""
-    timing = read_report(report, module)
-    begin, end = (
-        _CELL.sub("", cell).removeprefix("block.") for cell in (timing.begin, timing.end)
-    )
-    return Route(
-        module=module,
-        part=PART,
-        fmax_mhz=timing.fmax_mhz,
-        critical_path=list(timing.critical_path),
-        begin=begin,
-        end=end,
-        used=dict(timing.used),
-    )
+    found = read_report(report, module, PART)
+    begin, end = (_CELL.sub("", cell).removeprefix("block.") for cell in (found.begin, found.end))
+    return replace(found, begin=begin, end=end)

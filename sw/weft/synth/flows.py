@@ -1,8 +1,9 @@
 """Place-and-route flows, by the name that ``weft synth --pnr`` takes.
 
-A flow is a module with two functions of a :class:`Job`: ``check(job)`` raises where it cannot run,
-and ``route(job)`` returns a :class:`Route` per block. It is imported when it is asked for, so that
-a flow whose tools are absent costs nothing.
+A flow is a module with two functions of a :class:`Job`: ``check(job)`` raises ToolMissing,
+UsageError or Unsupported where it cannot run, and ``route(job)`` returns a :class:`Route` per
+block, in their order. It is imported when it is asked for, so that a flow whose tools are absent
+costs nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol, cast
+from types import ModuleType
+from typing import Annotated, Any
 
 from weft.results import OMITTED, NonNegative, PositiveFloat, Rule
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
-from weft_hw.platform import default_board
 
-__all__ = ["CORE", "FLOWS", "WHOLE", "Flow", "Job", "Route", "flow"]
+__all__ = ["CORE", "FLOWS", "WHOLE", "Job", "Route", "flow"]
 
 #: Name -> module. One line is all that a further flow takes.
 FLOWS = {
@@ -48,9 +49,8 @@ class Job:
     config : AcceleratorConfig
     folder : Path
         For everything that the tools read and write, and for results that are kept.
-    board : Board, optional
-        Whose part and form of the cells a flow takes that serves a chip family; the board of the
-        configuration by default, see :attr:`place`.
+    board : Board
+        Whose part and form of the cells a flow takes that serves a chip family.
     blocks : tuple of str
         WHOLE, or names of blocks below the core ("compute.array"), each by itself.
     advance : function
@@ -59,14 +59,9 @@ class Job:
 
     config: AcceleratorConfig
     folder: Path
-    board: Board | None = None
+    board: Board
     blocks: tuple[str, ...] = (WHOLE,)
     advance: Callable[..., None] = _silent
-
-    @property
-    def place(self) -> Board:
-        """The board."""
-        return self.board or default_board(self.config)
 
 
 @dataclass
@@ -105,16 +100,6 @@ class Route:
         return f"{text}; critical path:\n  " + "\n  ".join(self.critical_path)
 
 
-class Flow(Protocol):
-    """What the module of a flow holds."""
-
-    def check(self, job: Job) -> None:
-        """Raise ToolMissing, UsageError or Unsupported where the job cannot be done."""
-
-    def route(self, job: Job) -> list[Route]:
-        """Place and route each block, in their order."""
-
-
-def flow(name: str) -> Flow:
+def flow(name: str) -> ModuleType:
     """The flow `name` of FLOWS."""
-    return cast(Flow, importlib.import_module(FLOWS[name]))
+    return importlib.import_module(FLOWS[name])

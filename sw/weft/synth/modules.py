@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["Unit", "block_text", "is_block", "units"]
 
@@ -42,7 +42,6 @@ class Unit:
     text: str
     boxes: tuple[str, ...] = ()
     key: str = ""
-    flattened: tuple[str, ...] = field(default=(), repr=False)
 
 
 def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]:
@@ -61,7 +60,7 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
     if not found:
         return {"weft_top": Unit("weft_top", text)}
     chosen: dict[str, tuple[str, dict[str, str]]] = {}  # module -> representative, port names
-    texts: dict[str, str] = {}
+    texts: dict[str, str] = {}  # leaves first
     uses: dict[str, list[str]] = {}
     known: dict[tuple[str, bool], str] = {}
 
@@ -99,30 +98,21 @@ def units(text: str, block: Callable[[str], bool] = is_block) -> dict[str, Unit]
 
     for name in found:
         visit(name)
-    top = next(n for n in texts if not any(n in used for used in uses.values()))
     result: dict[str, Unit] = {}
-
-    def collect(name: str) -> None:
-        if name in result:
-            return
-        inside, boxes, waiting = [], [], list(dict.fromkeys(uses[name]))
+    for name in filter(block, texts):
+        inside, boxes, waiting = [], [], list(uses[name])
         while waiting:
             used = waiting.pop(0)
             if block(used):
                 boxes.append(used)
             elif used not in inside:
                 inside.append(used)
-                waiting += dict.fromkeys(uses[used])
+                waiting += uses[used]
         boxes = list(dict.fromkeys(boxes))
-        for used in boxes:
-            collect(used)
         whole = texts[name] + "".join(texts[n] for n in inside)
-        unit = Unit(name, whole, tuple(boxes), flattened=tuple(inside))
         interfaces = "".join(_interface(texts[b]) for b in boxes)
-        unit.key = hashlib.sha256((whole + interfaces).encode()).hexdigest()[:24]
-        result[name] = unit
-
-    collect(top)
+        key = hashlib.sha256((whole + interfaces).encode()).hexdigest()[:24]
+        result[name] = Unit(name, whole, tuple(boxes), key)
     return result
 
 

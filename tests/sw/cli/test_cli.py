@@ -131,6 +131,7 @@ def test_doctor_says_what_is_missing(weft, weft_json, monkeypatch):
 
 def test_verilog(weft_json, tmp_path):
     pytest.importorskip("amaranth")
+    (tmp_path / "mine.v").write_text("module mine; endmodule\n")
     data = weft_json("verilog", "tiny", "-o", str(tmp_path))
     names = [Path(r["path"]).name for r in data["results"]]
     assert names == ["weft_top.json", "weft_top.v"]

@@ -130,7 +130,7 @@ def test_what_json_lacks_is_refused(hint):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_file_is_fresh(name):
     text = (files(schemas) / name).read_text(encoding="utf-8")
-    assert text == generate.text(NAMES[name]) + "\n", "run python -m weft.schemas"
+    assert text == generate.text(NAMES[name]), "run python -m weft.schemas"
     assert json.loads(text) == NAMES[name]
 
 

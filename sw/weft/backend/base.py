@@ -55,13 +55,7 @@ class Backend(ABC, Generic[Loaded]):
 
     @property
     def program(self) -> Loaded:
-        """What :meth:`run` runs.
-
-        Raises
-        ------
-        UsageError
-            Nothing is loaded.
-        """
+        """What :meth:`run` runs; raises UsageError where nothing is loaded."""
         if self._program is None:
             raise UsageError(
                 f"the {self.name} backend has no {self.takes}", f"call load({self.takes}) first"
@@ -153,10 +147,7 @@ class ProgramBackend(Backend[Program]):
     def check_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Refuse inputs that are not those of the loaded program.
 
-        Raises
-        ------
-        UsageError
-            One is missing, unknown, or has another shape or dtype; the message names it.
+        UsageError names the one that is missing, unknown, or has another shape or dtype.
         """
         wanted = self.program.inputs
         for name, spec in wanted.items():

@@ -25,12 +25,7 @@ class Transport(ABC):
 
     @abstractmethod
     def wait(self, cycles: int) -> bool:
-        """Wait for the interrupt, at most as long as `cycles` accelerator cycles last.
-
-        Returns
-        -------
-        Whether the interrupt came.
-        """
+        """Wait at most as long as `cycles` accelerator cycles last; whether the interrupt came."""
 
     def limit(self, cycles: int) -> str:
         """How long :meth:`wait` waits, in words."""

@@ -37,7 +37,7 @@ def check_places(
     constants: Constants,
     tensors: Mapping[str, Mapping[str, TensorSpec]],
 ) -> None:
-    """Refuse what lies beyond the arena, and two owners of a byte.
+    """Refuse what lies beyond the arena, and two owners of a byte; UsageError names them.
 
     Inputs and outputs may interleave run by run; a state owns all to its end.
 
@@ -46,11 +46,6 @@ def check_places(
     code : (offset, bytes) of the instructions
     constants : those inside a state are its first values
     tensors : "state", "input" and "output" -> name -> TensorSpec
-
-    Raises
-    ------
-    UsageError
-        Names the one or the two.
     """
     rule = rules("program")
     for (a, data), (b, _) in zip(constants, constants[1:]):

@@ -251,13 +251,7 @@ class Program:
     # -- identity ---------------------------------------------------------------------------------
 
     def require_config(self, config: AcceleratorConfig) -> None:
-        """Refuse an accelerator that the program was not compiled for.
-
-        Raises
-        ------
-        Mismatch
-            The config hashes differ; the message holds both.
-        """
+        """Refuse, in a Mismatch with both hashes, an accelerator that this was not compiled for."""
         if config.hash != self.config.hash:
             raise Mismatch(
                 f"the program is for config {self.config.name} ({self.config.hash}), "

@@ -151,12 +151,9 @@ class TensorSpec:
         return math.prod(self.shape) * self.numpy_dtype.itemsize
 
     def check(self, kind: str, array: Array) -> None:
-        """Refuse an array of another shape or dtype; `kind` is "input" or another word for it.
+        """Refuse an array of another shape or dtype, in a UsageError that holds both.
 
-        Raises
-        ------
-        UsageError
-            The message holds both.
+        `kind` is "input" or another word for it.
         """
         given = np.asarray(array)
         if given.shape != self.shape or given.dtype.newbyteorder("<") != self.numpy_dtype:
@@ -168,10 +165,7 @@ class TensorSpec:
     def view(self, buffer: NDArray[np.uint8]) -> Array:
         """The elements in `buffer`, contiguous uint8 [>= end], as a view of the tensor's shape.
 
-        Raises
-        ------
-        UsageError
-            The buffer is too small, or is none.
+        Raises UsageError where the buffer is too small, or is none.
         """
         if buffer.dtype != np.uint8 or buffer.ndim != 1 or len(buffer) < self.end:
             raise UsageError(

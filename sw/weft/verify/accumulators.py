@@ -54,13 +54,7 @@ def check_accumulators(
     config: AcceleratorConfig,
     order: Order,
 ) -> None:
-    """Refuse two uses of an accumulator row within h cycles.
-
-    Raises
-    ------
-    ProgramRefused
-        Rule ``accumulator``.
-    """
+    """Refuse two uses of an accumulator row within h cycles: rule ``accumulator``."""
     h = config.tile_words
     earlier: _Rows | None = None
     for index, item in enumerate(touched):

@@ -59,13 +59,7 @@ def execution_order(
     *,
     units: Sequence[UnitSpec] = UNITS,
 ) -> list[int]:
-    """A legal order of execution, END included.
-
-    Raises
-    ------
-    ProgramRefused
-        Rule ``semaphore`` or ``deadlock``.
-    """
+    """A legal order of execution, END included; refuses by rule ``semaphore`` or ``deadlock``."""
     _check_semaphores(instructions, units)
     try:
         return list(QueueMachine(config, units=units).run(instructions))

@@ -79,13 +79,7 @@ class EmulatorBackend(ProgramBackend):
 
     @property
     def state(self) -> State:
-        """All memories after the last run.
-
-        Raises
-        ------
-        UsageError
-            Nothing has run.
-        """
+        """All memories after the last run; raises UsageError where nothing has run."""
         if self._state is None:
             raise UsageError("nothing has run on the emulator", "call run(inputs) first")
         return self._state

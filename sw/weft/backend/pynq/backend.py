@@ -131,10 +131,7 @@ class DriverBackend(BoardBackend):
     def _settle(self) -> None:
         """No burst of an aborted run may reach buffers that are given to others.
 
-        Raises
-        ------
-        DeviceError
-            A program of another client is running.
+        Raises DeviceError where a program of another client is running.
         """
         status = self.device.read("status")
         if status & STATUS_RUNNING and not self._is_ours():

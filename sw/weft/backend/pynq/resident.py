@@ -105,14 +105,7 @@ class Resident:
     def patch(self, values: Mapping[str, int] | None) -> Mapping[int, Instruction]:
         """Set the fields that a run gives; only instructions that change are written.
 
-        Returns
-        -------
-        index -> instruction, of those that have such fields.
-
-        Raises
-        ------
-        UsageError
-            A patch is missing, unknown, or out of its range.
+        Returns and raises as :meth:`weft.program.Program.patched_instructions`.
         """
         wanted = self.moved.patched_instructions(values)
         there = self._patched or self.moved.instructions

@@ -98,9 +98,37 @@ def write(folder: Path) -> None:
         (folder / name).write_text(text(document), encoding="utf-8")
 
 
+#: Columns of a line of the files.
+_WIDTH = 100
+
+
 def text(document: dict[str, Any]) -> str:
     """Content of a file."""
-    return json.dumps(document, indent=1) + "\n"
+    return _json(document) + "\n"
+
+
+def _json(value: Any, indent: int = 0, column: int = 0, fields: bool = False) -> str:
+    """`value` as JSON in 100 columns, from `column` on; `fields` has each entry on its own line."""
+    flat = json.dumps(value)
+    if not isinstance(value, (dict, list)) or column + len(flat) < _WIDTH:
+        return flat
+    if isinstance(value, dict):
+        entries = [
+            f"{json.dumps(k)}: {_json(v, indent + 1, indent + len(k) + 5, k == 'properties')}"
+            for k, v in value.items()
+        ]
+    else:
+        entries = [json.dumps(one) for one in value]
+    rows: list[str] = []
+    for entry in entries:
+        joined = f"{rows[-1]}, {entry}" if rows else ""
+        if rows and not fields and "\n" not in joined and indent + len(joined) < _WIDTH - 1:
+            rows[-1] = joined
+        else:
+            rows.append(entry)
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    inner = "\n" + " " * (indent + 1)
+    return f"{opening}{inner}{f',{inner}'.join(rows)}\n{' ' * indent}{closing}"
 
 
 def _file(command: str) -> str:

@@ -36,7 +36,9 @@ class _Input:
 
     def quantise(self, layer: QuantisedLinear, x: torch.Tensor) -> Any:
         """(integers [M, K], scales [M, 1] or None)."""
-        if self._key is None or self._key[0] is not x or self._key[1] != x._version:
+        # Under torch.inference_mode() torch does not count changes in place: quantise each time.
+        version = -1 if x.is_inference() else x._version
+        if self._key is None or self._key[0] is not x or not self._key[1] == version != -1:
             real = x.detach().to("cpu", torch.float32).reshape(-1, x.shape[-1]).numpy()
             if not bool(torch.isfinite(x).all()):
                 raise UsageError(
@@ -44,7 +46,7 @@ class _Input:
                     "look for it in the model's input, or keep earlier layers in float",
                 )
             self._value = layer.quantise(real)
-            self._key = (x, x._version)
+            self._key = (x, version)
         return self._value
 
     def forget(self) -> None:

@@ -131,13 +131,15 @@ class Session:
         Raises
         ------
         UsageError
-            The layer is unknown, or `x` has another shape.
+            The layer is unknown, or `x` has another dtype or shape.
         """
         if name not in self._layers:
             raise UsageError(f"the session has no layer {name!r}", "call add(name, graph) first")
         k = self._layers[name].tensors["a"].shape[1]
-        if x.ndim != 2 or x.shape[1] != k or not len(x):
-            raise UsageError(f"layer {name!r} needs activations [M, {k}], not {list(x.shape)}")
+        if x.dtype != np.int8 or x.ndim != 2 or x.shape[1] != k or not len(x):
+            raise UsageError(
+                f"layer {name!r} needs activations int8 [M, {k}], not {x.dtype} {list(x.shape)}"
+            )
         started = time.perf_counter()
         parts = [self._run(name, x[at : at + MAX_ROWS]) for at in range(0, len(x), MAX_ROWS)]
         y = parts[0] if len(parts) == 1 else np.concatenate(parts)

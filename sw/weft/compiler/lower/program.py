@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -21,7 +22,7 @@ from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
 from weft.dram import MemoryModel, memory_of, roofline_cycles
-from weft.errors import UsageError
+from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
@@ -38,24 +39,30 @@ def scheduled(config: AcceleratorConfig, problem: GemmProblem, memory: MemoryMod
 
 
 def _pitch(tensor: Tensor) -> int:
-    """Bytes from one row of a matrix to the next."""
-    return round_up(int(tensor.shape[1]) * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
+    """Bytes from one row, which the innermost dimension is, to the next."""
+    return round_up(tensor.sizes[-1] * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
 
 
 def _bytes(tensor: Tensor) -> int:
-    return int(tensor.shape[0]) * _pitch(tensor)
+    return math.prod(tensor.sizes[:-1]) * _pitch(tensor)
 
 
 def _in_place(graph: Graph, state: str) -> bool:
     """Whether the new value of a state may be written where the old one lies.
 
-    All that read the old value come before, and nothing else owns the new one.
+    All that read the old value come before, and nothing else owns either of them.
     """
-    value = graph.states[state]
+    value, values = graph.states[state], list(graph.states.values())
     writer = graph.producers.get(value, -1)
     readers = graph.consumers[state]
-    shared = value in graph.outputs or list(graph.states.values()).count(value) > 1
+    shared = value in graph.outputs or values.count(value) > 1 or state in values
     return writer >= 0 and not shared and all(reader < writer for reader in readers)
+
+
+def _fixed(graph: Graph) -> list[str]:
+    """Constants that lie in the arena as tensors do: activations, and values of states."""
+    used = dict.fromkeys([*(node.inputs[0] for node in graph.nodes), *graph.states.values()])
+    return [n for n in used if graph.tensors[n].data is not None and n not in graph.states]
 
 
 def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
@@ -64,7 +71,7 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
     shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
     found = [
         Region(name, _bytes(graph.tensors[name]), 0, last)
-        for name in (*graph.inputs, *graph.states)
+        for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
         if node.output in shared:
@@ -75,6 +82,29 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
         first = 0 if node.output in graph.outputs else index
         found.append(Region(node.output, _bytes(graph.tensors[node.output]), first, until))
     return found, shared
+
+
+def _copies(graph: Graph, shared: Mapping[str, str], places: Mapping[str, int]) -> list[Copy]:
+    """What brings the other new values to their states; none overwrites what a later one reads.
+
+    Raises
+    ------
+    Unsupported
+        States take each other's values.
+    """
+    left = {s: v for s, v in graph.states.items() if v != s and v not in shared}
+    found = []
+    while left:
+        state = next((s for s in left if s not in left.values()), None)
+        if state is None:
+            raise Unsupported(
+                f"graph: the states {', '.join(left)} take each other's values",
+                "let a node compute one of them",
+            )
+        value = left.pop(state)
+        size = _bytes(graph.tensors[state])
+        found.append(Copy(tensor=value, source=places[value], target=places[state], bytes=size))
+    return found
 
 
 def compile_graph(
@@ -101,13 +131,11 @@ def compile_graph(
     UsageError
         The graph breaks a rule, or a size is not bound.
     Unsupported
-        A node does not fit the accelerator, or all of them no arena.
+        A node does not fit the accelerator, or all of them no arena; states take each other's
+        values.
     """
     graph.verify()
-    for tensor in graph.tensors.values():
-        free = [d for d in tensor.shape if isinstance(d, str)]
-        if free:
-            raise UsageError(f"graph: size {free[0]!r} of {tensor} is not known", "bind it first")
+    graph.require_bound()
     if not graph.nodes:
         raise UsageError("graph: there is no node", "give a graph that computes something")
     memory = memory or memory_of(config)
@@ -141,17 +169,7 @@ def compile_graph(
         )
         (layer,) = schedule.plan.layers
         layers.append(dataclasses.replace(layer, layout=layout))
-    copies = [
-        Copy(
-            layer=graph.producers[value],
-            tensor=value,
-            source=tensors[value],
-            target=tensors[state],
-            bytes=_bytes(graph.tensors[state]),
-        )
-        for state, value in graph.states.items()
-        if value not in shared and value != state
-    ]
+    copies = _copies(graph, shared, tensors)
     plan = place_layers(config, layers, copies)
     work = queues_of(plan, [node.requant for node in graph.nodes])
     program, owners = emit(work, config, memory)
@@ -170,20 +188,20 @@ def compile_graph(
         if node.requant is not None and node.requant.table is not None:
             pieces.append((offsets["table"], node.requant.table))
 
-    for state in graph.states:
-        data = graph.tensors[state].data
-        if data is not None and np.any(data):
-            rows = np.zeros((len(data), _pitch(graph.tensors[state])), np.uint8)
-            row = np.ascontiguousarray(data).view(np.uint8).reshape(len(data), -1)
-            rows[:, : row.shape[1]] = row
-            pieces.append((tensors[state], rows))
+    for name in (*graph.states, *_fixed(graph)):
+        tensor = graph.tensors[name]
+        if tensor.data is not None:
+            rows = np.ascontiguousarray(tensor.data, DTYPES[tensor.dtype]).view(np.uint8)
+            rows = rows.reshape(-1, rows.shape[-1])
+            rows = np.pad(rows, ((0, 0), (0, _pitch(tensor) - rows.shape[1])))
+            pieces.append((tensors[name], rows))
 
     def specs(names: Iterable[str]) -> Mapping[str, TensorSpec]:
         found = {}
         for name in names:
             t = graph.tensors[name]
-            shape = (int(t.shape[0]), int(t.shape[1]))
-            found[name] = TensorSpec(name, t.dtype, shape, tensors[name], (_pitch(t),))
+            pitches = tuple(_pitch(t) * math.prod(t.sizes[d:-1]) for d in range(1, len(t.sizes)))
+            found[name] = TensorSpec(name, t.dtype, t.sizes, tensors[name], pitches)
         return found
 
     return Program(

@@ -24,9 +24,8 @@ Written = dict[str, list[tuple[int, int, int]]]
 
 @dataclass(frozen=True)
 class Copy:
-    """`bytes` bytes from `source`, where `layer` writes `tensor`, to `target` in the arena."""
+    """`bytes` bytes from `source`, where `tensor` lies, to `target` in the arena."""
 
-    layer: int
     tensor: str
     source: int
     target: int
@@ -171,7 +170,7 @@ class _Placer:
             start = self.act_done
             stop = round_up(self.cut.k_tiles if resident and block else k1, self.cut.k_grain)
             sources = self.written.get(layout.source, [])
-            source = (i for first, end, i in sources if first < m0 + rows and m0 < end)
+            stored = [i for first, end, i in sources if first < m0 + rows and m0 < end]
             load = self.load(
                 Space.SCRATCHPAD,
                 dram=layout.a + m0 * layout.a_pitch + start * r,
@@ -181,7 +180,7 @@ class _Placer:
                 chip=place.start + (start - (0 if resident else k0)) * r,
                 chip_pitch=pitch,
                 after_step=self.act_after[0],
-                after_store=max(source, default=self.act_after[1]),
+                after_store=max([self.act_after[1], *stored]),
             )
             self.acts[key] = (place, load)
             self.act_done = stop
@@ -302,13 +301,13 @@ class _Placer:
 def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
     """Append the transfers of `copy`, through as much of the scratchpad as it takes."""
     room = plan.config.scratchpad_bytes
-    ring = Ring("scratchpad", 0, room, chip.scratchpad)
+    ring, last = Ring("scratchpad", 0, room, chip.scratchpad), len(plan.layers) - 1
     stored = max((index for _, _, index in written.get(copy.tensor, [])), default=-1)
     for at in range(0, copy.bytes, room):
         size = min(room, copy.bytes - at)
         place, step, store = ring.take(size)
         load = Load(
-            layer=copy.layer,
+            layer=last,
             space=Space.SCRATCHPAD,
             dram=copy.source + at,
             bytes=size,
@@ -320,7 +319,7 @@ def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
         place.store = len(plan.stores)
         plan.stores.append(
             Store(
-                layer=copy.layer,
+                layer=last,
                 dram=copy.target + at,
                 bytes=size,
                 chip=place.start,

@@ -18,7 +18,7 @@ from weft.backend.base import Backend
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_graph, scheduled
-from weft.dram import MemoryModel, roofline_cycles
+from weft.dram import MemoryModel
 from weft.errors import Unsupported, UsageError
 from weft.program import Program
 from weft.verify import verify
@@ -166,9 +166,6 @@ class Session:
             padded = x
         y = self.device.run({"a": padded})["out"][:m]
         counters, beat = self.device.counters(), self.config.beat_bytes
-        roofline = roofline_cycles(
-            self.config, self.memory_model, p.macs, p.bytes_read, p.bytes_written
-        )
         self.runs.append(
             GemmRun(
                 layer=name,
@@ -178,7 +175,7 @@ class Session:
                 n=p.n,
                 cycles=counters.get("cycles"),
                 predicted_cycles=predicted,
-                roofline_cycles=roofline,
+                roofline_cycles=p.roofline(self.config, self.memory_model),
                 bytes_read=counters["beats_read"] * beat if on_chip else None,
                 bytes_written=counters["beats_written"] * beat if on_chip else None,
             )

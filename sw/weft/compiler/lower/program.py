@@ -19,9 +19,9 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
-from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
+from weft.compiler.schedule.plan import REGION_ALIGN, Layout, place_constants, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
-from weft.dram import MemoryModel, memory_of, roofline_cycles
+from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
@@ -146,10 +146,7 @@ def compile_graph(
     places: list[dict[str, int]] = []
     at = 0
     for problem in problems:
-        offsets = {"table": 0}
-        for name, size in Layout.constant_bytes(config, problem).items():
-            offsets[name] = at
-            at = round_up(at + size, REGION_ALIGN)
+        offsets, at = place_constants(config, problem, at)
         places.append(offsets)
     regions, shared = _regions(graph)
     tensors, end = place_regions(regions, at)
@@ -173,12 +170,12 @@ def compile_graph(
     plan = place_layers(config, layers, copies)
     work = queues_of(plan, [node.requant for node in graph.nodes])
     program, owners = emit(work, config, memory)
-    one = len(layers) == 1 and not copies
-    prediction = schedules[0].prediction if one else predict(program, config, memory, TIMING)
+    alone = len(layers) == 1 and not copies
+    prediction = schedules[0].prediction if alone else predict(program, config, memory, TIMING)
 
-    program_offset = end
-    arena = round_up(program_offset + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
-    check_arena(_title(problems), arena)
+    arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
+    one = len(problems) == 1
+    check_arena(f"gemm {problems[0].name}" if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
     for node, offsets in zip(graph.nodes, places):
         weights, bias = graph.tensors[node.inputs[1]].data, graph.tensors[node.inputs[2]].data
@@ -207,7 +204,7 @@ def compile_graph(
     return Program(
         config=config,
         instructions=program,
-        program_offset=program_offset,
+        program_offset=end,
         arena_bytes=arena,
         constants=pieces,
         inputs=specs(graph.inputs),
@@ -220,7 +217,7 @@ def compile_graph(
             "bytes_written": sum(p.bytes_written for p in problems),
             "predicted_cycles": prediction.cycles,
             "predicted_array_cycles": prediction.array_cycles,
-            "roofline_cycles": _roofline(config, memory, problems),
+            "roofline_cycles": sum(p.roofline(config, memory) for p in problems),
             "memory_model": memory.hash,
             "nodes": [
                 {"name": node.name, "op": node.op, "m": p.m, "k": p.k, "n": p.n,
@@ -239,16 +236,3 @@ def _spans(graph: Graph, owners: list[int]) -> list[NodeSpan]:
         spans.append(NodeSpan(graph.nodes[owner].name, graph.nodes[owner].op, at, end))
         at = end
     return spans
-
-
-def _title(problems: list[GemmProblem]) -> str:
-    return f"gemm {problems[0].name}" if len(problems) == 1 else f"a chain of {len(problems)} nodes"
-
-
-def _roofline(
-    config: AcceleratorConfig, memory: MemoryModel, problems: list[GemmProblem]
-) -> float:
-    """Sum over the nodes: each reads its operands and writes its results once."""
-    return sum(
-        roofline_cycles(config, memory, p.macs, p.bytes_read, p.bytes_written) for p in problems
-    )

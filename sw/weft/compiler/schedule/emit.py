@@ -88,10 +88,10 @@ def _matmul(plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ..
 
 
 def _transfer(
-    opcode: Opcode, item: Load | Store, space: int, waits: tuple[int, ...], posts: tuple[int, ...]
+    opcode: Opcode, item: Load | Store, waits: tuple[int, ...], posts: tuple[int, ...]
 ) -> Instruction:
     fields = {
-        "space": space,
+        "space": int(item.space) if isinstance(item, Load) else 0,
         "dram_offset": item.dram,
         "dram_pitch": item.dram_pitch,
         "rows": item.rows,
@@ -163,19 +163,26 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     def posts(index: int, *numbers: int) -> tuple[int, ...]:
         return tuple(number for number in numbers if index in links[number][1])
 
-    loads = [
-        (
-            _transfer(
-                Opcode.LOAD,
-                item,
-                int(item.space),
-                waits(i, COMPUTE_TO_LOAD, STORE_TO_LOAD),
-                posts(i, LOAD_TO_COMPUTE, LOAD_TO_STORE),
-            ),
-            item.layer,
-        )
-        for i, item in enumerate(plan.loads)
-    ]
+    def transfers(
+        opcode: Opcode, items: Sequence[Load | Store], before: tuple[int, int], then: tuple[int, int]
+    ) -> Queue:
+        return [
+            (_transfer(opcode, item, waits(i, *before), posts(i, *then)), item.layer)
+            for i, item in enumerate(items)
+        ]
+
+    loads = transfers(
+        Opcode.LOAD,
+        plan.loads,
+        (COMPUTE_TO_LOAD, STORE_TO_LOAD),
+        (LOAD_TO_COMPUTE, LOAD_TO_STORE),
+    )
+    stores = transfers(
+        Opcode.STORE,
+        plan.stores,
+        (COMPUTE_TO_STORE, LOAD_TO_STORE),
+        (STORE_TO_COMPUTE, STORE_TO_LOAD),
+    )
     compute: Queue = []
     in_force = (-1, 0)
     for i, step in enumerate(plan.steps):
@@ -189,19 +196,6 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
             posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
         )
         compute.append((matmul, step.layer))
-    stores = [
-        (
-            _transfer(
-                Opcode.STORE,
-                item,
-                0,
-                waits(i, COMPUTE_TO_STORE, LOAD_TO_STORE),
-                posts(i, STORE_TO_COMPUTE, STORE_TO_LOAD),
-            ),
-            item.layer,
-        )
-        for i, item in enumerate(plan.stores)
-    ]
     return {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
 
 

@@ -109,47 +109,37 @@ class _Placer:
     def need_weights(self, block: int, p: Pass, step: int) -> tuple[int, int, int]:
         """(address, stride along N, load index) in words of the weights of a pass."""
         h, size, kt = self.config.tile_words, self.config.tile_bytes, self.cut.k_tiles
-        key: tuple[int, ...]
-        nt, kc = p.n1 - p.n0, p.k1 - p.k0
-        dram = self.layout.weights + (p.n0 * kt + p.k0) * size
-        if self.tiling.weights_resident:
+        nt, kc, first = p.n1 - p.n0, p.k1 - p.k0, (p.n0 * kt + p.k0) * size
+        resident = self.tiling.weights_resident
+        key = (0 if resident else block, p.n0, p.n1, p.k0, p.k1)
+        known = self.weights.get(key)
+        if resident:
             if self.all_weights is None:
                 place, after, _ = self.chip.weights.take(self.cut.n_tiles * kt * size)
                 self.all_weights = place, after
             place, after = self.all_weights
-            place.step = step
-            start, load = place.start + (p.n0 * kt + p.k0) * size, -1
-            key = (p.n0, p.n1, p.k0, p.k1)
-            if block == 0 and key not in self.weights:
-                load = self.load(
-                    Space.WEIGHTS,
-                    dram=dram,
-                    dram_pitch=kt * size,
-                    rows=nt,
-                    bytes=kc * size,
-                    chip=start,
-                    chip_pitch=kt * size,
-                    after_step=after,
-                )
-                self.weights[key] = (place, load)
-            return start // self.config.weight_word_bytes, kt * h, load
-        key = (block, p.n0, p.n1, p.k0, p.k1)
-        if key not in self.weights:
-            place, after, _ = self.chip.weights.take(nt * kc * size)
+            start, pitch = place.start + first, kt * size
+        else:
+            if known is None:
+                place, after, _ = self.chip.weights.take(nt * kc * size)
+            else:
+                place = known[0]
+            start, pitch = place.start, kc * size
+        place.step = step
+        if known is None and not (resident and block):
             load = self.load(
                 Space.WEIGHTS,
-                dram=dram,
+                dram=self.layout.weights + first,
                 dram_pitch=kt * size,
                 rows=nt,
                 bytes=kc * size,
-                chip=place.start,
-                chip_pitch=kc * size,
+                chip=start,
+                chip_pitch=pitch,
                 after_step=after,
             )
-            self.weights[key] = (place, load)
-        place, load = self.weights[key]
-        place.step = step
-        return place.start // self.config.weight_word_bytes, kc * h, load
+            known = self.weights[key] = (place, load)
+        load = -1 if known is None else known[1]
+        return start // self.config.weight_word_bytes, pitch // size * h, load
 
     def need_activations(
         self, block: int, m0: int, rows: int, p: Pass, step: int

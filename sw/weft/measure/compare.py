@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,15 +105,11 @@ class _Comparison:
         self.say("calibrating")
         return self.model.quantise(self.scheme, self.keep_float)
 
-    def _cosines(self, vectors: NDArray[np.float32]) -> tuple[float, float]:
-        cosine = (vectors * self.cpu.vectors).sum(axis=1)
-        return float(cosine.mean()), float(cosine.min())
-
     def _shared(self, vectors: NDArray[np.float32]) -> dict[str, Any]:
-        mean, least = self._cosines(vectors)
+        cosine = (vectors * self.cpu.vectors).sum(axis=1)
         return {
-            "cosine_mean": mean,
-            "cosine_min": least,
+            "cosine_mean": float(cosine.mean()),
+            "cosine_min": float(cosine.min()),
             "texts": len(self.texts),
             "tokens": self.tokens,
         }
@@ -217,7 +214,7 @@ class _Comparison:
                     end_to_end_ms=m.model_ms + m.transfer_ms,
                     device=m.device,
                     driver=timing.driver_version(),
-                    date=timing.today(),
+                    date=datetime.date.today().isoformat(),
                     **self._shared(m.vectors),
                 )
             )

@@ -25,7 +25,7 @@ from weft_hw.isa import (
     queued,
 )
 
-from .timing import Timing, matmul_cycles, transfer_cycles
+from .timing import Timing, matmul_cycles, port_cycles
 
 __all__ = ["ENGINES", "Engine", "Engines", "Machine"]
 
@@ -223,13 +223,20 @@ class _Transfers:
         return False
 
     def start(self, instruction: Instruction) -> None:
-        machine = self.machine
-        alone = transfer_cycles(instruction, machine.config, machine.memory, machine.timing)
-        work = max(1.0, alone)
+        machine, rows, size = self.machine, instruction["rows"], instruction["bytes"]
+        alone = port_cycles(
+            instruction["dram_offset"],
+            instruction["dram_pitch"],
+            rows,
+            size,
+            write=bool(self.direction),
+            config=machine.config,
+            memory=machine.memory,
+            timing=machine.timing,
+        )
+        work, ready = max(1.0, alone), machine.now + self.front
         machine.work[self.direction] += work
-        size = instruction["rows"] * instruction["bytes"]
-        ready = machine.now + self.front
-        machine.flows[self.direction].append(_Flow(instruction, work, size, ready))
+        machine.flows[self.direction].append(_Flow(instruction, work, rows * size, ready))
         machine.wake(ready)
 
 

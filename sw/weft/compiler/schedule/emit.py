@@ -164,7 +164,7 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
         return tuple(number for number in numbers if index in links[number][1])
 
     def transfers(
-        opcode: Opcode, items: Sequence[Load | Store], before: tuple[int, int], then: tuple[int, int]
+        opcode: Opcode, items: Sequence[Load | Store], before: Sequence[int], then: Sequence[int]
     ) -> Queue:
         return [
             (_transfer(opcode, item, waits(i, *before), posts(i, *then)), item.layer)

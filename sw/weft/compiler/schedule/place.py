@@ -51,9 +51,10 @@ class _Placer:
         self.out_ring = Ring(
             "scratchpad for results", limit, tiling.result_banks * bank, chip.scratchpad
         )
-        #: Place and load of what is on chip, by its extent; all weights where they are resident.
+        #: Place and load of what is on chip, by its extent; what the ring gave for all weights
+        #: where they are resident.
         self.weights: dict[tuple[int, ...], tuple[Held, int]] = {}
-        self.all_weights: tuple[Held, int] | None = None
+        self.all_weights: tuple[Held, int, int] | None = None
         self.acts: dict[tuple[int, ...], tuple[Held, int]] = {}
         #: Tiles along K of the newest activations that are loaded, and what those overwrite.
         self.act_done, self.act_after = 0, (-1, -1)
@@ -115,9 +116,8 @@ class _Placer:
         known = self.weights.get(key)
         if resident:
             if self.all_weights is None:
-                place, after, _ = self.chip.weights.take(self.cut.n_tiles * kt * size)
-                self.all_weights = place, after
-            place, after = self.all_weights
+                self.all_weights = self.chip.weights.take(self.cut.n_tiles * kt * size)
+            place, after, _ = self.all_weights
             start, pitch = place.start + first, kt * size
         else:
             if known is None:

@@ -183,6 +183,14 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
         weft.accelerate(model, calibration=inputs, **options)
 
 
+def test_a_device_is_closed_where_its_model_is_refused(model, inputs, monkeypatch):
+    device, closed = open_backend("torch-int", TINY), []
+    monkeypatch.setattr(device, "close", lambda: closed.append(True))
+    with pytest.raises(UsageError, match="Sequential has no linear layer 'left'; give the model"):
+        swap(torch.nn.Sequential(), quantise(model, inputs), device)
+    assert closed == [True]
+
+
 def test_torch_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr("weft.tools._found", lambda module: False)
     with pytest.raises(ToolMissing, match=r"weft\.accelerate needs torch.*weft\[torch\]"):

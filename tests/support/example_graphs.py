@@ -70,8 +70,19 @@ def recurrent() -> Graph:
     return make.build(make.linear("side", x, *random_operands(rng, 8, 3)))
 
 
+def delay_line() -> Graph:
+    """``old = new; new = x``: states take an input and each other, all at once."""
+    rng = np.random.default_rng(5)
+    make = Builder()
+    x = make.input("x", (5, 20))
+    new, old = make.state("new", (5, 20)), make.state("old", (5, 20))
+    make.keep("new", x)
+    make.keep("old", new)
+    return make.build(make.linear("read", old, *random_operands(rng, 20, 9)))
+
+
 GRAPHS: Mapping[str, Callable[[], Graph]] = {
-    f.__name__: f for f in (product, layer_of_a_model, chain, delay, recurrent)
+    f.__name__: f for f in (product, layer_of_a_model, chain, delay, recurrent, delay_line)
 }
 
 

@@ -67,7 +67,7 @@ def reference(
     graph: Graph, inputs: dict[str, NDArray], states: dict[str, NDArray] | None = None
 ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
     """(outputs, states after the run) of a graph of ``linear`` nodes."""
-    values = {**inputs}
+    values = {n: t.data for n, t in graph.tensors.items() if t.data is not None} | {**inputs}
     for name in graph.states:
         tensor = graph.tensors[name]
         start = np.zeros(tensor.shape, np.int64) if tensor.data is None else tensor.data

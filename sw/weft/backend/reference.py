@@ -64,8 +64,7 @@ class ReferenceBackend(Backend[Graph]):
         if name in states:
             return states[name]
         tensor = graph.tensors[name]
-        shape = tuple(int(size) for size in tensor.shape)
-        start = np.zeros(shape, DTYPES[tensor.dtype]) if tensor.data is None else tensor.data
+        start = np.zeros(tensor.sizes, DTYPES[tensor.dtype]) if tensor.data is None else tensor.data
         return np.array(start, DTYPES[tensor.dtype])
 
     def reset(self) -> None:

@@ -33,8 +33,8 @@ def command(
         quantised = SentenceModel(weights).quantise(
             scheme, keep_float, lambda text: say(0, text=text)
         )
-        for name, graph in quantised.graphs.items():
-            check_fit(name, graph, config, memory_of(config))
+        for name, layer in quantised.layers.items():
+            check_fit(name, layer.graph, config, memory_of(config))
     choices = quantised.choices
     if json:
         print_json("explain", choices, config=config)

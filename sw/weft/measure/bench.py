@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ from weft.compiler.graph.reference import TorchInt
 from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule.plan import layout_of
 from weft.compiler.schedule.search import check_arena
-from weft.dram import MemoryModel, memory_of, roofline_cycles
+from weft.dram import memory_of
 from weft.errors import UsageError
-from weft.program import Program
 from weft.results import Count, Positive, Rule
 from weft.tools import require
 from weft.verify import verify
@@ -125,62 +124,41 @@ class GemmBench:
         model = memory_of(config, clock_mhz=self.clock_mhz)
         require("torch", what="a comparison with torch-int")
         self._reference = TorchInt()
-        self.memory_model: MemoryModel = (
+        #: The DRAM that schedules are chosen for and, on the RTL, run with.
+        self.memory_model = (
             model.with_latency_factor(latency_factor) if latency_factor != 1 else model
         )
         self._device = open_backend(backend, config, memory=self.memory_model, progress=progress)
 
-    def run(
-        self, graph: Graph, activations: NDArray[np.int8]
-    ) -> tuple[GemmResult, NDArray[np.signedinteger[Any]]]:
+    def run(self, graph: Graph, activations: NDArray[np.int8]) -> GemmResult:
         """Run one layer and compare it with torch-int.
 
         Parameters
         ----------
         graph : one node, input ``a`` [M, K], output ``out`` [M, N], M bound
         activations : int8 [M, K]
-
-        Returns
-        -------
-        (GemmResult, results [M, N] of the result type)
         """
-        program = compile_graph(graph, self.config, self.memory_model)
+        config, (node,) = self.config, graph.nodes
+        program = compile_graph(graph, config, self.memory_model)
         verify(program)
         self._device.load(program)
         started = time.perf_counter()
         got = self._device.run({"a": activations})["out"]
         seconds = time.perf_counter() - started
+        counters = self._device.counters()
+        self._device.unload(program)
         want, _ = self._reference.run(graph, {"a": activations})
         difference = describe_difference(
-            got,
-            want["out"],
-            layer=graph.nodes[0].name,
-            config=self.config,
-            got_name=self.backend,
+            got, want["out"], layer=node.name, config=config, got_name=self.backend
         )
-        problem = GemmProblem.of(graph, graph.nodes[0])
-        measured = self._measure(problem, program, seconds, difference)
-        self._device.unload(program)
-        return measured, got
-
-    def _measure(
-        self, problem: GemmProblem, program: Program, seconds: float, difference: str | None
-    ) -> GemmResult:
-        counters = self._device.counters()
-        roofline = roofline_cycles(
-            self.config,
-            self.memory_model,
-            problem.macs,
-            problem.bytes_read,
-            problem.bytes_written,
-        )
+        problem = GemmProblem.of(graph, node)
+        roofline = problem.roofline(config, self.memory_model)
         cycles = counters.get("cycles")
         predicted = int(program.metadata["predicted_cycles"])
-        slots = self.config.macs_per_cycle
-        beat = self.config.beat_bytes
         conflicts = None
         if "read_conflicts" in counters:
             conflicts = counters["read_conflicts"] + counters["write_conflicts"]
+        slots = config.macs_per_cycle
         return GemmResult(
             m=problem.m,
             k=problem.k,
@@ -194,8 +172,8 @@ class GemmBench:
             network_mac_utilisation=problem.macs / (slots * cycles) if cycles else None,
             predicted_cycles=predicted,
             model_error=predicted / cycles - 1 if cycles else None,
-            bytes_read=counters["beats_read"] * beat,
-            bytes_written=counters["beats_written"] * beat,
+            bytes_read=counters["beats_read"] * config.beat_bytes,
+            bytes_written=counters["beats_written"] * config.beat_bytes,
             bank_conflicts=conflicts,
             exact=difference is None,
             difference=difference,
@@ -229,11 +207,9 @@ def random_runs(
         check_arena(f"gemm {problem.name}", layout_of(bench.config, problem)[1])
     results = []
     for index, problem in enumerate(problems):
-        m, k = problem.m, problem.k
         rng = np.random.default_rng([seed, index])
         graph = random_linear(problem, rng)
-        activations = rng.integers(-128, 128, (m, k), np.int8)
-        measured, _ = bench.run(graph, activations)
+        measured = bench.run(graph, rng.integers(-128, 128, (problem.m, problem.k), np.int8))
         require_exact(measured.difference)
         results.append(measured)
         on_done(measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ __all__ = ["BACKENDS", "BackendResult", "compare"]
 
 #: All that can be compared.
 BACKENDS = (*DEVICES, "torch-cpu", "torch-cuda")
+Label = Literal["simulated", "estimated", "measured", "stored", "absent"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class BackendResult:
     """
 
     backend: str
-    label: Literal["simulated", "estimated", "measured", "stored", "absent"]
+    label: Label
     variant: str | None = None
     reason: str | None = None
     scope: str | None = None
@@ -76,26 +78,24 @@ def _total(runs: Sequence[GemmRun], name: str) -> int | None:
     return None if any(v is None for v in values) else sum(values)
 
 
+@dataclass
 class _Comparison:
     """The batch, the integers of its model, and two references: float32 and torch-int."""
 
-    def __init__(
-        self,
-        model: SentenceModel,
-        texts: Sequence[str],
-        config: AcceleratorConfig,
-        host: str,
-        scheme: str,
-        keep_float: Sequence[str],
-        board: Where | None,
-        say: Callable[[str], None],
-    ) -> None:
-        self.model, self.texts, self.config, self.host = model, list(texts), config, host
-        self.scheme, self.keep_float, self.board, self.say = scheme, keep_float, board, say
-        self.tokens = sum(model.tokens(texts))
-        self.inputs = model.batch(self.texts)
-        say("torch-cpu float32")
-        self.cpu = timing.measure(model, self.inputs)
+    model: SentenceModel
+    texts: Sequence[str]
+    config: AcceleratorConfig
+    host: str
+    scheme: str
+    keep_float: Sequence[str]
+    board: Where | None
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.tokens = sum(self.model.tokens(self.texts))
+        self.inputs = self.model.batch(self.texts)
+        self.say("torch-cpu float32")
+        self.cpu = timing.measure(self.model, self.inputs)
         self.wanted: dict[str, NDArray[Any]] | None = None
 
     @cached_property
@@ -104,15 +104,11 @@ class _Comparison:
         self.say("calibrating")
         return self.model.quantise(self.scheme, self.keep_float)
 
-    def _cosines(self, vectors: NDArray[np.float32]) -> tuple[float, float]:
-        cosine = (vectors * self.cpu.vectors).sum(axis=1)
-        return float(cosine.mean()), float(cosine.min())
-
     def _shared(self, vectors: NDArray[np.float32]) -> dict[str, Any]:
-        mean, least = self._cosines(vectors)
+        cosine = (vectors * self.cpu.vectors).sum(axis=1)
         return {
-            "cosine_mean": mean,
-            "cosine_min": least,
+            "cosine_mean": float(cosine.mean()),
+            "cosine_min": float(cosine.min()),
             "texts": len(self.texts),
             "tokens": self.tokens,
         }
@@ -153,13 +149,12 @@ class _Comparison:
         clock = cycles if cycles is not None else predicted
         everything = 1000 * self.model.seconds
         of_torch = backend == "torch-int"
+        label: Label = "measured"
+        if not (of_torch or of_board):
+            label = "estimated" if cycles is None else "simulated"
         return BackendResult(
             backend,
-            "measured"
-            if of_torch or of_board
-            else "estimated"
-            if cycles is None
-            else "simulated",
+            label,
             variant=self.scheme,
             scope=None if of_torch else "linear layers only",
             accelerator_ms=None if clock is None else clock / clock_mhz / 1000,
@@ -217,7 +212,7 @@ class _Comparison:
                     end_to_end_ms=m.model_ms + m.transfer_ms,
                     device=m.device,
                     driver=timing.driver_version(),
-                    date=timing.today(),
+                    date=datetime.date.today().isoformat(),
                     **self._shared(m.vectors),
                 )
             )

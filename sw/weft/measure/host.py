@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import json
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from weft.models import minilm
 from weft.models.sentence import SentenceModel, pool
 
-__all__ = ["CUDA_VARIANTS", "TorchTime", "driver_version", "measure", "stored", "today"]
+__all__ = ["CUDA_VARIANTS", "TorchTime", "driver_version", "measure", "stored"]
 
 #: Ways to run the float model on a GPU: element type and whether kernels are launched as one graph.
 CUDA_VARIANTS = tuple(
@@ -122,11 +121,6 @@ def driver_version() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.splitlines()[0].strip() or "unknown"
-
-
-def today() -> str:
-    """The date, ISO 8601."""
-    return datetime.date.today().isoformat()
 
 
 def stored() -> list[dict[str, Any]]:

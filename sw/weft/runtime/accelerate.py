@@ -8,6 +8,7 @@ does the first three. Importing this module imports torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -36,7 +37,9 @@ class _Input:
 
     def quantise(self, layer: QuantisedLinear, x: torch.Tensor) -> Any:
         """(integers [M, K], scales [M, 1] or None)."""
-        if self._key is None or self._key[0] is not x or self._key[1] != x._version:
+        # Under torch.inference_mode() torch does not count changes in place: quantise each time.
+        version = -1 if x.is_inference() else x._version
+        if self._key is None or self._key[0] is not x or not self._key[1] == version != -1:
             real = x.detach().to("cpu", torch.float32).reshape(-1, x.shape[-1]).numpy()
             if not bool(torch.isfinite(x).all()):
                 raise UsageError(
@@ -44,7 +47,7 @@ class _Input:
                     "look for it in the model's input, or keep earlier layers in float",
                 )
             self._value = layer.quantise(real)
-            self._key = (x, x._version)
+            self._key = (x, version)
         return self._value
 
     def forget(self) -> None:
@@ -59,24 +62,15 @@ class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is unty
 
     Parameters
     ----------
-    linear : the layer that it stands for, kept for :meth:`Accelerated.restore`
     layer : QuantisedLinear
     session : knows `layer`
+    source : quantises the input, for all layers that read it
     """
 
-    def __init__(
-        self, linear: torch.nn.Linear, layer: QuantisedLinear, session: Session, source: _Input
-    ) -> None:
+    def __init__(self, layer: QuantisedLinear, session: Session, source: _Input) -> None:
         super().__init__()
-        # In a tuple, so that the float weights are no parameters of this module.
-        self._linear = (linear,)
         self._layer, self._session, self._source = layer, session, source
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-
-    @property
-    def linear(self) -> torch.nn.Linear:
-        """The float layer."""
-        return self._linear[0]
+        self.in_features, self.out_features = layer.weights.shape
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Results [..., N] in the dtype and on the device of `x`, [..., K]."""
@@ -108,18 +102,17 @@ class Accelerated:
         model: torch.nn.Module,
         session: Session,
         choices: Sequence[Choice],
-        swapped: Mapping[str, AcceleratedLinear],
+        swapped: Mapping[torch.nn.Module, AcceleratedLinear],
         sources: Iterable[_Input],
     ) -> None:
         self.model, self.session, self.choices = model, session, tuple(choices)
         self._sources = list(sources)
-        self._places: list[tuple[torch.nn.Module, str, torch.nn.Linear]] = []
-        by_linear = {id(new.linear): new for new in swapped.values()}
+        self._places: list[tuple[torch.nn.Module, str, torch.nn.Module]] = []
         for parent in list(model.modules()):
             for name, child in list(parent._modules.items()):  # named_children skips repeats
-                if id(child) in by_linear and isinstance(child, torch.nn.Linear):
+                if child in swapped:
                     self._places.append((parent, name, child))
-                    setattr(parent, name, by_linear[id(child)])
+                    setattr(parent, name, swapped[child])
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Run the model without gradients."""
@@ -156,7 +149,7 @@ def swap(
     Parameters
     ----------
     quantised : of this model
-    device : an open backend, closed by ``restore()``
+    device : an open backend, closed by ``restore()``, or here where an error is raised
     memory : the DRAM that schedules are chosen for; that of the board of the device's configuration
         by default.
 
@@ -167,23 +160,26 @@ def swap(
     Unsupported
         A layer does not fit the accelerator; the model is left as it was.
     """
-    session = Session(device, memory or memory_of(device.config))
     linears = dict(model.named_modules())
-    swapped: dict[str, AcceleratedLinear] = {}
+    swapped: dict[torch.nn.Module, AcceleratedLinear] = {}
     sources = []
-    for names in quantised.groups:
-        source = _Input()
-        sources.append(source)
-        for name in names:
-            linear = linears.get(name)
-            if not isinstance(linear, torch.nn.Linear):
-                raise UsageError(
-                    f"{type(model).__name__} has no linear layer {name!r}",
-                    "give the model that was quantised",
-                )
-            layer = quantised.layers[name]
-            session.add(name, layer.graph)
-            swapped[name] = AcceleratedLinear(linear, layer, session, source)
+    with ExitStack() as undo:
+        undo.callback(device.close)
+        session = Session(device, memory or memory_of(device.config))
+        for names in quantised.groups:
+            source = _Input()
+            sources.append(source)
+            for name in names:
+                linear = linears.get(name)
+                if not isinstance(linear, torch.nn.Linear):
+                    raise UsageError(
+                        f"{type(model).__name__} has no linear layer {name!r}",
+                        "give the model that was quantised",
+                    )
+                layer = quantised.layers[name]
+                session.add(name, layer.graph)
+                swapped[linear] = AcceleratedLinear(layer, session, source)
+        undo.pop_all()
     return Accelerated(model, session, quantised.choices, swapped, sources)
 
 
@@ -252,11 +248,7 @@ def accelerate(
     if device is None:
         progress(f"opening {backend} {config.name}")
         device = open_backend(backend, config, progress=progress)
-    try:
-        return swap(model, quantised, device)
-    except BaseException:
-        device.close()
-        raise
+    return swap(model, quantised, device)
 
 
 def _config(preset: str | AcceleratorConfig) -> AcceleratorConfig:

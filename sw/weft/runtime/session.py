@@ -18,7 +18,7 @@ from weft.backend.base import Backend
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.lower.program import compile_graph, scheduled
-from weft.dram import MemoryModel, roofline_cycles
+from weft.dram import MemoryModel
 from weft.errors import Unsupported, UsageError
 from weft.program import Program
 from weft.verify import verify
@@ -131,13 +131,15 @@ class Session:
         Raises
         ------
         UsageError
-            The layer is unknown, or `x` has another shape.
+            The layer is unknown, or `x` has another dtype or shape.
         """
         if name not in self._layers:
             raise UsageError(f"the session has no layer {name!r}", "call add(name, graph) first")
         k = self._layers[name].tensors["a"].shape[1]
-        if x.ndim != 2 or x.shape[1] != k or not len(x):
-            raise UsageError(f"layer {name!r} needs activations [M, {k}], not {list(x.shape)}")
+        if x.dtype != np.int8 or x.ndim != 2 or x.shape[1] != k or not len(x):
+            raise UsageError(
+                f"layer {name!r} needs activations int8 [M, {k}], not {x.dtype} {list(x.shape)}"
+            )
         started = time.perf_counter()
         parts = [self._run(name, x[at : at + MAX_ROWS]) for at in range(0, len(x), MAX_ROWS)]
         y = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -164,9 +166,6 @@ class Session:
             padded = x
         y = self.device.run({"a": padded})["out"][:m]
         counters, beat = self.device.counters(), self.config.beat_bytes
-        roofline = roofline_cycles(
-            self.config, self.memory_model, p.macs, p.bytes_read, p.bytes_written
-        )
         self.runs.append(
             GemmRun(
                 layer=name,
@@ -176,7 +175,7 @@ class Session:
                 n=p.n,
                 cycles=counters.get("cycles"),
                 predicted_cycles=predicted,
-                roofline_cycles=roofline,
+                roofline_cycles=p.roofline(self.config, self.memory_model),
                 bytes_read=counters["beats_read"] * beat if on_chip else None,
                 bytes_written=counters["beats_written"] * beat if on_chip else None,
             )

@@ -62,12 +62,8 @@ class BufferPool:
         if len(self.buffers) >= BUFFERS_MAX:
             raise OutOfMemory(f"{BUFFERS_MAX} buffers are in use")
         pages = -(-size // PAGE) * PAGE
-        at = 0
-        for buffer in sorted(self.buffers.values(), key=lambda b: b.offset):
-            if buffer.offset - at >= pages:
-                break
-            at = -(-(buffer.offset + buffer.size) // PAGE) * PAGE
-        if at + pages > len(self.dram):
+        at = next((first for first, end in self.holes() if end - first >= pages), None)
+        if at is None:
             used = sum(b.size for b in self.buffers.values())
             raise OutOfMemory(f"no hole of {size} bytes; {used} of {len(self.dram)} are in use")
         name = f"buffer-{self._next}"

@@ -8,12 +8,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import weft  # noqa: E402
+from quantised import quantise_linear  # noqa: E402
 from weft.backend.opening import open_backend  # noqa: E402
 from weft.compiler.lower import program as lowering  # noqa: E402
 from weft.compiler.quantise.linear import (  # noqa: E402
     integer_linear,
     migration_factors,
-    quantise_linear,
     quantise_to,
     signal_to_noise_db,
 )
@@ -98,6 +98,16 @@ def test_torch_int_and_the_emulator_give_the_same_bits(model, inputs):
     assert torch.equal(*answers)
 
 
+def test_inference_mode_gives_the_same(model, inputs):
+    with weft.accelerate(model, calibration=inputs, preset="tiny", backend="torch-int") as fast:
+        wanted = fast(inputs[1])
+        with torch.inference_mode():
+            x = inputs[0].clone()
+            fast.model(x)
+            x.copy_(inputs[1])  # in place, which torch does not count here
+            assert torch.equal(fast.model(x), wanted)
+
+
 def test_a_migration_evens_out_the_channels(inputs):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 24)) * np.logspace(-2, 1, 24)
@@ -147,6 +157,8 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
     options = {"preset": "tiny", "backend": "torch-int"}
     with pytest.raises(UsageError, match="ReLU has no nn.Linear layer"):
         weft.accelerate(torch.nn.ReLU(), calibration=inputs, **options)
+    with pytest.raises(UsageError, match=r"itself a linear layer, .* torch.nn.Sequential\(model\)"):
+        weft.accelerate(model.left, calibration=inputs, **options)
     with pytest.raises(UsageError, match="calibration needs at least one input"):
         weft.accelerate(model, calibration=[], **options)
     with pytest.raises(UsageError, match="the input of layer 'left' holds NaN or infinity"):
@@ -169,6 +181,14 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
         model.left.weight[0, 0] = float("inf")
     with pytest.raises(UsageError, match="the output of layer 'left' holds NaN"):
         weft.accelerate(model, calibration=inputs, **options)
+
+
+def test_a_device_is_closed_where_its_model_is_refused(model, inputs, monkeypatch):
+    device, closed = open_backend("torch-int", TINY), []
+    monkeypatch.setattr(device, "close", lambda: closed.append(True))
+    with pytest.raises(UsageError, match="Sequential has no linear layer 'left'; give the model"):
+        swap(torch.nn.Sequential(), quantise(model, inputs), device)
+    assert closed == [True]
 
 
 def test_torch_is_named_where_it_is_missing(monkeypatch):
@@ -211,8 +231,10 @@ def test_programs_are_compiled_once(monkeypatch):
         assert [r.m for r in session.runs] == [3, 5, 8, 24, 6, 24, 5]
         with pytest.raises(UsageError, match="the session has no layer 'b'"):
             session.run("b", q)
-        with pytest.raises(UsageError, match=r"layer 'a' needs activations \[M, 20\]"):
+        with pytest.raises(UsageError, match=r"int8 \[M, 20\], not int8 \[30, 3\]"):
             session.run("a", q[:, :3])
+        with pytest.raises(UsageError, match="'a' needs activations int8 .* not float64"):
+            session.run("a", x)
 
 
 def test_quantising_needs_no_device_and_is_done_once(model, inputs, monkeypatch):

@@ -25,7 +25,7 @@ from weft_hw.isa import (
     queued,
 )
 
-from .timing import Timing, matmul_cycles, transfer_cycles
+from .timing import Timing, matmul_cycles, port_cycles
 
 __all__ = ["ENGINES", "Engine", "Engines", "Machine"]
 
@@ -92,8 +92,6 @@ class Machine:
         self.shares = (0.0, 0.0)
         self.array_cycles = 0
         self.work = [0.0, 0.0]
-        stripes = BURST_BEATS * float(config.read_outstanding)
-        self.window = (stripes, float(timing.store_front))
         makers = engines or ENGINES
         self.engines = [makers[spec.unit](self, u) for u, spec in enumerate(self.units)]
 
@@ -145,31 +143,10 @@ class Machine:
                 time = min(time, self.now + max(self.flows[direction][0].left, 0.0) / share)
         return time
 
-    def start_transfer(self, instruction: Instruction, direction: int) -> None:
-        t, flow = self.timing, self.flows[direction]
-        work = max(1.0, transfer_cycles(instruction, self.config, self.memory, t))
-        self.work[direction] += work
-        front = t.store_front if direction else t.load_front + self.memory.read_latency
-        size = instruction["rows"] * instruction["bytes"]
-        flow.append(_Flow(instruction, work, size, self.now + front))
-        self.wake(self.now + front)
-
     def fetched(self, beats: int) -> None:
         """Instruction beats, which the ports take in turn, delay the load that moves data."""
         if self.flows[0]:
             self.flows[0][0].left += beats / self.config.axi_ports
-
-    def transfer_may_start(self, direction: int) -> bool:
-        """Bursts of the next transfer are issued while the last of the previous are in flight."""
-        flow, window = self.flows[direction], self.window[direction]
-        if not flow:
-            return True
-        left = sum(f.left for f in flow)
-        if left <= window + 1e-6:
-            return True
-        if self.shares[direction]:
-            self.wake(self.now + (left - window) / self.shares[direction])
-        return False
 
     # -- units ------------------------------------------------------------------------------------
 
@@ -230,12 +207,37 @@ class _Transfers:
 
     def __init__(self, machine: Machine, direction: int) -> None:
         self.machine, self.direction = machine, direction
+        t = machine.timing
+        self.front = t.store_front if direction else t.load_front + machine.memory.read_latency
+        #: Cycles of data that may be left when the bursts of the next transfer are issued.
+        self.window = t.store_front if direction else BURST_BEATS * machine.config.read_outstanding
 
     def may_start(self, instruction: Instruction) -> bool:
-        return self.machine.transfer_may_start(self.direction)
+        machine = self.machine
+        left = sum(f.left for f in machine.flows[self.direction])
+        if left <= self.window + 1e-6:
+            return True
+        share = machine.shares[self.direction]
+        if share:
+            machine.wake(machine.now + (left - self.window) / share)
+        return False
 
     def start(self, instruction: Instruction) -> None:
-        self.machine.start_transfer(instruction, self.direction)
+        machine, rows, size = self.machine, instruction["rows"], instruction["bytes"]
+        alone = port_cycles(
+            instruction["dram_offset"],
+            instruction["dram_pitch"],
+            rows,
+            size,
+            write=bool(self.direction),
+            config=machine.config,
+            memory=machine.memory,
+            timing=machine.timing,
+        )
+        work, ready = max(1.0, alone), machine.now + self.front
+        machine.work[self.direction] += work
+        machine.flows[self.direction].append(_Flow(instruction, work, rows * size, ready))
+        machine.wake(ready)
 
 
 class _Compute:

@@ -38,11 +38,6 @@ class Prediction:
     read_cycles: float
     write_cycles: float
 
-    @property
-    def traffic(self) -> tuple[float, float]:
-        """Cycles of reads and of writes."""
-        return self.read_cycles, self.write_cycles
-
 
 def simulate_units(
     work: Mapping[Unit, Sequence[Instruction]],

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from weft.dram import MemoryModel
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
-from weft_hw.isa import Instruction, Opcode
+from weft_hw.isa import Instruction
 
-__all__ = ["TIMING", "Timing", "matmul_cycles", "port_cycles", "tile_cycles", "transfer_cycles"]
+__all__ = ["TIMING", "Timing", "matmul_cycles", "port_cycles", "tile_cycles"]
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,6 @@ def port_cycles(
     cost = _port_cycles(offset % around, pitch % around if rows > 1 else 0, rows, size, shape)
     walk = float(rows * timing.row_cycles) if rows > 1 else 0.0
     return max(max(cost), walk)
-
-
-def transfer_cycles(
-    instruction: Instruction, config: AcceleratorConfig, memory: MemoryModel, timing: Timing
-) -> float:
-    """:func:`port_cycles` of a LOAD or STORE."""
-    names = ("dram_offset", "dram_pitch", "rows", "bytes")
-    offset, pitch, rows, size = (instruction[name] for name in names)
-    write = instruction.opcode is Opcode.STORE
-    return port_cycles(offset, pitch, rows, size, write, config, memory, timing)
 
 
 def tile_cycles(

@@ -33,10 +33,15 @@ def linear_layers(model: torch.nn.Module) -> dict[str, torch.nn.Linear]:
     Raises
     ------
     UsageError
-        There is none.
+        There is none, or `model` is one.
     """
     import torch
 
+    if isinstance(model, torch.nn.Linear):
+        raise UsageError(
+            "the model is itself a linear layer, so there is no place to swap it in",
+            "give torch.nn.Sequential(model)",
+        )
     found = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
     if not found:
         raise UsageError(

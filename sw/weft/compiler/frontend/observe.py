@@ -28,8 +28,8 @@ ROWS_PER_CALL, ROWS_KEPT = 8, 256
 class Observation:
     """What one layer saw: extremes of each channel, float32 [K] and [N], and some rows.
 
-    group : number of the layers that read the very same tensors. calls : forward calls. x : float32
-    [M, K], real inputs; M is at most ROWS_KEPT.
+    group : number of the layers that read the very same tensors. x : float32 [M, K], real inputs; M
+    is at most ROWS_KEPT.
     """
 
     x_low: NDArray[np.float32]
@@ -37,7 +37,6 @@ class Observation:
     y_low: NDArray[np.float32]
     y_high: NDArray[np.float32]
     group: int = -1
-    calls: int = 0
     x: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
@@ -57,7 +56,6 @@ def observe(
     model: torch.nn.Module,
     layers: Mapping[str, torch.nn.Module],
     inputs: Iterable[Any],
-    on_input: Callable[[], None] = lambda: None,
 ) -> dict[str, Observation]:
     """Run `inputs` through `model` and watch `layers`.
 
@@ -65,7 +63,6 @@ def observe(
     ----------
     layers : name -> linear layer
     inputs : as :func:`call` takes them
-    on_input : called after each input.
 
     Returns
     -------
@@ -112,7 +109,6 @@ def observe(
                     signature[name].append(-1)
                 call(model, one)
                 count += 1
-                on_input()
     finally:
         for handle in handles:
             handle.remove()
@@ -141,6 +137,4 @@ def _update(
         new.x_low, new.y_low = np.minimum(old.x_low, new.x_low), np.minimum(old.y_low, new.y_low)
         new.x_high = np.maximum(old.x_high, new.x_high)
         new.y_high = np.maximum(old.y_high, new.y_high)
-        new.calls = old.calls
-    new.calls += 1
     seen[name] = new

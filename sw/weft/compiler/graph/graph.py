@@ -79,6 +79,11 @@ class Tensor:
                 f"{found[0]} {list(found[1])}",
             )
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, whose sizes are all bound."""
+        return tuple(map(int, self.shape))
+
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
@@ -119,7 +124,8 @@ class Graph:
     nodes : sequence of Node; each reads what stands before it.
     inputs, outputs : names of tensors
     states : name of a tensor that is kept between runs -> name of the tensor whose value it takes
-        at the end of a run. A state that is constant data starts with them, any other with zeros.
+        at the end of a run, all at once. A state that is constant data starts with them, any other
+        with zeros.
     """
 
     tensors: Mapping[str, Tensor]
@@ -177,7 +183,7 @@ class Graph:
             operands = [self.tensors[name] for name in node.inputs]
             op.verify(node.name, operands, self.tensors[node.output], node.requant)
         for name in self.outputs:
-            rule(name in known, f"output {name!r} is not computed")
+            rule(name in self.producers, f"output {name!r} is not computed by a node")
         for state, source in self.states.items():
             kept, new = self.tensors[state], self.tensors[source]
             rule(
@@ -215,6 +221,15 @@ class Graph:
             return tensor if shape == tensor.shape else replace(tensor, shape=shape)
 
         return replace(self, tensors={n: bound(t) for n, t in self.tensors.items()})
+
+    def require_bound(self) -> None:
+        """Refuse a size that is only a name; raises UsageError."""
+        for tensor in self.tensors.values():
+            free = [d for d in tensor.shape if isinstance(d, str)]
+            if free:
+                raise UsageError(
+                    f"graph: size {free[0]!r} of {tensor} is not known", "bind it first"
+                )
 
     def __str__(self) -> str:
         given = ", ".join(str(self.tensors[name]) for name in self.inputs)

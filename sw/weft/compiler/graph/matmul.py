@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.dram import MemoryModel, roofline_cycles
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import ResultType
@@ -86,6 +87,10 @@ class GemmProblem:
     def bytes_written(self) -> int:
         """Bytes of the result, once."""
         return self.m * self.n * self.result_type.bytes
+
+    def roofline(self, config: AcceleratorConfig, memory: MemoryModel) -> float:
+        """Cycles that no schedule can beat."""
+        return roofline_cycles(config, memory, self.macs, self.bytes_read, self.bytes_written)
 
     def tiles(self, config: AcceleratorConfig) -> tuple[int, int]:
         """(tiles along K, tiles along N) on `config`."""

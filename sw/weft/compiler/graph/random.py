@@ -35,12 +35,5 @@ def random_linear(problem: GemmProblem, rng: np.random.Generator) -> Graph:
     if kind is not ResultType.INT32:
         low, high = BOUNDS[name]
         table = rng.integers(-128, 128, 256, np.int8) if problem.table else None
-        requant = Requant(
-            multiplier=multiplier,
-            shift=shift,
-            zero_point=zero_point,
-            low=low,
-            high=high,
-            table=table,
-        )
+        requant = Requant(multiplier, shift, 0, zero_point, low, high, table)
     return linear_layer(problem.name, weights, bias, requant, name, rows=problem.m)

@@ -77,7 +77,8 @@ class TorchInt:
         Raises
         ------
         UsageError
-            An input is missing, unknown, or of another kind; an operation is not written here.
+            An input is missing, unknown, or of another kind; a size is not known; an operation is
+            not written here.
         """
         if set(inputs) != set(graph.inputs):
             raise UsageError(
@@ -94,21 +95,19 @@ class TorchInt:
                 raise UsageError(
                     f"input {wanted} is not {array.dtype} {list(array.shape)}", "see the graph"
                 )
-        values: dict[str, torch.Tensor] = {n: self._tensor(a) for n, a in inputs.items()}
+        graph = graph.bind(**sizes)
+        graph.require_bound()
+        given: dict[str, NDArray[Any]] = {
+            n: t.data for n, t in graph.tensors.items() if t.data is not None
+        }
         for name in graph.states:
-            tensor = graph.tensors[name]
-            shape = [sizes[d] if isinstance(d, str) else d for d in tensor.shape]
-            start = np.zeros(shape, np.int64) if tensor.data is None else tensor.data
-            values[name] = self._tensor((states or {}).get(name, start))
+            given.setdefault(name, np.zeros(graph.tensors[name].sizes, np.int64))
+        given |= {**inputs, **(states or {})}
+        values: dict[str, torch.Tensor] = {n: self._tensor(a) for n, a in given.items()}
         for node in graph.nodes:
             if node.op not in self._arithmetic:
                 raise UsageError(f"torch-int has no operation {node.op!r}", "write it there")
-            operands = []
-            for operand in graph.operands(node):
-                if operand.name not in values:
-                    assert operand.data is not None
-                    values[operand.name] = self._tensor(operand.data)
-                operands.append(values[operand.name])
+            operands = [values[name] for name in node.inputs]
             values[node.output] = self._arithmetic[node.op](self, node, operands)
 
         def array_of(name: str, kind: str) -> Array:

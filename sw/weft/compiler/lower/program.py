@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -18,10 +19,10 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
-from weft.compiler.schedule.plan import REGION_ALIGN, Layout, round_up
+from weft.compiler.schedule.plan import REGION_ALIGN, Layout, place_constants, round_up
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
-from weft.dram import MemoryModel, memory_of, roofline_cycles
-from weft.errors import UsageError
+from weft.dram import MemoryModel, memory_of
+from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
@@ -38,24 +39,30 @@ def scheduled(config: AcceleratorConfig, problem: GemmProblem, memory: MemoryMod
 
 
 def _pitch(tensor: Tensor) -> int:
-    """Bytes from one row of a matrix to the next."""
-    return round_up(int(tensor.shape[1]) * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
+    """Bytes from one row, which the innermost dimension is, to the next."""
+    return round_up(tensor.sizes[-1] * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
 
 
 def _bytes(tensor: Tensor) -> int:
-    return int(tensor.shape[0]) * _pitch(tensor)
+    return math.prod(tensor.sizes[:-1]) * _pitch(tensor)
 
 
 def _in_place(graph: Graph, state: str) -> bool:
     """Whether the new value of a state may be written where the old one lies.
 
-    All that read the old value come before, and nothing else owns the new one.
+    All that read the old value come before, and nothing else owns either of them.
     """
-    value = graph.states[state]
+    value, values = graph.states[state], list(graph.states.values())
     writer = graph.producers.get(value, -1)
     readers = graph.consumers[state]
-    shared = value in graph.outputs or list(graph.states.values()).count(value) > 1
+    shared = value in graph.outputs or values.count(value) > 1 or state in values
     return writer >= 0 and not shared and all(reader < writer for reader in readers)
+
+
+def _fixed(graph: Graph) -> list[str]:
+    """Constants that lie in the arena as tensors do: activations, and values of states."""
+    used = dict.fromkeys([*(node.inputs[0] for node in graph.nodes), *graph.states.values()])
+    return [n for n in used if graph.tensors[n].data is not None and n not in graph.states]
 
 
 def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
@@ -64,7 +71,7 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
     shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
     found = [
         Region(name, _bytes(graph.tensors[name]), 0, last)
-        for name in (*graph.inputs, *graph.states)
+        for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
         if node.output in shared:
@@ -75,6 +82,29 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
         first = 0 if node.output in graph.outputs else index
         found.append(Region(node.output, _bytes(graph.tensors[node.output]), first, until))
     return found, shared
+
+
+def _copies(graph: Graph, shared: Mapping[str, str], places: Mapping[str, int]) -> list[Copy]:
+    """What brings the other new values to their states; none overwrites what a later one reads.
+
+    Raises
+    ------
+    Unsupported
+        States take each other's values.
+    """
+    left = {s: v for s, v in graph.states.items() if v != s and v not in shared}
+    found = []
+    while left:
+        state = next((s for s in left if s not in left.values()), None)
+        if state is None:
+            raise Unsupported(
+                f"graph: the states {', '.join(left)} take each other's values",
+                "let a node compute one of them",
+            )
+        value = left.pop(state)
+        size = _bytes(graph.tensors[state])
+        found.append(Copy(tensor=value, source=places[value], target=places[state], bytes=size))
+    return found
 
 
 def compile_graph(
@@ -101,13 +131,11 @@ def compile_graph(
     UsageError
         The graph breaks a rule, or a size is not bound.
     Unsupported
-        A node does not fit the accelerator, or all of them no arena.
+        A node does not fit the accelerator, or all of them no arena; states take each other's
+        values.
     """
     graph.verify()
-    for tensor in graph.tensors.values():
-        free = [d for d in tensor.shape if isinstance(d, str)]
-        if free:
-            raise UsageError(f"graph: size {free[0]!r} of {tensor} is not known", "bind it first")
+    graph.require_bound()
     if not graph.nodes:
         raise UsageError("graph: there is no node", "give a graph that computes something")
     memory = memory or memory_of(config)
@@ -118,10 +146,7 @@ def compile_graph(
     places: list[dict[str, int]] = []
     at = 0
     for problem in problems:
-        offsets = {"table": 0}
-        for name, size in Layout.constant_bytes(config, problem).items():
-            offsets[name] = at
-            at = round_up(at + size, REGION_ALIGN)
+        offsets, at = place_constants(config, problem, at)
         places.append(offsets)
     regions, shared = _regions(graph)
     tensors, end = place_regions(regions, at)
@@ -141,26 +166,16 @@ def compile_graph(
         )
         (layer,) = schedule.plan.layers
         layers.append(dataclasses.replace(layer, layout=layout))
-    copies = [
-        Copy(
-            layer=graph.producers[value],
-            tensor=value,
-            source=tensors[value],
-            target=tensors[state],
-            bytes=_bytes(graph.tensors[state]),
-        )
-        for state, value in graph.states.items()
-        if value not in shared and value != state
-    ]
+    copies = _copies(graph, shared, tensors)
     plan = place_layers(config, layers, copies)
     work = queues_of(plan, [node.requant for node in graph.nodes])
     program, owners = emit(work, config, memory)
-    one = len(layers) == 1 and not copies
-    prediction = schedules[0].prediction if one else predict(program, config, memory, TIMING)
+    alone = len(layers) == 1 and not copies
+    prediction = schedules[0].prediction if alone else predict(program, config, memory, TIMING)
 
-    program_offset = end
-    arena = round_up(program_offset + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
-    check_arena(_title(problems), arena)
+    arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
+    one = len(problems) == 1
+    check_arena(f"gemm {problems[0].name}" if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
     for node, offsets in zip(graph.nodes, places):
         weights, bias = graph.tensors[node.inputs[1]].data, graph.tensors[node.inputs[2]].data
@@ -170,26 +185,26 @@ def compile_graph(
         if node.requant is not None and node.requant.table is not None:
             pieces.append((offsets["table"], node.requant.table))
 
-    for state in graph.states:
-        data = graph.tensors[state].data
-        if data is not None and np.any(data):
-            rows = np.zeros((len(data), _pitch(graph.tensors[state])), np.uint8)
-            row = np.ascontiguousarray(data).view(np.uint8).reshape(len(data), -1)
-            rows[:, : row.shape[1]] = row
-            pieces.append((tensors[state], rows))
+    for name in (*graph.states, *_fixed(graph)):
+        tensor = graph.tensors[name]
+        if tensor.data is not None:
+            rows = np.ascontiguousarray(tensor.data, DTYPES[tensor.dtype]).view(np.uint8)
+            rows = rows.reshape(-1, rows.shape[-1])
+            rows = np.pad(rows, ((0, 0), (0, _pitch(tensor) - rows.shape[1])))
+            pieces.append((tensors[name], rows))
 
     def specs(names: Iterable[str]) -> Mapping[str, TensorSpec]:
         found = {}
         for name in names:
             t = graph.tensors[name]
-            shape = (int(t.shape[0]), int(t.shape[1]))
-            found[name] = TensorSpec(name, t.dtype, shape, tensors[name], (_pitch(t),))
+            pitches = tuple(_pitch(t) * math.prod(t.sizes[d:-1]) for d in range(1, len(t.sizes)))
+            found[name] = TensorSpec(name, t.dtype, t.sizes, tensors[name], pitches)
         return found
 
     return Program(
         config=config,
         instructions=program,
-        program_offset=program_offset,
+        program_offset=end,
         arena_bytes=arena,
         constants=pieces,
         inputs=specs(graph.inputs),
@@ -202,7 +217,7 @@ def compile_graph(
             "bytes_written": sum(p.bytes_written for p in problems),
             "predicted_cycles": prediction.cycles,
             "predicted_array_cycles": prediction.array_cycles,
-            "roofline_cycles": _roofline(config, memory, problems),
+            "roofline_cycles": sum(p.roofline(config, memory) for p in problems),
             "memory_model": memory.hash,
             "nodes": [
                 {"name": node.name, "op": node.op, "m": p.m, "k": p.k, "n": p.n,
@@ -221,16 +236,3 @@ def _spans(graph: Graph, owners: list[int]) -> list[NodeSpan]:
         spans.append(NodeSpan(graph.nodes[owner].name, graph.nodes[owner].op, at, end))
         at = end
     return spans
-
-
-def _title(problems: list[GemmProblem]) -> str:
-    return f"gemm {problems[0].name}" if len(problems) == 1 else f"a chain of {len(problems)} nodes"
-
-
-def _roofline(
-    config: AcceleratorConfig, memory: MemoryModel, problems: list[GemmProblem]
-) -> float:
-    """Sum over the nodes: each reads its operands and writes its results once."""
-    return sum(
-        roofline_cycles(config, memory, p.macs, p.bytes_read, p.bytes_written) for p in problems
-    )

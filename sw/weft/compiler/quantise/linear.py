@@ -29,13 +29,12 @@ from weft_hw.numerics import (
     requantise,
 )
 
-from .ranges import MIN_SCALE, AffineRange, Float, affine_range
+from .ranges import MIN_SCALE, AffineRange, Float
 
 __all__ = [
     "QuantisedLinear",
     "integer_linear",
     "migration_factors",
-    "quantise_linear",
     "quantise_to",
     "signal_to_noise_db",
 ]
@@ -135,44 +134,6 @@ def integer_linear(layer: QuantisedLinear, x: NDArray[np.int8]) -> NDArray[np.in
     return y.astype(np.int32)
 
 
-def quantise_linear(
-    name: str, weight: Float, bias: Float | None, x: Float, y: Float, *, result: str = "int8"
-) -> QuantisedLinear:
-    """Quantise ``y = x @ weight.T + bias``.
-
-    Parameters
-    ----------
-    name : str
-        For messages.
-    weight : float [N, K], as torch keeps it
-    bias : float [N], or None
-    x : float [M, K], activations that reach the layer; they set the input's range.
-    y : float [M, N], what it answers; they set the output's range.
-    result : "int8" or "int16"
-
-    Raises
-    ------
-    UsageError
-        Shapes disagree, a value is not finite, or `result` is another type.
-    Unsupported
-        A bias, or a scale, cannot be represented.
-    """
-    n, k = weight.shape
-    if x.shape[-1] != k or y.shape[-1] != n:
-        raise UsageError(
-            f"layer {name!r}: weight [{n}, {k}] needs x [M, {k}], y [M, {n}] and bias [{n}], not "
-            f"{list(x.shape)}, {list(y.shape)} and {_shape(bias, n)}"
-        )
-    if result not in ("int8", "int16"):
-        raise UsageError(f"layer {name!r}: result must be int8 or int16, not {result!r}")
-    target = affine_range(y) if result == "int8" else affine_range(y, 16, symmetric=True)
-    return quantise_to(name, weight, bias, affine_range(x), target, result=result)
-
-
-def _shape(bias: Float | None, n: int) -> list[int]:
-    return [n] if bias is None else list(bias.shape)
-
-
 def quantise_to(
     name: str,
     weight: Float,
@@ -183,11 +144,13 @@ def quantise_to(
     result: str,
     factors: NDArray[np.float64] | None = None,
 ) -> QuantisedLinear:
-    """Quantise a layer whose ranges are known.
+    """Quantise ``y = x @ weight.T + bias``, whose ranges are known.
 
     Parameters
     ----------
-    name, weight, bias : as :func:`quantise_linear` takes them
+    name : for messages
+    weight : float [N, K], as torch keeps it
+    bias : float [N], or None
     source : range of the input, divided by `factors` if there are any; None: a scale per row
     target : range of the output; None with int32 results
     result : "int8", "int16" or "int32"; a layer with a scale per row needs int32.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from weft.compiler.frontend.linears import FloatLinear, float_linear, linear_layers, matching
 from weft.compiler.frontend.observe import observe
-from weft.compiler.graph.graph import Graph
 from weft.tools import require
 
 from .choose import Choice, Scheme, quantise_group
@@ -32,11 +31,6 @@ class QuantisedGraph:
     layers: Mapping[str, QuantisedLinear]
     groups: tuple[tuple[str, ...], ...]
     choices: tuple[Choice, ...]
-
-    @property
-    def graphs(self) -> dict[str, Graph]:
-        """The graph of each layer."""
-        return {name: layer.graph for name, layer in self.layers.items()}
 
     def __str__(self) -> str:
         return "\n".join(str(layer.graph) for layer in self.layers.values())

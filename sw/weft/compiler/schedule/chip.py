@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft.errors import Unsupported
 from weft_hw.config import AcceleratorConfig
@@ -21,8 +21,9 @@ class Held:
 
 
 class Ring:
-    """Allocates [start, start + size) round and round; a new tenant evicts those it overlaps.
+    """Allocates [start, start + size) round and round; a new tenant evicts what it overlaps.
 
+    What it leaves of an earlier tenant stays held: the next one there may be of another unit.
     Rings of one memory share the list of its tenants.
     """
 
@@ -45,7 +46,13 @@ class Ring:
         place = Held(self.head, self.head + size)
         self.head = place.end
         gone = [h for h in self.held if h.start < place.end and place.start < h.end]
-        self.held[:] = [h for h in self.held if h not in gone] + [place]
+        rest = [
+            replace(h, start=start, end=end)
+            for h in gone
+            for start, end in ((h.start, place.start), (place.end, h.end))
+            if start < end
+        ]
+        self.held[:] = [h for h in self.held if h not in gone] + rest + [place]
         steps = max((h.step for h in gone), default=-1)
         return place, steps, max((h.store for h in gone), default=-1)
 

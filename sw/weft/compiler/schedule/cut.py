@@ -11,7 +11,7 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .plan import Tiling, layout_of, round_up
+from .plan import Tiling, round_up
 
 __all__ = ["Cut", "Pass", "even_parts"]
 
@@ -45,7 +45,6 @@ class Cut:
 
     def __init__(self, config: AcceleratorConfig, problem: GemmProblem, tiling: Tiling) -> None:
         self.config, self.problem, self.tiling = config, problem, tiling
-        self.layout = layout_of(config, problem)
         self.k_tiles, self.n_tiles = problem.tiles(config)
         #: Bytes of the results of one tile in one row.
         self.column_bytes = config.cols * problem.result_type.bytes

@@ -10,7 +10,7 @@ from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.requant import Requant
 from weft.dram import MemoryModel
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import Instruction, Opcode, Unit
+from weft_hw.isa import SEMAPHORE_MAX, Instruction, Opcode, Unit
 
 from .plan import Load, Plan, Step, Store
 
@@ -88,10 +88,10 @@ def _matmul(plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ..
 
 
 def _transfer(
-    opcode: Opcode, item: Load | Store, space: int, waits: tuple[int, ...], posts: tuple[int, ...]
+    opcode: Opcode, item: Load | Store, waits: tuple[int, ...], posts: tuple[int, ...]
 ) -> Instruction:
     fields = {
-        "space": space,
+        "space": int(item.space) if isinstance(item, Load) else 0,
         "dram_offset": item.dram,
         "dram_pitch": item.dram_pitch,
         "rows": item.rows,
@@ -113,6 +113,29 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
     return waits, posts
 
 
+def _stores_before(plan: Plan) -> list[int]:
+    """The last store that each load waits for; later ones where a semaphore would overflow.
+
+    When a layer stores, the loads of the layers before it have started. Of those that may not have,
+    as many as the semaphore counts wait for a post each; the last of these also waits for what the
+    loads behind it need, as far as earlier layers store it.
+    """
+    loads, after = plan.loads, [x.after_store for x in plan.loads]
+    waiting: list[int] = []
+    known = -1
+    for index, store in enumerate(after):
+        if store <= known:
+            continue
+        known, layer = store, plan.stores[store].layer
+        late = waiting[-SEMAPHORE_MAX:]
+        full = len(late) == SEMAPHORE_MAX and loads[late[0]].layer >= layer
+        if full and loads[late[-1]].layer > layer:
+            after[late[-1]] = store
+        else:
+            waiting.append(index)
+    return after
+
+
 #: Instructions of one unit in its order, each with the layer that it works for.
 Queue = list[tuple[Instruction, int]]
 Item = TypeVar("Item")
@@ -127,7 +150,7 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     """
     links = {
         COMPUTE_TO_LOAD: _links([x.after_step for x in plan.loads]),
-        STORE_TO_LOAD: _links([x.after_store for x in plan.loads]),
+        STORE_TO_LOAD: _links(_stores_before(plan)),
         LOAD_TO_COMPUTE: _links([x.after_load for x in plan.steps]),
         STORE_TO_COMPUTE: _links([x.after_store for x in plan.steps]),
         COMPUTE_TO_STORE: _links([x.after_step for x in plan.stores]),
@@ -140,19 +163,26 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     def posts(index: int, *numbers: int) -> tuple[int, ...]:
         return tuple(number for number in numbers if index in links[number][1])
 
-    loads = [
-        (
-            _transfer(
-                Opcode.LOAD,
-                item,
-                int(item.space),
-                waits(i, COMPUTE_TO_LOAD, STORE_TO_LOAD),
-                posts(i, LOAD_TO_COMPUTE, LOAD_TO_STORE),
-            ),
-            item.layer,
-        )
-        for i, item in enumerate(plan.loads)
-    ]
+    def transfers(
+        opcode: Opcode, items: Sequence[Load | Store], before: Sequence[int], then: Sequence[int]
+    ) -> Queue:
+        return [
+            (_transfer(opcode, item, waits(i, *before), posts(i, *then)), item.layer)
+            for i, item in enumerate(items)
+        ]
+
+    loads = transfers(
+        Opcode.LOAD,
+        plan.loads,
+        (COMPUTE_TO_LOAD, STORE_TO_LOAD),
+        (LOAD_TO_COMPUTE, LOAD_TO_STORE),
+    )
+    stores = transfers(
+        Opcode.STORE,
+        plan.stores,
+        (COMPUTE_TO_STORE, LOAD_TO_STORE),
+        (STORE_TO_COMPUTE, STORE_TO_LOAD),
+    )
     compute: Queue = []
     in_force = (-1, 0)
     for i, step in enumerate(plan.steps):
@@ -166,19 +196,6 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
             posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
         )
         compute.append((matmul, step.layer))
-    stores = [
-        (
-            _transfer(
-                Opcode.STORE,
-                item,
-                0,
-                waits(i, COMPUTE_TO_STORE, LOAD_TO_STORE),
-                posts(i, STORE_TO_COMPUTE, STORE_TO_LOAD),
-            ),
-            item.layer,
-        )
-        for i, item in enumerate(plan.stores)
-    ]
     return {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
 
 

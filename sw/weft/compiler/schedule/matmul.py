@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
@@ -18,32 +17,6 @@ __all__ = ["candidates"]
 SEGMENT_BYTES = 128
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """Numbers that every candidate needs."""
-
-    k_tiles: int
-    n_tiles: int
-    column_bytes: int
-    grain: int
-    columns: int
-    weight_tiles: int
-
-
-def _facts(config: AcceleratorConfig, problem: GemmProblem) -> _Facts:
-    kt, nt = problem.tiles(config)
-    column = config.cols * problem.result_type.bytes
-    room = config.parameter_entries // config.cols
-    return _Facts(
-        k_tiles=kt,
-        n_tiles=nt,
-        column_bytes=column,
-        grain=max(1, GRANULE_BYTES // column),
-        columns=nt if nt <= room else room // 2,
-        weight_tiles=config.weight_buffer_bytes // config.tile_bytes,
-    )
-
-
 def _block_rows(config: AcceleratorConfig, problem: GemmProblem) -> list[int]:
     """Rows of a block: even parts of M, and multiples of R / L."""
     top, h = min(problem.m, config.accumulator_rows), config.tile_words
@@ -52,27 +25,29 @@ def _block_rows(config: AcceleratorConfig, problem: GemmProblem) -> list[int]:
     return sorted(parts | powers, reverse=True)
 
 
-def _gathers(facts: _Facts) -> list[int]:
-    """Columns of tiles that are stored together."""
-    wanted = {-(-SEGMENT_BYTES * f // facts.column_bytes) for f in (1, 2, 4)} | {facts.columns}
-    return sorted({min(facts.columns, round_up(max(1, g), facts.grain)) for g in wanted})
-
-
 def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tiling]:
     """Tilings that should fit the memories of `config`."""
-    facts, h = _facts(config, problem), config.tile_words
-    kt, resident = facts.k_tiles, facts.k_tiles * facts.n_tiles <= facts.weight_tiles
+    kt, nt = problem.tiles(config)
+    h, column_bytes = config.tile_words, config.cols * problem.result_type.bytes
+    grain = max(1, GRANULE_BYTES // column_bytes)
+    weight_tiles = config.weight_buffer_bytes // config.tile_bytes
+    resident = kt * nt <= weight_tiles
+    # Columns of tiles that are stored together, at most those of one parameter region.
+    room = config.parameter_entries // config.cols
+    columns = nt if nt <= room else room // 2
+    wanted = {-(-SEGMENT_BYTES * f // column_bytes) for f in (1, 2, 4)} | {columns}
+    gathers = sorted({min(columns, round_up(max(1, g), grain)) for g in wanted})
     bank, banks = config.scratchpad_bank_bytes, config.scratchpad_banks
     align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
     balanced = problem.m < 2 * h and not resident
-    chunk = max(1, facts.weight_tiles * 9 // 32 if balanced else facts.weight_tiles // 4)
+    chunk = max(1, weight_tiles * 9 // 32 if balanced else weight_tiles // 4)
     k_grain = max(1, GRANULE_BYTES // config.rows)
     first_k = max(1, 64 // config.rows)
     for rows in _block_rows(config, problem):
         whole = rows >= problem.m
-        for gather in _gathers(facts):
-            size = rows * round_up(gather * facts.column_bytes, align)
-            out_banks = -(-size * (1 if whole and gather == facts.n_tiles else 2) // bank)
+        for gather in gathers:
+            size = rows * round_up(gather * column_bytes, align)
+            out_banks = -(-size * (1 if whole and gather == nt else 2) // bank)
             act = (banks - out_banks) * bank
             if act <= 0:
                 continue
@@ -82,10 +57,10 @@ def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tili
             streamed = min(kt, max(k_grain, chunk // max(1, group)))
             if not fits and 2 * rows * round_up(streamed, k_grain) * config.rows > act:
                 continue
-            last = min(gather, round_up(-(-SEGMENT_BYTES // facts.column_bytes), facts.grain))
+            last = min(gather, round_up(-(-SEGMENT_BYTES // column_bytes), grain))
             is_balanced = balanced and fits
             if is_balanced:  # a single short row: what counts is that it ends early
-                last = min(gather, round_up(2, facts.grain))
+                last = min(gather, round_up(2, grain))
             splits = (0, 2 * h, 4 * h) if rows >= 4 * h and not is_balanced else (0,)
             for last_rows in splits:
                 for final in (8, 16) if is_balanced else (0,):

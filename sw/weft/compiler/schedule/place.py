@@ -24,9 +24,8 @@ Written = dict[str, list[tuple[int, int, int]]]
 
 @dataclass(frozen=True)
 class Copy:
-    """`bytes` bytes from `source`, where `layer` writes `tensor`, to `target` in the arena."""
+    """`bytes` bytes from `source`, where `tensor` lies, to `target` in the arena."""
 
-    layer: int
     tensor: str
     source: int
     target: int
@@ -52,9 +51,10 @@ class _Placer:
         self.out_ring = Ring(
             "scratchpad for results", limit, tiling.result_banks * bank, chip.scratchpad
         )
-        #: Place and load of what is on chip, by its extent; all weights where they are resident.
+        #: Place and load of what is on chip, by its extent; what the ring gave for all weights
+        #: where they are resident.
         self.weights: dict[tuple[int, ...], tuple[Held, int]] = {}
-        self.all_weights: tuple[Held, int] | None = None
+        self.all_weights: tuple[Held, int, int] | None = None
         self.acts: dict[tuple[int, ...], tuple[Held, int]] = {}
         #: Tiles along K of the newest activations that are loaded, and what those overwrite.
         self.act_done, self.act_after = 0, (-1, -1)
@@ -110,47 +110,36 @@ class _Placer:
     def need_weights(self, block: int, p: Pass, step: int) -> tuple[int, int, int]:
         """(address, stride along N, load index) in words of the weights of a pass."""
         h, size, kt = self.config.tile_words, self.config.tile_bytes, self.cut.k_tiles
-        key: tuple[int, ...]
-        nt, kc = p.n1 - p.n0, p.k1 - p.k0
-        dram = self.layout.weights + (p.n0 * kt + p.k0) * size
-        if self.tiling.weights_resident:
+        nt, kc, first = p.n1 - p.n0, p.k1 - p.k0, (p.n0 * kt + p.k0) * size
+        resident = self.tiling.weights_resident
+        key = (0 if resident else block, p.n0, p.n1, p.k0, p.k1)
+        known = self.weights.get(key)
+        if resident:
             if self.all_weights is None:
-                place, after, _ = self.chip.weights.take(self.cut.n_tiles * kt * size)
-                self.all_weights = place, after
-            place, after = self.all_weights
-            place.step = step
-            start, load = place.start + (p.n0 * kt + p.k0) * size, -1
-            key = (p.n0, p.n1, p.k0, p.k1)
-            if block == 0 and key not in self.weights:
-                load = self.load(
-                    Space.WEIGHTS,
-                    dram=dram,
-                    dram_pitch=kt * size,
-                    rows=nt,
-                    bytes=kc * size,
-                    chip=start,
-                    chip_pitch=kt * size,
-                    after_step=after,
-                )
-                self.weights[key] = (place, load)
-            return start // self.config.weight_word_bytes, kt * h, load
-        key = (block, p.n0, p.n1, p.k0, p.k1)
-        if key not in self.weights:
-            place, after, _ = self.chip.weights.take(nt * kc * size)
+                self.all_weights = self.chip.weights.take(self.cut.n_tiles * kt * size)
+            place, after, _ = self.all_weights
+            start, pitch = place.start + first, kt * size
+        else:
+            if known is None:
+                place, after, _ = self.chip.weights.take(nt * kc * size)
+            else:
+                place = known[0]
+            start, pitch = place.start, kc * size
+        place.step = step
+        if known is None and not (resident and block):
             load = self.load(
                 Space.WEIGHTS,
-                dram=dram,
+                dram=self.layout.weights + first,
                 dram_pitch=kt * size,
                 rows=nt,
                 bytes=kc * size,
-                chip=place.start,
-                chip_pitch=kc * size,
+                chip=start,
+                chip_pitch=pitch,
                 after_step=after,
             )
-            self.weights[key] = (place, load)
-        place, load = self.weights[key]
-        place.step = step
-        return place.start // self.config.weight_word_bytes, kc * h, load
+            known = self.weights[key] = (place, load)
+        load = -1 if known is None else known[1]
+        return start // self.config.weight_word_bytes, pitch // size * h, load
 
     def need_activations(
         self, block: int, m0: int, rows: int, p: Pass, step: int
@@ -171,7 +160,7 @@ class _Placer:
             start = self.act_done
             stop = round_up(self.cut.k_tiles if resident and block else k1, self.cut.k_grain)
             sources = self.written.get(layout.source, [])
-            source = (i for first, end, i in sources if first < m0 + rows and m0 < end)
+            stored = [i for first, end, i in sources if first < m0 + rows and m0 < end]
             load = self.load(
                 Space.SCRATCHPAD,
                 dram=layout.a + m0 * layout.a_pitch + start * r,
@@ -181,7 +170,7 @@ class _Placer:
                 chip=place.start + (start - (0 if resident else k0)) * r,
                 chip_pitch=pitch,
                 after_step=self.act_after[0],
-                after_store=max(source, default=self.act_after[1]),
+                after_store=max([self.act_after[1], *stored]),
             )
             self.acts[key] = (place, load)
             self.act_done = stop
@@ -302,13 +291,13 @@ class _Placer:
 def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
     """Append the transfers of `copy`, through as much of the scratchpad as it takes."""
     room = plan.config.scratchpad_bytes
-    ring = Ring("scratchpad", 0, room, chip.scratchpad)
+    ring, last = Ring("scratchpad", 0, room, chip.scratchpad), len(plan.layers) - 1
     stored = max((index for _, _, index in written.get(copy.tensor, [])), default=-1)
     for at in range(0, copy.bytes, room):
         size = min(room, copy.bytes - at)
         place, step, store = ring.take(size)
         load = Load(
-            layer=copy.layer,
+            layer=last,
             space=Space.SCRATCHPAD,
             dram=copy.source + at,
             bytes=size,
@@ -320,7 +309,7 @@ def _copy(plan: Plan, chip: Chip, written: Written, copy: Copy) -> None:
         place.store = len(plan.stores)
         plan.stores.append(
             Store(
-                layer=copy.layer,
+                layer=last,
                 dram=copy.target + at,
                 bytes=size,
                 chip=place.start,

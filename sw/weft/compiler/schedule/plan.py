@@ -13,7 +13,10 @@ from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
 from weft_hw.numerics import TABLE_SIZE
 
-__all__ = ["Layer", "Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "round_up"]
+__all__ = [
+    "Layer", "Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "place_constants",
+    "round_up",
+]  # fmt: skip
 
 #: Regions of the arena start at multiples of this: every port begins with a whole stripe.
 REGION_ALIGN = 4096
@@ -79,18 +82,8 @@ class Layout:
     a_pitch: int
     out: int
     out_pitch: int
-    source: str = "a"
-    target: str = "out"
-
-    @staticmethod
-    def constant_bytes(config: AcceleratorConfig, problem: GemmProblem) -> dict[str, int]:
-        """Bytes of each region of constants; the table is there where the problem has one."""
-        k_tiles, n_tiles = problem.tiles(config)
-        sizes = {
-            "weights": k_tiles * n_tiles * config.tile_bytes,
-            "parameters": n_tiles * config.cols * PARAMETER_BYTES,
-        }
-        return {**sizes, "table": TABLE_SIZE} if problem.table else sizes
+    source: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -180,23 +173,29 @@ class Plan:
     stores: list[Store] = field(default_factory=list)
 
 
+def place_constants(
+    config: AcceleratorConfig, problem: GemmProblem, start: int = 0
+) -> tuple[dict[str, int], int]:
+    """(offsets of weights, parameters and table in the arena from `start` on, end of all)."""
+    k_tiles, n_tiles = problem.tiles(config)
+    sizes = {
+        "weights": k_tiles * n_tiles * config.tile_bytes,
+        "parameters": n_tiles * config.cols * PARAMETER_BYTES,
+        "table": TABLE_SIZE if problem.table else 0,
+    }
+    offsets, at = {}, start
+    for name, size in sizes.items():
+        offsets[name] = at
+        at = round_up(at + size, REGION_ALIGN)
+    return offsets, at
+
+
 def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> tuple[Layout, int]:
     """(where constants, A and the result lie in an arena of one layer, its end)."""
     a_pitch = round_up(problem.k, GRANULE_BYTES)
     out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
-    sizes = Layout.constant_bytes(config, problem)
-    sizes |= {"a": problem.m * a_pitch, "out": problem.m * out_pitch}
-    offsets: dict[str, int] = {"table": 0}
-    at = 0
-    for name, size in sizes.items():
-        offsets[name] = at
-        at = round_up(at + size, REGION_ALIGN)
-    return Layout(
-        weights=offsets["weights"],
-        parameters=offsets["parameters"],
-        table=offsets["table"],
-        a=offsets["a"],
-        a_pitch=a_pitch,
-        out=offsets["out"],
-        out_pitch=out_pitch,
-    ), at
+    constants, a = place_constants(config, problem)
+    out = round_up(a + problem.m * a_pitch, REGION_ALIGN)
+    end = round_up(out + problem.m * out_pitch, REGION_ALIGN)
+    places = {**constants, "a": a, "a_pitch": a_pitch, "out": out, "out_pitch": out_pitch}
+    return Layout(**places, source="a", target="out"), end

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
 from weft.compiler.graph.matmul import GemmProblem
-from weft.dram import MemoryModel, memory_of, roofline_cycles
+from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
@@ -49,8 +49,7 @@ class Schedule:
     @property
     def roofline(self) -> float:
         """Cycles that no schedule can beat."""
-        p = self.problem
-        return roofline_cycles(self.config, self.memory, p.macs, p.bytes_read, p.bytes_written)
+        return self.problem.roofline(self.config, self.memory)
 
     @property
     def attainment(self) -> float:
@@ -145,7 +144,8 @@ def schedule_gemm(
             break
         program, _ = emit(queues_of(plan, [None]), config, memory, timing)
         prediction = predict(program, config, memory, timing)
-        score = _score(prediction.cycles, sum(prediction.traffic), len(program))
+        traffic = prediction.read_cycles + prediction.write_cycles
+        score = _score(prediction.cycles, traffic, len(program))
         if score < least:
             least = score
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)

@@ -18,7 +18,7 @@ from weft.compiler.schedule.search import schedule_gemm
 from weft.errors import Unsupported, UsageError
 from weft.verify import verify
 from weft_hw.config import PRESETS, AcceleratorConfig, preset
-from weft_hw.isa import ResultType
+from weft_hw.isa import SEMAPHORE_MAX, Opcode, ResultType
 
 #: Ragged, degenerate and exact shapes; each is small enough for the smallest preset.
 SHAPES = [
@@ -168,6 +168,167 @@ def test_a_state_that_feeds_itself_is_copied_at_the_end() -> None:
     x = make.input("x", (1, 4))
     out = make.linear("side", x, *random_operands(rng, 4, 4))
     run(config, make.build(out), 5, runs=3)
+
+
+def layer(make: Builder, name: str, x: str, n: int, *, wide: bool = False) -> str:
+    """A random layer on `x`, always the same for a name."""
+    rng = np.random.default_rng(list(name.encode()))
+    m, k = make._of(x).shape
+    requant = None if wide else random_requant(rng, GemmProblem(m, k, n))
+    return make.linear(name, x, *random_operands(rng, k, n), requant)
+
+
+def delay_line() -> Graph:
+    """Two states in a row, in the order in which copying one after the other would be wrong."""
+    make = Builder()
+    x = make.input("x", (5, 8))
+    new, old = make.state("new", (5, 9)), make.state("old", (5, 9))
+    make.keep("new", layer(make, "y", x, 9))
+    make.keep("old", new)
+    return make.build(layer(make, "z", old, 9))
+
+
+def kept_input() -> Graph:
+    make = Builder()
+    x, h = make.input("x", (5, 8)), make.state("h", (5, 8))
+    make.keep("h", x)
+    return make.build(layer(make, "y", h, 9))
+
+
+def two_states_of_one_value() -> Graph:
+    """It is an output, too."""
+    make = Builder()
+    x, a, b = make.input("x", (5, 8)), make.state("a", (5, 9)), make.state("b", (5, 9))
+    y = layer(make, "y", x, 9)
+    make.keep("a", y)
+    make.keep("b", y)
+    return make.build(layer(make, "z", b, 9), layer(make, "w", a, 4), y)
+
+
+def read_after_its_new_value() -> Graph:
+    make = Builder()
+    x, h = make.input("x", (1, 8)), make.state("h", (1, 9))
+    make.keep("h", layer(make, "y", x, 9))
+    return make.build(layer(make, "z", h, 9))
+
+
+def dead_nodes() -> Graph:
+    """Nothing reads `dead`, which is as large as what follows."""
+    make = Builder()
+    y = layer(make, "y", make.input("x", (5, 8)), 9)
+    layer(make, "dead", y, 40)
+    return make.build(layer(make, "o", layer(make, "w", layer(make, "z", y, 9), 40), 9))
+
+
+def constant_activations() -> Graph:
+    make = Builder()
+    y = layer(make, "y", make.input("x", (5, 8)), 9)
+    h = make.state("h", (8, 9))
+    make.keep("h", "y.weights")
+    return make.build(layer(make, "z", "y.weights", 4), y, layer(make, "w", h, 3))
+
+
+def states_of_other_ranks() -> Graph:
+    """One of them has big-endian first values."""
+    make = Builder()
+    y = layer(make, "y", make.input("x", (5, 8)), 9)
+    first = np.arange(30, dtype=">i4").reshape(5, 2, 3) - 9
+    for name, data in (("row", first[0, 0]), ("cube", first)):
+        make.keep(name, make.state(name, data.shape, "int32", data))
+    return make.build(y)
+
+
+def no_input() -> Graph:
+    make = Builder()
+    h = make.state("h", (5, 9), data=np.arange(45, dtype=np.int8).reshape(5, 9))
+    y = layer(make, "y", h, 9)
+    make.keep("h", y)
+    return make.build(y)
+
+
+UNUSUAL = (
+    delay_line, kept_input, two_states_of_one_value, read_after_its_new_value, dead_nodes,
+    constant_activations, states_of_other_ranks, no_input,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["tiny", "pynq-z2"])
+@pytest.mark.parametrize("graph", UNUSUAL, ids=lambda f: f.__name__)
+def test_unusual_graphs(graph, name: str) -> None:
+    run(preset(name), graph(), 3, runs=3)
+
+
+@pytest.mark.parametrize("graph", UNUSUAL, ids=lambda f: f.__name__)
+def test_unusual_graphs_on_torch_int(graph) -> None:
+    pytest.importorskip("torch")
+    made, states = graph(), {}
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        given = {
+            n: rng.integers(-128, 128, made.tensors[n].shape, dtype=np.int8) for n in made.inputs
+        }
+        wanted = reference(made, given, states)
+        outputs, states = TorchInt().run(made, given, states)
+        for found, want in zip((outputs, states), wanted):
+            for key in want:
+                np.testing.assert_array_equal(found[key], want[key])
+
+
+def test_states_that_take_each_others_values_are_refused() -> None:
+    make = Builder()
+    out = layer(make, "y", make.input("x", (5, 8)), 9)
+    a, b = make.state("a", (5, 9)), make.state("b", (5, 9))
+    make.keep("a", b)
+    make.keep("b", a)
+    with pytest.raises(Unsupported, match="the states a, b take each other's values; let a node"):
+        compile_graph(make.build(out), preset("tiny"))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        # The loads of the last layer overwrite results that are still being stored: of the layer
+        # before, though their input was stored long ago ...
+        {"a": (4, 25, 104), "b": (150, 1, 107), "c": ("b", 0, 6)},
+        # ... and of one before that, of which only a part was overwritten since.
+        {"a": (86, 23, 85), "b": (150, 2, 40), "c": (86, 23, 55), "d": ("c", 0, 67)},
+    ],
+)
+@pytest.mark.parametrize("name", ["tiny", "tiny-wide"])
+def test_loads_wait_for_all_that_they_overwrite(name: str, sizes) -> None:
+    make, made = Builder(), {}
+    for index, (node, (rows, width, n)) in enumerate(sizes.items()):
+        x = made[rows] if isinstance(rows, str) else make.input(f"x{index}", (rows, width))
+        made[node] = layer(make, node, x, n)
+    verify(compile_graph(make.build(*made.values()), preset(name)))
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-wide"])
+def test_random_graphs_are_ordered(name: str) -> None:
+    """Layers that read any older tensor, of sizes around those of the memories."""
+    # Seeds for which loads once overwrote what was still being stored, and a few new ones.
+    for seed in (42, 91, 119, *np.random.SeedSequence().generate_state(9).tolist()):
+        print(f"seed {seed}")
+        rng = np.random.default_rng(seed)
+
+        def size(most: int, rng: np.random.Generator = rng) -> int:
+            return int(np.exp(rng.uniform(0, np.log(most))))
+
+        make = Builder()
+        tensors = [make.input(f"x{i}", (size(150), size(300))) for i in range(2)]
+        for index in range(4):
+            x = tensors[int(rng.integers(len(tensors)))]
+            tensors.append(layer(make, f"l{index}", x, size(250)))
+        verify(compile_graph(make.build(*tensors[2:]), preset(name)))
+
+
+def test_no_semaphore_overflows_between_long_layers() -> None:
+    """The first layer stores more often than a semaphore counts before the second one loads."""
+    make = Builder()
+    y = layer(make, "up", make.input("x", (70_000, 16)), 16)
+    program = compile_graph(make.build(layer(make, "down", y, 16)), preset("pynq-z2"))
+    assert sum(i.opcode is Opcode.STORE for i in program.instructions) > 2 * SEMAPHORE_MAX
+    verify(program)
 
 
 def test_torch_int_runs_the_same_graph() -> None:

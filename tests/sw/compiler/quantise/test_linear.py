@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gemm_reference import reference
-from weft.compiler.quantise.linear import quantise_linear, signal_to_noise_db
+from quantised import quantise_linear
+from weft.compiler.quantise.linear import signal_to_noise_db
 from weft.compiler.quantise.ranges import AffineRange, affine_range
 from weft.errors import Unsupported, UsageError
 from weft_hw import numerics
@@ -79,10 +80,10 @@ def test_large_sums_are_shifted_before_the_saturation():
 
 def test_refuses_with_the_layer_s_name():
     w, x = np.ones((2, 3)), np.ones((5, 3))
-    with pytest.raises(UsageError, match=r"layer 'q': weight \[2, 3\] needs x \[M, 3\]"):
-        quantise_linear("q", w, None, np.ones((5, 4)), x @ w.T)
-    with pytest.raises(UsageError, match="layer 'q': result must be int8 or int16, not 'int4'"):
-        quantise_linear("q", w, None, x, x @ w.T, result="int4")
+    with pytest.raises(UsageError, match=r"layer 'q': bias must be \[2\], not \[3\]"):
+        quantise_linear("q", w, np.ones(3), x, x @ w.T)
+    with pytest.raises(UsageError, match="layer 'q' has weights or a bias with NaN or infinity"):
+        quantise_linear("q", w * np.nan, None, x, x @ x.T)
     with pytest.raises(UsageError, match="a range needs finite values"):
         quantise_linear("q", w, None, x * np.nan, x @ w.T)
     with pytest.raises(Unsupported, match="layer 'q': the bias of channel 1 is .* beyond int32"):

@@ -13,10 +13,11 @@ import pytest
 from weft.backend.emulator import EmulatorBackend
 from weft.backend.opening import BACKENDS, Entry, open_backend
 from weft.bundle import Overlay
-from weft.compiler.graph.graph import Graph, Node, Tensor
+from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.ops import OPS, Op
 from weft.compiler.graph.reference import ARITHMETIC, TorchInt
 from weft.compiler.graph.requant import Requant
+from weft.compiler.graph.tensor import Tensor
 from weft.compiler.lower.program import compile_graph
 from weft.dram import MemoryModel, memory_of
 from weft.errors import UsageError

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from weft.compiler.graph.graph import DTYPES, Graph
+from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.reference import TorchInt
+from weft.compiler.graph.tensor import DTYPES
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig
 

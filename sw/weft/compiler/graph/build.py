@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .graph import Dim, Graph, Node, Tensor
+from .graph import Graph, Node
 from .requant import Requant
+from .tensor import Dim, Tensor
 
 __all__ = ["Builder", "linear_layer"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from weft.errors import UsageError
 from weft_hw.numerics import WEIGHT_MAX, WEIGHT_MIN
 
 from .requant import Requant, integers
-
-if TYPE_CHECKING:
-    from .graph import Tensor
+from .tensor import Tensor
 
 __all__ = ["OPS", "Op"]
 

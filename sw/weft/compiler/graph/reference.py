@@ -17,8 +17,9 @@ from weft.errors import ToolMissing, UsageError
 from weft.tools import require
 from weft_hw.numerics import SAT_BITS, TABLE_SIZE
 
-from .graph import DTYPES, Graph, Node
+from .graph import Graph, Node
 from .requant import Requant
+from .tensor import DTYPES
 
 if TYPE_CHECKING:
     import torch

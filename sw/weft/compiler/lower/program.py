@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from weft.compiler.cost.predict import predict
 from weft.compiler.cost.timing import TIMING
-from weft.compiler.graph.graph import DTYPES, Graph, Tensor
+from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.tensor import DTYPES, Tensor
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers

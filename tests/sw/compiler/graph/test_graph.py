@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from weft.compiler.graph.build import Builder, linear_layer
-from weft.compiler.graph.graph import Graph, Tensor
+from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.requant import Requant
+from weft.compiler.graph.tensor import Tensor
 from weft.errors import UsageError
 
 

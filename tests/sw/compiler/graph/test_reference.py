@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 
 from weft.compiler.graph import reference as torch_int  # noqa: E402
 from weft.compiler.graph.build import linear_layer  # noqa: E402
-from weft.compiler.graph.graph import Graph, Node, Tensor  # noqa: E402
+from weft.compiler.graph.graph import Graph, Node  # noqa: E402
 from weft.compiler.graph.reference import TorchInt  # noqa: E402
 from weft.compiler.graph.requant import Requant  # noqa: E402
+from weft.compiler.graph.tensor import Tensor  # noqa: E402
 
 
 def naive(a, w, bias, *, result, multiplier, shift, pre, zero_point, low, high, table):

@@ -40,7 +40,7 @@ def opened(part: Elaboratable) -> Inside:
     profile = sys.getprofile()
     sys.setprofile(look)
     try:
-        module = part.elaborate(None)
+        module = part.elaborate("formal")
     finally:
         sys.setprofile(profile)
     part.elaborate = lambda platform: module

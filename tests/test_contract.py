@@ -33,6 +33,15 @@ def test_contract_imports_alone(name):
     run_blocked(f"import weft_hw.{name}", FORBIDDEN)
 
 
+def test_names_of_the_package_are_there_when_they_are_used():
+    import weft
+
+    for name in weft.__all__:
+        assert getattr(weft, name) is not None
+    with pytest.raises(AttributeError, match="module 'weft' has no attribute 'compyle'"):
+        _ = weft.compyle
+
+
 def test_runtime_imports_without_torch_and_amaranth():
     code = "import weft, weft.program, weft.dram, weft.tools, weft.cli"
     run_blocked(code, ("amaranth", "torch", "transformers"))

@@ -12,3 +12,10 @@ def test_gemm(capsys):
     pytest.importorskip("torch")
     runpy.run_path(str(EXAMPLES / "gemm.py"))["main"]()
     assert "100 elements equal to torch-int" in capsys.readouterr().out
+
+
+def test_chain(capsys):
+    pytest.importorskip("torch")
+    runpy.run_path(str(EXAMPLES / "chain.py"))["main"]()
+    assert "4 layers" in (out := capsys.readouterr().out)
+    assert "three runs equal to torch-int" in out

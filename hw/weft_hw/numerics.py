@@ -14,10 +14,13 @@ from .isa import WEIGHT_MAX, WEIGHT_MIN
 __all__ = [
     "ACC_MAX",
     "ACC_MIN",
+    "MULTIPLIER_AT",
     "MULTIPLIER_BITS",
     "MULTIPLIER_MAX",
     "PRE_MAX",
     "SAT_BITS",
+    "SHIFT_AT",
+    "SHIFT_BITS",
     "SHIFT_MAX",
     "SHIFT_MIN",
     "TABLE_SIZE",
@@ -39,6 +42,11 @@ MULTIPLIER_BITS = 17
 MULTIPLIER_MAX = 2**MULTIPLIER_BITS - 1
 #: Arithmetic right shift after the multiplication.
 SHIFT_MIN, SHIFT_MAX = 1, 42
+SHIFT_BITS = 6
+#: First bits of multiplier and shift in an entry of the parameter memory, which starts with the
+#: bias, int32.
+MULTIPLIER_AT = 32
+SHIFT_AT = MULTIPLIER_AT + MULTIPLIER_BITS
 #: Arithmetic right shift before the saturation.
 PRE_MAX = 7
 #: Entries of an int8 -> int8 table; entry i belongs to the int8 value whose unsigned byte is i.

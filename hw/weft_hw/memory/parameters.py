@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import PARAMETER_BYTES, AcceleratorConfig
 from ..delay import delay
 from ..interface import chip_address_bits
-from ..numerics import MULTIPLIER_BITS
+from ..numerics import MULTIPLIER_AT, MULTIPLIER_BITS, SHIFT_AT, SHIFT_BITS
 
 __all__ = ["PAIR_BYTES", "EntryLayout", "ParameterMemory"]
 
@@ -20,10 +20,10 @@ PAIR_BYTES = 2 * PARAMETER_BYTES
 #: One entry, 8 bytes; the order of the fields is the order of the bits.
 EntryLayout = data.StructLayout(
     {
-        "bias": signed(32),
+        "bias": signed(MULTIPLIER_AT),
         "multiplier": unsigned(MULTIPLIER_BITS),
-        "shift": unsigned(6),
-        "reserved": unsigned(64 - 32 - MULTIPLIER_BITS - 6),
+        "shift": unsigned(SHIFT_BITS),
+        "reserved": unsigned(8 * PARAMETER_BYTES - SHIFT_AT - SHIFT_BITS),
     }
 )
 

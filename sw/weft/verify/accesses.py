@@ -67,10 +67,12 @@ def analyse(
             found.append(_matmul(index, instruction, setup, config))
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             found.append(_transfer(index, instruction, config, arena_bytes))
-        else:
+        elif instruction.opcode in (Opcode.SETUP, Opcode.END):
             found.append(Touched(()))
-            if instruction.opcode is Opcode.SETUP:
-                setup = instruction
+            setup = instruction if instruction.opcode is Opcode.SETUP else setup
+        else:
+            name = instruction.opcode.name
+            refuse(index, "field", f"instruction {index}: what {name} touches is not known")
     return found
 
 

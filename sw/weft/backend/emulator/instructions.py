@@ -257,8 +257,10 @@ def _parameters(state: State, pairs: Int, uses: NDArray[np.bool_]) -> tuple[Int,
     at = np.where(uses, 2 * pairs, 0)[:, None] + np.arange(config.cols)
     raw = np.where(uses[:, None], entries[np.minimum(at, len(entries) - 1)], np.uint64(0))
     bias = numerics.wrap32((raw & np.uint64(0xFFFF_FFFF)).astype(np.int64)).astype(np.int64)
-    multiplier = (raw >> np.uint64(32) & np.uint64(numerics.MULTIPLIER_MAX)).astype(np.int64)
-    shift = (raw >> np.uint64(32 + numerics.MULTIPLIER_BITS) & np.uint64(63)).astype(np.int64)
+    most = np.uint64(numerics.MULTIPLIER_MAX)
+    multiplier = (raw >> np.uint64(numerics.MULTIPLIER_AT) & most).astype(np.int64)
+    most = np.uint64((1 << numerics.SHIFT_BITS) - 1)
+    shift = (raw >> np.uint64(numerics.SHIFT_AT) & most).astype(np.int64)
     return bias, multiplier, shift
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from weft.compiler.graph.requant import Requant
 from weft_hw.config import AcceleratorConfig
+from weft_hw.numerics import MULTIPLIER_AT, SHIFT_AT
 
 __all__ = ["pack_parameters", "pack_weights"]
 
@@ -47,12 +48,12 @@ def pack_parameters(
     Returns
     -------
     uint64 [ceil(N / C) * C]
-        Bias in bits 31..0, multiplier from bit 32, shift from bit 49; padding is zero.
+        Bias in the lowest bits, then multiplier and shift (``weft_hw.numerics``); padding is zero.
     """
     n = len(bias)
     entries = np.zeros(-(-n // config.cols) * config.cols, "<u8")
     entries[:n] = np.ascontiguousarray(bias, np.int32).view(np.uint32)
     if requant is not None:
-        entries[:n] |= requant.multiplier.astype(np.uint64) << np.uint64(32)
-        entries[:n] |= requant.shift.astype(np.uint64) << np.uint64(49)
+        entries[:n] |= requant.multiplier.astype(np.uint64) << np.uint64(MULTIPLIER_AT)
+        entries[:n] |= requant.shift.astype(np.uint64) << np.uint64(SHIFT_AT)
     return entries

@@ -27,7 +27,8 @@ def test_demo_of_twelve_tokens(capsys):
     assert caught.value.code == 0
     cpu, torch_int, emulator, rtl = json.loads(capsys.readouterr().out)["results"]
     assert cpu["tokens"] == 12 and rtl["gemms"] == 36
-    assert torch_int["exact"] and emulator["exact"] and rtl["exact"]
+    assert torch_int["exact"] is None, "it is what the others are compared with"
+    assert emulator["exact"] and rtl["exact"]
     assert rtl["label"] == "simulated" and rtl["cycles"] > 0
     # The same integers give the same vectors, to the last bit of the cosine.
     assert torch_int["cosine_min"] == emulator["cosine_min"] == rtl["cosine_min"] > 0.98

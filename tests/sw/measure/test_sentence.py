@@ -310,7 +310,7 @@ def test_the_demo_is_a_whole_sentence_on_every_backend(weft, monkeypatch):
     results = load_checked(out)["results"]
     assert code == 0
     assert [r["backend"] for r in results] == ["torch-cpu", "torch-int", "emulator", "rtl"]
-    assert [r["exact"] for r in results] == [None, True, True, True]
+    assert [r["exact"] for r in results] == [None, None, True, True]
     assert results[3]["cycles"] == 36_000 and results[3]["label"] == "simulated"
     code, out, _ = weft("demo", "--sentence", SENTENCE)
     assert code == 0 and SENTENCE in out and "36,000" in out

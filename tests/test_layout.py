@@ -133,7 +133,8 @@ def test_nothing_below_imports_the_upper_floors() -> None:
 
 def test_only_the_frontend_and_the_references_read_torch() -> None:
     allowed = ("weft.compiler.frontend", "weft.compiler.graph.reference",
-               "weft.compiler.quantise.model", "weft.runtime.accelerate", "weft.models",
+               "weft.compiler.quantise.model", "weft.runtime.accelerate", "weft.runtime.claims",
+               "weft.runtime.layer", "weft.models",
                "weft.measure")
     for name, imports in _imports().items():
         if not any(_within(name, a) for a in allowed):

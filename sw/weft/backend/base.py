@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Generic, TypeVar
 
 from weft.errors import ToolMissing, UsageError
@@ -21,12 +23,46 @@ class BackendUnavailable(ToolMissing):
 
 Loaded = TypeVar("Loaded")
 Self = TypeVar("Self", bound="Backend[Any]")
+#: Methods that work on the device: one thread at a time, and none after close().
+_EXCLUSIVE = (
+    "check_registers",
+    "close",
+    "counters",
+    "load",
+    "memory",
+    "put_file",
+    "read_state",
+    "reset",
+    "run",
+    "unload",
+)
+
+
+def _exclusive(method: Callable[..., Any]) -> Callable[..., Any]:
+    closes = method.__name__ == "close"
+
+    @wraps(method)
+    def one_at_a_time(self: Backend[Any], *arguments: Any, **named: Any) -> Any:
+        with self.exclusive:
+            if not closes:
+                self.require_open()
+                return method(self, *arguments, **named)
+            try:
+                return None if self.closed else method(self)
+            finally:
+                self.closed = True
+
+    return one_at_a_time
 
 
 class Backend(ABC, Generic[Loaded]):
     """A device that holds programs, or graphs, and runs one of them.
 
-    Use as a context manager, or call :meth:`close`. A run writes inputs, and what patches change;
+    Use as a context manager, or call :meth:`close`; anything else after that is a UsageError. Each
+    call has the device to itself, whatever the thread; who needs it for several calls, so that no
+    other thread loads another program in between, holds ``exclusive``.
+
+    A run writes inputs, and what patches change;
     constants and states stay on the device. States keep what the run before left, also while
     something else is loaded, until :meth:`reset` or :meth:`unload`; what a run that fails leaves in
     them is undefined.
@@ -52,6 +88,21 @@ class Backend(ABC, Generic[Loaded]):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         self._program: Loaded | None = None
+        #: Held while the device is used; may be taken again by the thread that holds it.
+        self.exclusive = threading.RLock()
+        #: Whether :meth:`close` was called.
+        self.closed = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _EXCLUSIVE:
+            if name in vars(cls):
+                setattr(cls, name, _exclusive(vars(cls)[name]))
+
+    def require_open(self) -> None:
+        """Refuse to work after :meth:`close`; raises UsageError."""
+        if self.closed:
+            raise UsageError(f"the {self.name} backend is closed", "open it again")
 
     @property
     def program(self) -> Loaded:
@@ -120,6 +171,7 @@ class Backend(ABC, Generic[Loaded]):
     def memory(self) -> bytes:
         """The arena after the last run."""
 
+    @_exclusive
     def close(self) -> None:
         """Give back what the backend holds; calling it again does nothing."""
         self._program = None

@@ -120,50 +120,56 @@ class Simulation:
         self._handle = self._lib.weft_create(ctypes.byref(params), self.memory.ctypes.data)
         self._check()
 
+    @property
+    def _open(self) -> int:
+        if self._handle is None:
+            raise DeviceError("the simulation is closed", "make another one")
+        return self._handle
+
     # -- the clock --------------------------------------------------------------------------------
 
     def run(self, cycles: int, until_irq: bool = True) -> int:
         """Run `cycles` cycles, or until the interrupt is high; the number of cycles that passed."""
-        passed = int(self._lib.weft_run(self._handle, cycles, until_irq))
+        passed = int(self._lib.weft_run(self._open, cycles, until_irq))
         self._check()
         return passed
 
     def reset(self, cycles: int = 8) -> None:
         """Hold aresetn low for `cycles` cycles; the memory forgets its bursts, not its contents."""
-        self._lib.weft_reset(self._handle, cycles)
+        self._lib.weft_reset(self._open, cycles)
         self._check()
 
     def write_register(self, offset: int, value: int) -> int:
         """One AXI4-Lite write; its BRESP."""
-        response = int(self._lib.weft_write(self._handle, offset, value & 0xFFFF_FFFF))
+        response = int(self._lib.weft_write(self._open, offset, value & 0xFFFF_FFFF))
         return self._answered(response, offset)
 
     def read_register(self, offset: int) -> tuple[int, int]:
         """One AXI4-Lite read; (value, RRESP)."""
         value = ctypes.c_uint32()
-        response = int(self._lib.weft_read(self._handle, offset, ctypes.byref(value)))
+        response = int(self._lib.weft_read(self._open, offset, ctypes.byref(value)))
         return value.value, self._answered(response, offset)
 
     @property
     def cycle(self) -> int:
         """Cycles since the simulation was made."""
-        return int(self._lib.weft_cycle(self._handle))
+        return int(self._lib.weft_cycle(self._open))
 
     @property
     def irq(self) -> bool:
         """Level of the interrupt."""
-        return bool(self._lib.weft_irq(self._handle))
+        return bool(self._lib.weft_irq(self._open))
 
     @property
     def memory_idle(self) -> bool:
         """No burst is outstanding."""
-        return bool(self._lib.weft_idle(self._handle))
+        return bool(self._lib.weft_idle(self._open))
 
     @property
     def stats(self) -> Stats:
         """Traffic of the data ports so far."""
         found = Stats()
-        self._lib.weft_stats(self._handle, ctypes.byref(found))
+        self._lib.weft_stats(self._open, ctypes.byref(found))
         return found
 
     # -- what the memory does to the accelerator ---------------------------------------------------
@@ -171,18 +177,18 @@ class Simulation:
     def set_stalls(self, stalls: Stalls) -> None:
         """Hold channels back at random from now on."""
         p = [stalls.arready, stalls.rvalid, stalls.awready, stalls.wready, stalls.bvalid]
-        self._lib.weft_stalls(self._handle, stalls.seed, (ctypes.c_double * 5)(*p))
+        self._lib.weft_stalls(self._open, stalls.seed, (ctypes.c_double * 5)(*p))
 
     def set_window(self, first: int, end: int) -> None:
         """Reads outside ``memory[first:end]`` are protocol errors."""
-        self._lib.weft_window(self._handle, self.base + first, self.base + end)
+        self._lib.weft_window(self._open, self.base + first, self.base + end)
 
     def add_fault(
         self, first: int, end: int, response: int, *, reads: bool = False, writes: bool = False
     ) -> None:
         """Answer accesses that touch ``memory[first:end]`` with SLVERR (2) or DECERR (3)."""
         self._lib.weft_fault(
-            self._handle, self.base + first, self.base + end - 1, response, reads, writes
+            self._open, self.base + first, self.base + end - 1, response, reads, writes
         )
 
     def hang(self, *, reads_from: int | None = None, writes_from: int | None = None) -> None:
@@ -193,17 +199,17 @@ class Simulation:
         stats = self.stats
         reads = -1 if reads_from is None else stats.read_bursts + reads_from
         writes = -1 if writes_from is None else stats.write_bursts + writes_from
-        self._lib.weft_hang(self._handle, reads, writes)
+        self._lib.weft_hang(self._open, reads, writes)
 
     def clear_faults(self) -> None:
         """Answer everything again, what was held back included."""
-        self._lib.weft_clear_faults(self._handle)
+        self._lib.weft_clear_faults(self._open)
 
     # -- traces and the end ------------------------------------------------------------------------
 
     def trace(self, path: Path) -> None:
         """Write a VCD trace to `path` from now on; needs a library built with ``trace=True``."""
-        if not self._lib.weft_trace(self._handle, str(path).encode()):
+        if not self._lib.weft_trace(self._open, str(path).encode()):
             raise DeviceError(
                 f"no trace can be written to {path}",
                 "build the library with trace=True and choose a writable path",
@@ -225,9 +231,9 @@ class Simulation:
         return response
 
     def _check(self) -> None:
-        text = self._lib.weft_error(self._handle)
+        text = self._lib.weft_error(self._open)
         if text:
-            self._lib.weft_clear_error(self._handle)
+            self._lib.weft_clear_error(self._open)
             raise ProtocolError(f"AXI: {text.decode()}")
 
 

@@ -11,4 +11,6 @@ def quantise_linear(
 ) -> QuantisedLinear:
     """Quantise ``y = x @ weight.T + bias``; `x` and `y` set the ranges."""
     target = affine_range(y) if result == "int8" else affine_range(y, 16, symmetric=True)
+    if result == "int32":
+        target = None
     return quantise_to(name, weight, bias, affine_range(x), target, result=result)

@@ -8,7 +8,7 @@ it moves the spread between channels to where one scale per channel can hold it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from weft.compiler.graph.requant import Requant
 from weft.errors import Unsupported, UsageError
 from weft_hw.numerics import (
     ACC_MAX,
-    ACC_MIN,
+    MULTIPLIER_MAX,
     PRE_MAX,
     SAT_BITS,
     WEIGHT_MAX,
@@ -30,6 +30,11 @@ from weft_hw.numerics import (
 )
 
 from .ranges import MIN_SCALE, AffineRange, Float
+
+#: Steps of an accumulator in the bias of a channel, at most: 25 bits enter the multiplier.
+BIAS_STEPS = 2.0**23
+#: Largest ratio of a step of the sums to a step of the results, see ``multiplier_for``.
+MULTIPLIER_LIMIT = MULTIPLIER_MAX / 2
 
 __all__ = [
     "QuantisedLinear",
@@ -50,8 +55,15 @@ def migration_factors(x_peak: Float, w_peak: Float, alpha: float = 0.5) -> NDArr
     alpha : float, 0..1
         How much of the spread goes to the weights.
     """
-    x, w = (np.maximum(np.asarray(v, np.float64), 1e-5) for v in (x_peak, w_peak))
+    x, w = (_floored(v, 1e-5) for v in (x_peak, w_peak))
     return np.asarray(x**alpha / w ** (1.0 - alpha), np.float64)
+
+
+def _floored(x: Float, share: float) -> NDArray[np.float64]:
+    """Magnitudes `x` with none below `share` of the largest; ones where all are zero."""
+    real = np.asarray(x, np.float64)
+    most = float(real.max())
+    return np.maximum(real, share * most) if most else np.ones_like(real)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +113,23 @@ class QuantisedLinear:
         scale = np.maximum(np.max(np.abs(x), axis=1, keepdims=True) / WEIGHT_MAX, MIN_SCALE)
         q = np.clip(np.floor(x / scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX)
         return q.astype(np.int8), np.asarray(scale, np.float64)
+
+    def clipped(self, x: Float) -> tuple[int, float]:
+        """How many values of the input [M, K] no integer stands for, and the farthest.
+
+        Returns
+        -------
+        (values beyond the range of the calibration, largest magnitude of the input over the largest
+        that the range holds); (0, 0.0) with a scale for each row, which is found at run time.
+        """
+        if self.input is None:
+            return 0, 0.0
+        scaled = x if self.factors is None else x / self.factors
+        count = self.input.clipped(scaled)
+        if not count:
+            return 0, 0.0
+        held = max(self.input.high - self.input.zero_point, self.input.zero_point - self.input.low)
+        return count, float(np.max(np.abs(scaled)) / (self.input.scale * held))
 
     def real(
         self, q: NDArray[np.integer[Any]], scale: NDArray[np.float64] | None
@@ -162,7 +191,7 @@ def quantise_to(
     UsageError
         A weight or a bias is not finite, or the bias has another shape.
     Unsupported
-        A bias, or a scale, cannot be represented.
+        A sum may not fit int32, for an input within `source`.
     """
     n, _ = weight.shape
     offset = np.zeros(n) if bias is None else np.asarray(bias, np.float64)
@@ -175,10 +204,11 @@ def quantise_to(
     w = np.asarray(weight, np.float64).T
     if factors is not None:
         w = w * factors[:, None]
-    w_scale = np.maximum(np.max(np.abs(w), axis=0) / WEIGHT_MAX, MIN_SCALE)
+    w_scale = _weight_scales(w, offset, source)
     q = np.clip(np.floor(w / w_scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
     q8 = q.astype(np.int8)
     if source is None:
+        _check_sums(name, WEIGHT_MAX * np.abs(q).sum(axis=0))
         return QuantisedLinear(
             name=name,
             graph=linear_layer(name, q8, np.zeros(n, np.int32)),
@@ -190,23 +220,20 @@ def quantise_to(
         )
     acc_scale = source.scale * w_scale
     q_bias = np.floor(offset / acc_scale + 0.5) - source.zero_point * q.sum(axis=0)
-    if np.any((q_bias < ACC_MIN) | (q_bias > ACC_MAX)):
-        worst = int(np.argmax(np.abs(q_bias)))
-        raise Unsupported(
-            f"layer {name!r}: the bias of channel {worst} is {q_bias[worst]:.0f} accumulator "
-            "steps, beyond int32",
-            "scale the channel's weights up, or its bias down",
-        )
+    least, most = (
+        q_bias + np.minimum(q * source.low, q * source.high).sum(axis=0),
+        q_bias + np.maximum(q * source.low, q * source.high).sum(axis=0),
+    )
+    _check_sums(name, np.maximum(np.maximum(-least, most), np.abs(q_bias)))
     requant = None
     if target is not None:
-        ratio = acc_scale / target.scale
+        used = np.any(q, axis=0) | (offset != 0)
+        # The multiplier holds so many steps of the result in a step of the sums, and no more.
+        finest = float(np.max(acc_scale[used], initial=0.0)) / MULTIPLIER_LIMIT
+        target = replace(target, scale=max(target.scale, finest))
+        ratio = np.where(used, acc_scale / target.scale, 0.0)
         pre = _pre_shift(q, q_bias, ratio, target)
-        try:
-            multiplier, shift = multiplier_for(ratio, pre)
-        except ValueError as error:
-            raise Unsupported(
-                f"layer {name!r}: {error}", "widen the range of the output"
-            ) from None
+        multiplier, shift = multiplier_for(ratio, pre)
         requant = Requant(
             multiplier=multiplier,
             shift=shift,
@@ -225,13 +252,40 @@ def quantise_to(
     )
 
 
+def _weight_scales(
+    w: NDArray[np.float64], offset: NDArray[np.float64], source: AffineRange | None
+) -> NDArray[np.float64]:
+    """Scales [N] of the weights [K, N]: as fine as 127 steps allow, and as the bias allows.
+
+    A channel whose weights are tiny, or zero, beside its bias takes a coarser scale, in which the
+    bias is BIAS_STEPS steps of an accumulator; what its weights add is below the bias's own step.
+    """
+    peak = np.max(np.abs(w), axis=0)
+    scale = np.maximum(peak / WEIGHT_MAX, MIN_SCALE)
+    if source is not None:
+        scale = np.maximum(scale, np.abs(offset) / (source.scale * BIAS_STEPS))
+    return np.where((peak == 0) & (offset == 0), 1.0, scale)
+
+
+def _check_sums(name: str, reach: NDArray[Any]) -> None:
+    """Refuse a layer with a sum that int32 may not hold; `reach` [N] bounds their magnitudes."""
+    worst = int(np.argmax(reach))
+    if reach[worst] > ACC_MAX:
+        raise Unsupported(
+            f"layer {name!r}: sums of channel {worst} can reach {float(reach[worst]):.3g}, beyond "
+            f"the {ACC_MAX} of int32",
+            f"divide its inputs among several layers, or keep it in float: keep_float=[{name!r}]",
+        )
+
+
 def _pre_shift(
     q: NDArray[np.int64], bias: NDArray[np.float64], ratio: NDArray[np.float64], target: AffineRange
 ) -> int:
     """Smallest shift by which no accumulator is saturated that would not be clamped anyway."""
     reach = np.abs(bias) + 128.0 * np.abs(q).sum(axis=0)  # no accumulator is larger
     span = max(target.high - target.zero_point, target.zero_point - target.low) + 1
-    needed = float(np.max(np.minimum(reach, span / ratio)))
+    visible = np.divide(span, ratio, out=np.zeros_like(ratio), where=ratio > 0)
+    needed = float(np.max(np.minimum(reach, visible)))
     limit = 2 ** (SAT_BITS - 1) - 1
     return next((p for p in range(PRE_MAX) if needed / 2**p <= limit), PRE_MAX)
 

@@ -25,7 +25,7 @@ def layer(seed=0, m=50, k=64, n=24, result="int8", bias=True):
 def evaluate(q, x):
     codes = q.input.quantise(x).astype(np.int8)
     outputs, _ = reference(q.graph, {"a": codes})
-    return q.output.real(outputs["out"])
+    return q.real(outputs["out"], None)
 
 
 @pytest.mark.parametrize(("result", "least_db"), [("int8", 33), ("int16", 36)])
@@ -86,8 +86,76 @@ def test_refuses_with_the_layer_s_name():
         quantise_linear("q", w * np.nan, None, x, x @ x.T)
     with pytest.raises(UsageError, match="a range needs finite values"):
         quantise_linear("q", w, None, x * np.nan, x @ w.T)
-    with pytest.raises(Unsupported, match="layer 'q': the bias of channel 1 is .* beyond int32"):
-        quantise_linear("q", w * 1e-7, np.array([0, 1e9]), x, x @ w.T)
+    k = 80_000
+    with pytest.raises(Unsupported, match="'q': sums of channel 1 can reach .*keep_float"):
+        quantise_linear("q", np.ones((2, k)) * [[0], [1]], None, np.ones((1, k)), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("result", ["int8", "int16", "int32"])
+@pytest.mark.parametrize("size", [1e-30, 1e-9, 1e-6, 1.0, 1e6, 1e30])
+def test_accuracy_does_not_depend_on_the_size_of_numbers(size, result):
+    rng = np.random.default_rng(1)
+    for x_size, w_size in ((size, 1.0), (1.0, size), (size, 1 / size)):
+        x, w = rng.normal(size=(40, 24)) * x_size, rng.normal(size=(6, 24)) * w_size
+        bias = rng.normal(size=6) * x_size * w_size
+        q = quantise_linear("q", w, bias, x, x @ w.T + bias, result=result)
+        assert signal_to_noise_db(x @ w.T + bias, evaluate(q, x)) > 35
+
+
+@pytest.mark.parametrize("result", ["int8", "int16", "int32"])
+@pytest.mark.parametrize("dead", [0.0, 1e-40, 1e-12])
+def test_a_dead_channel_with_a_bias_spoils_no_other(dead, result):
+    """Its bias comes out, and the live channels are as exact as without it."""
+    rng = np.random.default_rng(2)
+    x, w = rng.normal(size=(40, 24)), rng.normal(size=(6, 24))
+    bias = rng.normal(size=6) * 10
+    w[2] *= dead
+    w[3], bias[3] = 0.0, 0.0
+    want = x @ w.T + bias
+    got = evaluate(quantise_linear("q", w, bias, x, want, result=result), x)
+    assert np.max(np.abs(got[:, 2] - bias[2])) < (0.3 if result == "int8" else 0.01)
+    assert not got[:, 3].any()
+    live = [0, 1, 4, 5]
+    alone = quantise_linear("q", w[live], bias[live], x, want, result=result)
+    assert np.max(np.abs(evaluate(alone, x) - got[:, live])) < 1e-3
+
+
+def test_a_bias_far_above_its_products_is_held():
+    x, w = np.linspace(-1, 1, 30)[:, None], np.array([[1e-7], [1.0]])
+    bias = np.array([1e9, 0.5])
+    want = x @ w.T + bias
+    got = evaluate(quantise_linear("q", w, bias, x, want, result="int32"), x)
+    assert np.allclose(got[:, 0], 1e9, rtol=1e-6) and np.allclose(got[:, 1], want[:, 1], atol=0.01)
+
+
+def test_a_constant_input_and_output_of_zero():
+    x, w = np.zeros((4, 5)), np.ones((3, 5))
+    for result in ("int8", "int16", "int32"):
+        assert not evaluate(quantise_linear("q", w, None, x, x @ w.T, result=result), x).any()
+
+
+def sums(q, bias, low, high):
+    """Least and greatest sum of each channel, one input value after the other."""
+    least, most = bias.astype(object), bias.astype(object)
+    for row in q.astype(object):
+        least = least + [min(w * low, w * high) for w in row]
+        most = most + [max(w * low, w * high) for w in row]
+    return least, most
+
+
+@pytest.mark.parametrize("k", [66_000, 66_500, 80_000])
+def test_sums_of_an_accepted_layer_fit_int32(k):
+    """One-sided inputs and equal weights: the greatest sums that there are."""
+    w, x = np.ones((1, k)), np.ones((1, k))
+    try:
+        layer = quantise_linear("q", w, None, x, x @ w.T, result="int32")
+    except Unsupported:
+        assert 127 * 255 * k > 2**31 - 1
+        return
+    _, weights, bias = (t.data for t in layer.graph.operands(layer.node))
+    least, most = sums(weights, bias, layer.input.low, layer.input.high)
+    assert -(2**31) <= min(least) and max(most) < 2**31
+    assert np.allclose(evaluate(layer, x), k, rtol=1e-3)
 
 
 def test_signal_to_noise():

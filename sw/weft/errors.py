@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "AccuracyWarning",
     "DeviceError",
     "Mismatch",
     "ProgramFileError",
@@ -48,6 +49,10 @@ class WeftError(Exception):
     def as_dict(self) -> dict[str, Any]:
         """JSON values of which another process makes the same error, see :func:`error_from`."""
         return {"code": self.code, **vars(self)}
+
+
+class AccuracyWarning(UserWarning):
+    """Results are right by the integers, and far from what floats would give."""
 
 
 class UsageError(WeftError, ValueError):

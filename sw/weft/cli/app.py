@@ -29,7 +29,7 @@ from . import (
     synth,
     verilog,
 )
-from .output import show_error
+from .output import show_error, warnings_shown
 
 __all__ = ["app", "main"]
 
@@ -88,7 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in arguments
     try:
-        code: Any = app(arguments, prog_name="weft", standalone_mode=False)
+        with warnings_shown():
+            code: Any = app(arguments, prog_name="weft", standalone_mode=False)
     except WeftError as error:
         sys.exit(show_error(error, as_json))
     except (typer.Abort, KeyboardInterrupt):

@@ -39,7 +39,8 @@ def command(
     if json:
         print_json("explain", choices, config=config)
         return
-    title = f"all-MiniLM-L6-v2 on {config.name}, linear layers; the rest runs on the host"
+    share = f"{quantised.coverage:.1%} of the multiplications of a sentence"
+    title = f"all-MiniLM-L6-v2 on {config.name}, linear layers: {share}; the rest runs on the host"
     show_choices(title, choices)
 
 

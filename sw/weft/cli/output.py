@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from weft import __version__
-from weft.errors import UsageError, WeftError
+from weft.errors import AccuracyWarning, UsageError, WeftError
 from weft.results import Count, Hash, Positive, Rule, plain
 
 if TYPE_CHECKING:
@@ -32,9 +34,12 @@ __all__ = [
     "progress",
     "show_error",
     "show_reports",
+    "warnings_shown",
 ]
 
 T = TypeVar("T")
+#: How Python names layers that stay in float, where the command line has an option.
+_AS_OPTION = re.compile(r"keep_float=\['([^']*)'\]")
 #: Columns of a table where stdout is no terminal.
 PLAIN_WIDTH = 160
 
@@ -131,8 +136,25 @@ def print_json(
     print(json.dumps(plain(whole), indent=2))
 
 
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Say warnings of Weft as sentences on stderr, without places in the code."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, AccuracyWarning):
+                sys.stderr.write(f"weft: {message}\n")
+            else:
+                shown(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
+
+
 def show_error(error: WeftError, as_json: bool) -> int:
     """Print `error`; its exit code."""
+    error.remedy = _AS_OPTION.sub(r"--keep-float \1", error.remedy)
     if as_json:
         said = ErrorObject("weft.error/1", error.code, error.message, error.remedy)
         print(json.dumps(plain(said)))

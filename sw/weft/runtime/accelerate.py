@@ -1,4 +1,4 @@
-"""Swaps the linear layers of a torch model for accelerated ones, and back.
+"""Lets an accelerator compute the linear layers of a torch model, and torch again.
 
 Four steps, each a call of its own: :func:`weft.compiler.quantise.model.quantise` (no device),
 :func:`weft.backend.opening.open_backend`, :func:`swap`, and running the model. :func:`accelerate`
@@ -7,7 +7,7 @@ does the first three. Importing this module imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,119 +15,83 @@ import torch
 
 from weft.backend.base import Backend
 from weft.backend.opening import known_backend, open_backend
+from weft.compiler.frontend.inputs import tensors_of
+from weft.compiler.frontend.linears import checksum, why_not
+from weft.compiler.frontend.redirect import Redirect
 from weft.compiler.quantise.choose import Choice
-from weft.compiler.quantise.linear import QuantisedLinear
-from weft.compiler.quantise.model import QuantisedGraph, quantise
+from weft.compiler.quantise.model import QuantisedGraph, coverage, quantise
 from weft.dram import MemoryModel, memory_of
 from weft.errors import UsageError
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.config import preset as preset_of
 
+from .claims import checked_choices
+from .layer import AcceleratedLayer
 from .session import Session
 
-__all__ = ["Accelerated", "AcceleratedLinear", "accelerate", "swap"]
-
-
-class _Input:
-    """Quantises the tensor that several layers read, once."""
-
-    def __init__(self) -> None:
-        self._key: tuple[torch.Tensor, int] | None = None
-        self._value: Any = None
-
-    def quantise(self, layer: QuantisedLinear, x: torch.Tensor) -> Any:
-        """(integers [M, K], scales [M, 1] or None)."""
-        # Under torch.inference_mode() torch does not count changes in place: quantise each time.
-        version = -1 if x.is_inference() else x._version
-        if self._key is None or self._key[0] is not x or not self._key[1] == version != -1:
-            real = x.detach().to("cpu", torch.float32).reshape(-1, x.shape[-1]).numpy()
-            if not bool(torch.isfinite(x).all()):
-                raise UsageError(
-                    f"the input of layer {layer.name!r} holds NaN or infinity",
-                    "look for it in the model's input, or keep earlier layers in float",
-                )
-            self._value = layer.quantise(real)
-            self._key = (x, version)
-        return self._value
-
-    def forget(self) -> None:
-        """Drop the tensor."""
-        self._key = self._value = None
-
-
-class AcceleratedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A linear layer whose product runs in a :class:`~.session.Session`.
-
-    The host quantises the input and turns the results back into float; there is no gradient.
-
-    Parameters
-    ----------
-    layer : QuantisedLinear
-    session : knows `layer`
-    source : quantises the input, for all layers that read it
-    """
-
-    def __init__(self, layer: QuantisedLinear, session: Session, source: _Input) -> None:
-        super().__init__()
-        self._layer, self._session, self._source = layer, session, source
-        self.in_features, self.out_features = layer.weights.shape
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Results [..., N] in the dtype and on the device of `x`, [..., K]."""
-        if x.shape[-1] != self.in_features:
-            raise UsageError(
-                f"layer {self._layer.name!r} needs [..., {self.in_features}], not {list(x.shape)}"
-            )
-        shape = (*x.shape[:-1], self.out_features)
-        if not x.numel():
-            return x.new_zeros(shape)
-        q, scale = self._source.quantise(self._layer, x)
-        y = self._layer.real(self._session.run(self._layer.name, q), scale)
-        return torch.from_numpy(y).to(x.device, x.dtype).reshape(shape)
-
-    def extra_repr(self) -> str:
-        """For ``print(model)``."""
-        return f"{self.in_features}, {self.out_features}, {self._session.backend}"
+__all__ = ["Accelerated", "accelerate", "swap"]
 
 
 class Accelerated:
-    """A model whose linear layers run on an accelerator; restores them when it is left.
+    """A model whose linear layers run on an accelerator; gives them back when it is left.
 
-    model : the model that was given, changed in place. session : what runs the products, with its
-    measurements. choices : one per linear layer of the model, in its order.
+    The layers stay where they are in the model, with their weights, hooks and names; only their
+    forward pass is another one.
+
+    model : the model that was given. session : what runs the products, with its measurements.
+    choices : one per linear layer of the model, in its order; ``snr_db`` is measured in this model.
+    layers : name -> what computes it, with its counts. macs : of the whole model in the first input
+    of the calibration, by operator of torch.
     """
 
     def __init__(
         self,
         model: torch.nn.Module,
         session: Session,
+        redirects: Mapping[str, Redirect],
         choices: Sequence[Choice],
-        swapped: Mapping[torch.nn.Module, AcceleratedLinear],
-        sources: Iterable[_Input],
+        macs: Mapping[str, int],
     ) -> None:
-        self.model, self.session, self.choices = model, session, tuple(choices)
-        self._sources = list(sources)
-        self._places: list[tuple[torch.nn.Module, str, torch.nn.Module]] = []
-        for parent in list(model.modules()):
-            for name, child in list(parent._modules.items()):  # named_children skips repeats
-                if child in swapped:
-                    self._places.append((parent, name, child))
-                    setattr(parent, name, swapped[child])
+        self.model, self.session, self.choices, self.macs = model, session, tuple(choices), macs
+        self._redirects = dict(redirects)
+
+    @property
+    def layers(self) -> dict[str, AcceleratedLayer]:
+        """Layers that run on the accelerator, by name."""
+        return {
+            c.layer: self._redirects[c.layer].compute  # type: ignore[misc]
+            for c in self.choices
+            if c.where == "accelerator"
+        }
+
+    @property
+    def coverage(self) -> float:
+        """Share of the model's multiplications that runs on the accelerator, 0..1."""
+        return coverage(self.choices, self.macs)
+
+    @property
+    def clipped(self) -> dict[str, int]:
+        """Values beyond the calibration's range since the swap, for the layers that met any."""
+        return {name: layer.clipped for name, layer in self.layers.items() if layer.clipped}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Run the model without gradients."""
-        try:
-            with torch.no_grad():
-                return self.model(*arguments, **named)
-        finally:
-            for source in self._sources:
-                source.forget()
+        """Run the model without gradients; arrays become tensors.
+
+        Raises
+        ------
+        UsageError
+            After :meth:`restore`.
+        """
+        self.session.device.require_open()
+        arguments = tuple(tensors_of(self.model, value) for value in arguments)
+        named = {name: tensors_of(self.model, value) for name, value in named.items()}
+        with torch.no_grad():
+            return self.model(*arguments, **named)
 
     def restore(self) -> torch.nn.Module:
-        """Put the float layers back and close the session; calling it again does nothing."""
-        for parent, name, linear in self._places:
-            setattr(parent, name, linear)
-        self._places = []
+        """Let torch compute the layers again and close the session; a second call does nothing."""
+        for redirect in self._redirects.values():
+            redirect.remove()
         self.session.close()
         return self.model
 
@@ -143,8 +107,10 @@ def swap(
     quantised: QuantisedGraph,
     device: Backend[Any],
     memory: MemoryModel | None = None,
+    *,
+    check: bool = True,
 ) -> Accelerated:
-    """Let the layers of `model` that `quantised` holds run on `device`, in place.
+    """Let `device` compute the layers of `model` that `quantised` holds.
 
     Parameters
     ----------
@@ -152,41 +118,59 @@ def swap(
     device : an open backend, closed by ``restore()``, or here where an error is raised
     memory : the DRAM that schedules are chosen for; that of the board of the device's configuration
         by default.
+    check : run inputs of the calibration, and correct ``choices`` by what each layer did: see
+        :func:`weft.runtime.claims.checked_choices`. Else they are what was planned.
 
     Raises
     ------
     UsageError
-        `model` has no such layer.
+        `model` has no such layer, or other weights than those that were quantised.
     Unsupported
         A layer does not fit the accelerator; the model is left as it was.
     """
-    linears = dict(model.named_modules())
-    swapped: dict[torch.nn.Module, AcceleratedLinear] = {}
-    sources = []
+    modules = dict(model.named_modules())
+    redirects: dict[str, Redirect] = {}
     with ExitStack() as undo:
         undo.callback(device.close)
         session = Session(device, memory or memory_of(device.config))
-        for names in quantised.groups:
-            source = _Input()
-            sources.append(source)
-            for name in names:
-                linear = linears.get(name)
-                if not isinstance(linear, torch.nn.Linear):
-                    raise UsageError(
-                        f"{type(model).__name__} has no linear layer {name!r}",
-                        "give the model that was quantised",
-                    )
-                layer = quantised.layers[name]
-                session.add(name, layer.graph)
-                swapped[linear] = AcceleratedLinear(layer, session, source)
+        for name, layer in quantised.layers.items():
+            module = modules.get(name)
+            if module is None or not hasattr(module, "weight"):
+                raise UsageError(
+                    f"{type(model).__name__} has no linear layer {name!r}",
+                    "give the model that was quantised",
+                )
+            reason = why_not(module)
+            if reason is None and checksum(module) != quantised.checksums[name]:
+                reason = "its weights are not those that were quantised"
+            if reason is not None:
+                raise UsageError(
+                    f"layer {name!r} cannot be computed elsewhere: {reason}",
+                    "give the model that was quantised, or quantise it again",
+                )
+            session.add(name, layer.graph)
+            computed = AcceleratedLayer(layer, session, quantised.checksums[name])
+            redirects[name] = Redirect(module, computed)
+            undo.callback(redirects[name].remove)
+        choices = quantised.choices
+        if check:
+            choices = checked_choices(model, redirects, choices, quantised.samples)
+            if all(c.where == "host" for c in choices):
+                raise UsageError(
+                    f"no linear layer of {type(model).__name__} ran on the accelerator",
+                    "its products run in torch, without Weft",
+                )
+            session.reset()
+            for redirect in redirects.values():
+                redirect.compute.reset()  # type: ignore[attr-defined]
         undo.pop_all()
-    return Accelerated(model, session, quantised.choices, swapped, sources)
+    return Accelerated(model, session, redirects, choices, quantised.macs)
 
 
 def accelerate(
     model: torch.nn.Module,
     *,
-    calibration: Iterable[Any],
+    calibration: Any,
     preset: str | AcceleratorConfig = "pynq-z2",
     backend: str = "emulator",
     device: Backend[Any] | None = None,
@@ -197,7 +181,10 @@ def accelerate(
     keep_float: Sequence[str] = (),
     progress: Callable[[str], None] = lambda text: None,
 ) -> Accelerated:
-    """Swap the ``nn.Linear`` layers of `model` for accelerated ones, in place.
+    """Let an accelerator compute the linear layers of `model`.
+
+    Which these are, :func:`~weft.compiler.quantise.model.quantise` says. One input of the
+    calibration is then run, and what ``choices`` says of each layer is what it did there.
 
     Parameters
     ----------
@@ -217,7 +204,8 @@ def accelerate(
     Raises
     ------
     UsageError
-        There is no linear layer, no calibration input, a value is not finite, or a name is unknown.
+        No layer can run on the accelerator, there is no calibration input, a value is not finite,
+        or a name is unknown.
     Unsupported
         A layer does not fit the accelerator.
     ToolMissing

@@ -56,7 +56,7 @@ def check_fit(name: str, graph: Graph, config: AcceleratorConfig, memory: Memory
     except (Unsupported, UsageError) as error:
         raise Unsupported(
             f"layer {name!r}: {error.message}",
-            f"keep it in float (--keep-float {name}), or choose a larger preset",
+            f"keep it in float: keep_float=[{name!r}], or choose a larger preset",
         ) from None
 
 
@@ -117,9 +117,10 @@ class Session:
         """
         if self.device.takes == "program":
             check_fit(name, graph, self.config, self.memory_model)
-        self._layers[name] = graph
-        for key in [key for key in self._programs if key[0] == name]:
-            self.device.unload(self._programs.pop(key))
+        with self.device.exclusive:
+            self._layers[name] = graph
+            for key in [key for key in self._programs if key[0] == name]:
+                self.device.unload(self._programs.pop(key))
 
     def reset(self) -> None:
         """Forget the measurements."""
@@ -128,10 +129,12 @@ class Session:
     def run(self, name: str, x: NDArray[np.int8]) -> NDArray[np.signedinteger[Any]]:
         """Results [M, N] of the layer `name` for the activations `x`, int8 [M, K], M > 0.
 
+        Any thread may call it; the device does one product after the other.
+
         Raises
         ------
         UsageError
-            The layer is unknown, or `x` has another dtype or shape.
+            The layer is unknown, `x` has another dtype or shape, or the session is closed.
         """
         if name not in self._layers:
             raise UsageError(f"the session has no layer {name!r}", "call add(name, graph) first")
@@ -140,13 +143,15 @@ class Session:
             raise UsageError(
                 f"layer {name!r} needs activations int8 [M, {k}], not {x.dtype} {list(x.shape)}"
             )
-        started = time.perf_counter()
-        parts = [self._run(name, x[at : at + MAX_ROWS]) for at in range(0, len(x), MAX_ROWS)]
-        y = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        self.seconds += time.perf_counter() - started
-        if self.record is not None:
-            self.record(name, x, y)
-        return y
+        with self.device.exclusive:
+            self.device.require_open()
+            started = time.perf_counter()
+            parts = [self._run(name, x[at : at + MAX_ROWS]) for at in range(0, len(x), MAX_ROWS)]
+            y = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            self.seconds += time.perf_counter() - started
+            if self.record is not None:
+                self.record(name, x, y)
+            return y
 
     def _run(self, name: str, x: NDArray[np.int8]) -> NDArray[np.signedinteger[Any]]:
         m = len(x)

@@ -73,8 +73,7 @@ def test_the_answer_is_near_to_float(model, inputs, options):
 def test_every_place_of_a_layer_is_swapped_and_restored(model, inputs):
     float_tail = model.tail
     fast = weft.accelerate(model, calibration=inputs, preset="tiny", backend="torch-int")
-    assert model.tail is model.again is not float_tail
-    assert "torch-int" in repr(model.tail)
+    assert model.tail is model.again is float_tail, "layers stay where they are"
     assert [(c.layer, c.where) for c in fast.choices] == [
         ("left", "accelerator"),
         ("right", "accelerator"),
@@ -157,8 +156,6 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
     options = {"preset": "tiny", "backend": "torch-int"}
     with pytest.raises(UsageError, match="ReLU has no nn.Linear layer"):
         weft.accelerate(torch.nn.ReLU(), calibration=inputs, **options)
-    with pytest.raises(UsageError, match=r"itself a linear layer, .* torch.nn.Sequential\(model\)"):
-        weft.accelerate(model.left, calibration=inputs, **options)
     with pytest.raises(UsageError, match="calibration needs at least one input"):
         weft.accelerate(model, calibration=[], **options)
     with pytest.raises(UsageError, match="the input of layer 'left' holds NaN or infinity"):
@@ -174,7 +171,7 @@ def test_mistakes_are_named(model, inputs, monkeypatch):
             fast(torch.zeros(2, 5))
     monkeypatch.setattr("weft.compiler.schedule.search.MAX_ARENA_BYTES", 100)
     lowering.scheduled.cache_clear()
-    with pytest.raises(Unsupported, match="layer 'left': gemm .* needs an arena of .*keep-float"):
+    with pytest.raises(Unsupported, match="layer 'left': gemm .* needs an arena of .*keep_float"):
         weft.accelerate(model, calibration=inputs, preset="tiny")
     assert isinstance(model.left, torch.nn.Linear)
     with torch.no_grad():

@@ -194,6 +194,7 @@ def test_what_no_command_prints_is_refused(change):
 def test_references_between_schemas_are_followed():
     layer = {"layer": "l", "k": 1, "n": 1, "where": "host", "reason": "", "scheme": "float32"}
     layer |= {"migration": False, "result": "float32", "output_spread": None, "snr_db": None}
+    layer["macs"] = None
     explained = GOOD | {"schema": "weft.explain/1", "results": [layer]}
     assert valid(explained) and not valid(explained | {"results": [layer | {"where": "moon"}]})
     items = schemas.load("weft.evaluate/1")["properties"]["results"]["items"]

@@ -6,7 +6,8 @@ accuracy: a few channels carry the outliers on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,14 @@ from numpy.typing import NDArray
 
 from weft.errors import UsageError
 
+from .inputs import arguments_of, inputs_of
+from .macs import counted_macs
+from .redirect import Redirect
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Observation", "call", "observe"]
+__all__ = ["Observation", "Observed", "evaluating", "observe"]
 
 #: Rows of activations that are kept per layer and input, and altogether, to measure noise on.
 ROWS_PER_CALL, ROWS_KEPT = 8, 256
@@ -28,8 +33,8 @@ ROWS_PER_CALL, ROWS_KEPT = 8, 256
 class Observation:
     """What one layer saw: extremes of each channel, float32 [K] and [N], and some rows.
 
-    group : number of the layers that read the very same tensors. x : float32 [M, K], real inputs; M
-    is at most ROWS_KEPT.
+    group : number of the layers that read the very same tensors. macs : in the first input.
+    x : float32 [M, K], real inputs; M is at most ROWS_KEPT.
     """
 
     x_low: NDArray[np.float32]
@@ -37,6 +42,7 @@ class Observation:
     y_low: NDArray[np.float32]
     y_high: NDArray[np.float32]
     group: int = -1
+    macs: int = 0
     x: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
@@ -45,81 +51,114 @@ class Observation:
         return np.maximum(np.abs(self.x_low), np.abs(self.x_high))
 
 
-def call(model: torch.nn.Module, inputs: Any) -> Any:
-    """``model(**inputs)`` for a mapping, ``model(*inputs)`` for a tuple, else ``model(inputs)``."""
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+@dataclass(frozen=True)
+class Observed:
+    """What a model did with its calibration.
+
+    layers : name -> Observation, for the layers that were called. samples : arguments and keywords
+    of the first input, and of each later one that called a layer for the first time. macs : of the
+    first input's pass through the whole model, by operator (:func:`~.macs.counted_macs`).
+    """
+
+    layers: dict[str, Observation]
+    samples: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
+    macs: Mapping[str, int]
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """`model` in evaluation mode and without gradients; each module's own mode comes back."""
+    import torch
+
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class _Watch:
+    """Sees what reaches the layers, and lets them compute what they would."""
+
+    def __init__(self, layers: Mapping[str, torch.nn.Module]) -> None:
+        self._names = {module: name for name, module in layers.items()}
+        self.seen: dict[str, Observation] = {}
+        #: Per layer, the numbers of the tensors that it read, -1 between inputs.
+        self.signature: dict[str, list[int]] = {name: [] for name in layers}
+        self.rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in layers}
+        #: Tensors of one forward pass, kept alive so that none takes another's place.
+        self._tensors: list[torch.Tensor] = []
+        self._inputs = 0
+
+    def next_input(self) -> None:
+        self._inputs += 1
+        self._tensors.clear()
+        for numbers in self.signature.values():
+            numbers.append(-1)
+
+    def __call__(self, module: torch.nn.Module, source: torch.Tensor) -> torch.Tensor:
+        name = self._names[module]
+        index = next((i for i, t in enumerate(self._tensors) if t is source), len(self._tensors))
+        if index == len(self._tensors):
+            self._tensors.append(source)
+        self.signature[name].append(index)
+        x = source.detach().float().cpu().numpy()
+        output: torch.Tensor = type(module).forward(module, source)
+        y = output.detach().float().cpu().numpy()
+        x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+        if len(x):
+            _update(self.seen, name, x, y)
+            if self._inputs == 1:
+                self.seen[name].macs += x.size * y.shape[1]
+            kept = sum(len(r) for r in self.rows[name])
+            self.rows[name].append(x[: min(ROWS_PER_CALL, max(0, ROWS_KEPT - kept))].copy())
+        return output
 
 
 def observe(
-    model: torch.nn.Module,
-    layers: Mapping[str, torch.nn.Module],
-    inputs: Iterable[Any],
-) -> dict[str, Observation]:
-    """Run `inputs` through `model` and watch `layers`.
+    model: torch.nn.Module, layers: Mapping[str, torch.nn.Module], calibration: Any
+) -> Observed:
+    """Run the inputs of `calibration` through `model` and watch `layers`.
 
     Parameters
     ----------
     layers : name -> linear layer
-    inputs : as :func:`call` takes them
-
-    Returns
-    -------
-    name -> Observation, for the layers that were called.
+    calibration : as :func:`~.inputs.inputs_of` and :func:`~.inputs.arguments_of` take it
 
     Raises
     ------
     UsageError
-        There is no input, or a value at a layer is NaN or infinite.
+        There is no input, one cannot be given to the model, or a value at a layer is NaN or
+        infinite.
     """
-    import torch
-
-    seen: dict[str, Observation] = {}
-    signature: dict[str, list[int]] = {name: [] for name in layers}
-    #: Tensors of one forward pass, kept alive so that none takes another's place.
-    tensors: list[torch.Tensor] = []
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in layers}
-
-    def watch(name: str) -> Callable[..., None]:
-        def hook(_: Any, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            source = arguments[0]
-            index = next((i for i, t in enumerate(tensors) if t is source), len(tensors))
-            if index == len(tensors):
-                tensors.append(source)
-            signature[name].append(index)
-            x, y = (t.detach().float().cpu().numpy() for t in (source, output))
-            x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-            if not len(x):
-                return
-            _update(seen, name, x, y)
-            kept = sum(len(r) for r in rows[name])
-            rows[name].append(x[: min(ROWS_PER_CALL, max(0, ROWS_KEPT - kept))].copy())
-
-        return hook
-
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
-    training, count = model.training, 0
-    model.eval()
-    try:
-        with torch.no_grad():
-            for one in inputs:
-                tensors.clear()
-                for name in layers:
-                    signature[name].append(-1)
-                call(model, one)
-                count += 1
-    finally:
-        for handle in handles:
-            handle.remove()
-        model.train(training)
-    if not count:
+    watch = _Watch(layers)
+    samples: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    macs: Mapping[str, int] = {}
+    with ExitStack() as undo:
+        for module in layers.values():
+            undo.callback(Redirect(module, watch).remove)
+        undo.enter_context(evaluating(model))
+        for one in inputs_of(calibration):
+            arguments, named = arguments_of(model, one)
+            known = len(watch.seen)
+            watch.next_input()
+            if samples:
+                model(*arguments, **named)
+            else:
+                with counted_macs() as macs:
+                    model(*arguments, **named)
+            if not samples or len(watch.seen) > known:
+                samples.append((arguments, named))
+    if not samples:
         raise UsageError("calibration needs at least one input, there is none", "give real inputs")
     groups: dict[tuple[int, ...], int] = {}
-    for name, what in seen.items():
-        what.group = groups.setdefault(tuple(signature[name]), len(groups))
-        what.x = np.concatenate(rows[name])
-    return seen
+    for name, what in watch.seen.items():
+        what.group = groups.setdefault(tuple(watch.signature[name]), len(groups))
+        what.x = np.concatenate(watch.rows[name])
+    return Observed(watch.seen, tuple(samples), macs)
 
 
 def _update(
@@ -137,4 +176,5 @@ def _update(
         new.x_low, new.y_low = np.minimum(old.x_low, new.x_low), np.minimum(old.y_low, new.y_low)
         new.x_high = np.maximum(old.x_high, new.x_high)
         new.y_high = np.maximum(old.y_high, new.y_high)
+        new.macs = old.macs
     seen[name] = new

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from weft.compiler.frontend.linears import FloatLinear
 from weft.compiler.frontend.observe import Observation
-from weft.errors import UsageError
-from weft.results import Positive, Rule
+from weft.errors import Unsupported, UsageError
+from weft.results import Count, Rule
 
 from .linear import (
     QuantisedLinear,
@@ -23,12 +23,14 @@ from .linear import (
 )
 from .ranges import affine_range
 
-__all__ = ["ALPHA", "OUTLIERS", "Choice", "Scheme", "quantise_group"]
+__all__ = ["ALPHA", "LOW_SNR_DB", "OUTLIERS", "Choice", "Scheme", "on_host", "quantise_group"]
 
 #: Share of the spread between input channels that a migration gives to the weights.
 ALPHA = 0.5
 #: Largest output channel over the median one, above which int8 results are too coarse.
 OUTLIERS = 16.0
+#: Signal to noise below which a layer is named in a warning.
+LOW_SNR_DB = 15.0
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Choice:
     """One layer: where it runs, why, and how it is quantised.
 
     migration : the host scales the channels of the input. output_spread : largest output channel
-    over the median one. snr_db : on inputs of the calibration; None on the host.
+    over the median one. snr_db : on inputs of the calibration; None on the host. macs : of this
+    layer in the first input of the calibration.
     """
 
     layer: str
-    k: Positive
-    n: Positive
+    k: Count
+    n: Count
     where: Literal["accelerator", "host"]
     reason: str
     scheme: Literal["static", "per-row", "float32"]
@@ -67,6 +70,24 @@ class Choice:
     result: Annotated[str, Rule(enum=["int8", "int16", "int32", "float32"])]
     output_spread: float | None
     snr_db: float | None
+    macs: Count | None = None
+
+
+def on_host(name: str, k: int, n: int, reason: str, macs: int | None = None) -> Choice:
+    """The choice for a layer that stays in torch."""
+    return Choice(
+        layer=name,
+        k=k,
+        n=n,
+        where="host",
+        reason=reason,
+        scheme="float32",
+        migration=False,
+        result="float32",
+        output_spread=None,
+        snr_db=None,
+        macs=macs,
+    )
 
 
 def quantise_group(
@@ -74,7 +95,7 @@ def quantise_group(
     seen: Mapping[str, Observation],
     scheme: Scheme,
     results: Mapping[str, str],
-) -> list[tuple[QuantisedLinear, Choice]]:
+) -> list[tuple[QuantisedLinear | None, Choice]]:
     """Quantise layers that read the same tensor, which the host then quantises once.
 
     Parameters
@@ -83,8 +104,21 @@ def quantise_group(
     results : result types that were asked for, by name
 
     A migration is taken where it raises the mean signal to noise of the layers before their results
-    are narrowed.
+    are narrowed. A layer whose sums could pass int32 stays on the host: None, and its choice.
     """
+    made: list[tuple[QuantisedLinear | None, Choice]] = []
+    fitting = {}
+    for name, f in layers.items():
+        try:
+            _wide(name, f, seen[name], scheme, None)
+            fitting[name] = f
+        except Unsupported as error:
+            n, k = f.weight.shape
+            reason = error.message.split(": ", 1)[1]
+            made.append((None, on_host(name, k, n, reason, seen[name].macs)))
+    layers = fitting
+    if not layers:
+        return made
     first = seen[next(iter(layers))]
     x_peak = first.x_peak
     factors: NDArray[np.float64] | None = None
@@ -102,7 +136,6 @@ def quantise_group(
         )
         if migrated <= plain:
             factors = None
-    made = []
     for name, f in layers.items():
         spread, result, reason = _result(name, seen[name], scheme, results)
         layer = _wide(name, f, seen[name], scheme, factors)
@@ -134,6 +167,7 @@ def quantise_group(
                     result=result,
                     output_spread=spread,
                     snr_db=_noise(layer, f, seen[name].x),
+                    macs=seen[name].macs,
                 ),
             )
         )
@@ -145,7 +179,7 @@ def _result(
 ) -> tuple[float, str, str]:
     """(spread of the output channels, result type, why)."""
     peaks = np.maximum(np.abs(seen.y_low), np.abs(seen.y_high))
-    spread = float(np.max(peaks) / max(float(np.median(peaks)), 1e-9))
+    spread = float(np.max(peaks) / (float(np.median(peaks)) or float(np.max(peaks)) or 1.0))
     if scheme.per_row:
         return spread, "int32", "scales of rows are applied on the host"
     asked = results.get(name, scheme.result)

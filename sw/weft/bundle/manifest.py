@@ -8,14 +8,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from weft.errors import Mismatch, UsageError
+from weft.outputs import write_file
 from weft.results import Count, Digest, Hash, NonNegative, PositiveFloat, Rule, plain
+from weft.untrusted import check_name, conform, inside, parse_json
 from weft_hw.boards import PYNQ_BOARDS, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
@@ -52,7 +53,7 @@ class Manifest:
     """
 
     schema: Annotated[str, Rule(const=SCHEMA)] = SCHEMA
-    name: Annotated[str, Rule(pattern="^weft_[a-z0-9_]+_[0-9a-f]{8}$")]
+    name: Annotated[str, Rule(pattern="^weft_[a-z0-9_]{1,100}$")]
     kind: Annotated[str, Rule(enum=list(KINDS))]
     board: Annotated[str, Rule(enum=list(PYNQ_BOARDS))]
     part: str
@@ -69,7 +70,7 @@ class Manifest:
     def save(self, folder: Path) -> Path:
         """Write ``<name>.json`` in `folder`; its path."""
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(plain(self), indent=1) + "\n")
+        write_file(path, json.dumps(plain(self), indent=1) + "\n")
         return path
 
     @classmethod
@@ -84,11 +85,11 @@ class Manifest:
             It is no manifest, or contradicts itself.
         """
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
+            given = parse_json(path.read_bytes())
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}", "name a manifest") from None
-        except ValueError:
-            raise Mismatch(f"{path} is not JSON", "build the overlay again") from None
+        except ValueError as error:
+            raise Mismatch(f"{path} is not JSON: {error}", "build the overlay again") from None
         try:
             return cls._from_dict(given)
         except (ConfigError, BoardError, TypeError, ValueError) as error:
@@ -105,6 +106,8 @@ class Manifest:
             raise ValueError(f"the schema must be {SCHEMA}, not {given['schema']!r}")
         if given["kind"] not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {given['kind']!r}")
+        for name, kind in get_type_hints(cls, include_extras=True).items():
+            conform(given[name], kind, name)
         config = AcceleratorConfig(**given["config"])
         if config.hash != given["config_hash"]:
             raise ValueError(
@@ -113,9 +116,8 @@ class Manifest:
         check_target(given["target"])
         if pynq_board(given["board"]).chip.part != given["part"]:
             raise ValueError(f"{given['board']} has not the part {given['part']}")
-        for name, digest in given["files"].items():
-            if not re.fullmatch(r"[\w.-]+", name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-                raise ValueError(f"files has a bad entry {name!r}")
+        for name in given["files"]:
+            check_name("a file", name)
         return cls(**given | {"config": config})
 
     def verify(self, folder: Path) -> None:
@@ -127,7 +129,10 @@ class Manifest:
             One is missing or changed; the message names it.
         """
         for name, digest in self.files.items():
-            path = folder / name
+            try:
+                path = inside(folder, name)
+            except ValueError as error:
+                raise Mismatch(str(error), "build or download the overlay again") from None
             if not path.is_file():
                 raise Mismatch(f"{path} is missing", "build or download the overlay again")
             if sha256(path) != digest:

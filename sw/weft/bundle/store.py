@@ -14,6 +14,7 @@ from pathlib import Path
 
 from weft import overlays
 from weft.errors import UsageError, WeftError
+from weft.untrusted import safe_name
 from weft_hw.config import AcceleratorConfig
 
 from .manifest import Manifest, verified
@@ -111,8 +112,8 @@ def content_name(overlay: Found) -> str:
 
 
 def program_name(stem: str, content: bytes) -> str:
-    """File name that a program of other bytes would not have."""
-    return f"{stem}_{hashlib.sha256(content).hexdigest()[:12]}.weft"
+    """File name that a program of other bytes would not have; `stem` may be anything."""
+    return f"{safe_name(stem)}_{hashlib.sha256(content).hexdigest()[:12]}.weft"
 
 
 def stage(bitstream: Path, folder: Path) -> Path:

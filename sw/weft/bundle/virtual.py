@@ -12,6 +12,7 @@ import struct
 from typing import Any
 
 from weft.synth import container
+from weft.untrusted import parse_json
 
 __all__ = ["MAGIC", "decode", "encode", "swap"]
 
@@ -58,7 +59,7 @@ def decode(firmware: bytes) -> dict[str, Any]:
     text, digest = rest[4 : 4 + size], rest[4 + size : 36 + size]
     if len(text) != size or hashlib.sha256(text).digest() != digest:
         raise ValueError("the bitstream was cut or changed on the way")
-    header = json.loads(text)
+    header = parse_json(text)
     if not isinstance(header, dict):
         raise ValueError("the header is not an object")
     return header

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from weft.outputs import write_file
 from weft.results import Count
 
 from .options import Json, OutputFile, Preset, find_preset, read_text
@@ -62,7 +63,7 @@ def assemble(
             if instruction.opcode is Opcode.SETUP:
                 kind = ResultType(instruction["result_type"])
     raw = encode_program(program)
-    output.write_bytes(raw)
+    write_file(output, raw)
     if json:
         print_json("asm", [Assembled(output, len(program), len(raw))], config=config)
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weft.outputs import check_writable, write_file
 from weft.results import Count, plain
 
 from . import options
@@ -134,8 +135,9 @@ def bundle(
     """Write one zip for a board without internet: wheel, overlay, program, notebook."""
     from weft.deploy.offline import offline_zip
 
+    check_writable(output)
     data = offline_zip(program, overlay)
-    output.write_bytes(data)
+    write_file(output, data)
     print(f"{output}: {len(data):,} bytes")
 
 

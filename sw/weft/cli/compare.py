@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weft.errors import UsageError
+from weft.outputs import check_writable, write_file
 from weft.results import plain
 from weft.tools import require_simulator
 
@@ -53,6 +54,8 @@ def command(
         texts += read_texts(file.read_bytes(), str(file))
     if not texts:
         raise UsageError("there is no text", "give --text SENTENCE or --file FILE")
+    if save_gpu is not None:
+        check_writable(save_gpu)
     results = _run(
         texts,
         options.find_preset(preset),
@@ -65,7 +68,7 @@ def command(
     )
     if save_gpu is not None:
         measured = [plain(r) for r in results if r.device is not None and r.label == "measured"]
-        save_gpu.write_bytes((json_module.dumps(measured, indent=1) + "\n").encode())
+        write_file(save_gpu, json_module.dumps(measured, indent=1) + "\n")
 
 
 def demo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weft.errors import UsageError
+from weft.outputs import check_writable
 from weft.results import Count, Positive
 
 from . import options
 from .output import print_json, print_table, progress
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from weft.backend.opening import Where
     from weft.models.sentence import SentenceModel
     from weft_hw.config import AcceleratorConfig
@@ -70,23 +67,24 @@ def embed(
 ) -> None:
     """Turn each line of a file into a vector of length 1 with all-MiniLM-L6-v2.
 
-    Writes float32 [texts, 384] as .npy.
+    Lines end at line feeds. Writes float32 [texts, 384] as .npy, and beside it NAME.json, by which
+    weft search knows the file that was embedded. A text is cut after 256 tokens, as the published
+    model does.
     """
-    import numpy as np
-
     from weft.models.sentence import read_texts
+    from weft.models.vectors import write_vectors
 
     config = options.find_preset(preset)
-    texts = read_texts(file.read_bytes(), str(file))
+    check_writable(output)
+    content = file.read_bytes()
+    texts = read_texts(content, str(file))
     board = (overlay, host, port)
     with _open_minilm(config, backend, scheme, keep_float, weights, board) as (model, accelerated):
         tokens = sum(model.tokens(texts))
         with progress(f"embedding on {backend}", len(texts)) as advance:
             vectors = model.embed(texts, batch, lambda n: advance(n))
         gemms = len(accelerated.session.runs) if accelerated else 0
-    data = io.BytesIO()
-    np.save(data, vectors)
-    output.write_bytes(data.getvalue())
+    write_vectors(output, vectors, content)
     done = Embedded(
         path=output,
         texts=len(texts),
@@ -124,15 +122,15 @@ def search(
 ) -> None:
     """Find the vectors nearest to a query, by cosine."""
     from weft.models.sentence import read_texts
+    from weft.models.vectors import read_vectors, require_embedded
 
     config = options.find_preset(preset)
-    stored = _vectors(vectors)
-    lines = None if texts is None else read_texts(texts.read_bytes(), str(texts))
-    if lines is not None and len(lines) != len(stored):
-        raise UsageError(
-            f"{texts} has {len(lines)} lines, {vectors} has {len(stored)} vectors",
-            "give the file that was embedded",
-        )
+    stored = read_vectors(vectors)
+    lines = None
+    if texts is not None:
+        content = texts.read_bytes()
+        lines = read_texts(content, str(texts))
+        require_embedded(vectors, len(stored), texts, content, len(lines))
     if not query.strip():
         raise UsageError("the query is empty", "give some words")
     with _open_minilm(config, backend, scheme, (), weights, (overlay, host, port)) as (model, _):
@@ -154,20 +152,6 @@ def search(
             "cosine": lambda f: f"{f.cosine:.3f}",
         },
     )
-
-
-def _vectors(path: Path) -> NDArray[np.float32]:
-    """Float32 [texts, 384] of a file that weft embed wrote."""
-    import numpy as np
-
-    raw = io.BytesIO(path.read_bytes())
-    try:
-        found: Any = np.load(raw, allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        raise UsageError(f"{path} is no .npy file", "write one with weft embed") from None
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.shape[1] != 384:
-        raise UsageError(f"{path} holds no vectors [texts, 384]", "write one with weft embed")
-    return found.astype(np.float32)
 
 
 @contextmanager

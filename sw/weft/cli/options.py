@@ -144,6 +144,6 @@ def known_target(name: str) -> None:
 def read_text(path: Path) -> str:
     """Content of `path`, or the usage error where it is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "name a text file") from None

@@ -12,6 +12,7 @@ import weft
 import weft_hw
 from weft.bundle.manifest import Manifest
 from weft.program import Program
+from weft.untrusted import safe_name
 
 __all__ = ["offline_zip", "wheel"]
 
@@ -89,7 +90,8 @@ def offline_zip(program: Path, overlay: Path) -> bytes:
 
     board = pynq_board(manifest.board)
     name, content = wheel()
-    files = {name: content, program.name: program.read_bytes()}
+    stored = safe_name(program.name)
+    files = {name: content, stored: program.read_bytes()}
     for suffix in (".bit", ".hwh", ".json"):
         path = bitstream.with_suffix(suffix)
         files[f"overlay/{path.name}"] = path.read_bytes()
@@ -98,7 +100,7 @@ def offline_zip(program: Path, overlay: Path) -> bytes:
     files["README.txt"] = _README.format(
         wheel=name,
         name=manifest.name,
-        program=program.name,
+        program=stored,
         arena=loaded.arena_bytes,
         board=board.name,
         cma=board.pynq.cma_bytes,

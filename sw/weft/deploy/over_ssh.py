@@ -161,7 +161,7 @@ def _script(folder: str, archive: str, bit: str, program: str) -> str:
 cd {shlex.quote(folder)} || exit 1
 command=$1
 shift
-export PYTHONPATH={archive}
+export PYTHONPATH={shlex.quote(archive)}
 exec python3 -m weft.deploy.onboard "$command" {shlex.quote(bit)} {shlex.quote(program)} "$@"
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.compiler.quantise.model import QuantisedGraph, quantise
-from weft.errors import UsageError
+from weft.errors import AccuracyWarning, UsageError
 
 from . import minilm
 from .texts import calibration_sentences
@@ -20,10 +21,24 @@ if TYPE_CHECKING:
     from weft.backend.base import Backend
     from weft.runtime.accelerate import Accelerated
 
-__all__ = ["BATCH", "RESULTS", "SCHEMES", "SentenceModel", "read_texts"]
+__all__ = [
+    "BATCH",
+    "MAX_TOKENS",
+    "MOST_UNKNOWN",
+    "RESULTS",
+    "SCHEMES",
+    "SentenceModel",
+    "read_texts",
+]
 
 #: Sentences of one pass through the model, hence of one product per layer.
 BATCH = 32
+#: Tokens of a text that the model reads: max_seq_length of sentence-transformers/all-MiniLM-L6-v2.
+MAX_TOKENS = 256
+#: Tokens that the tokenizer puts around each text.
+MARKERS = 2
+#: Share of unknown tokens above which a text is refused.
+MOST_UNKNOWN = 0.5
 #: Result types: the layers in front of a residual sum need more than int8.
 RESULTS = {"encoder.layer.*." + path: kind for _, path, kind in minilm.LAYERS}
 #: Ways to quantise: ranges from the calibration, scales per row at run time, and neither migration
@@ -32,14 +47,27 @@ SCHEMES = ("static", "per-row", "plain")
 
 
 def read_texts(data: bytes, name: str) -> list[str]:
-    """One text per line of `data`; raises UsageError with the line that is at fault."""
+    """One text per line of `data`, UTF-8 with or without a byte order mark.
+
+    A line ends at a line feed, or at carriage return and line feed, and nowhere else: form feeds
+    and Unicode's own separators are part of a text.
+
+    Raises
+    ------
+    UsageError
+        It is something else, or a line is empty; the sentence says which.
+    """
     try:
-        lines = data.decode().splitlines()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UsageError(
             f"{name} is not UTF-8 text: byte {error.start}, in line {line}", "save it as UTF-8"
         ) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UsageError(f"line {line} of {name} holds a zero byte", "save it as UTF-8 text")
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     if not any(line.strip() for line in lines):
         raise UsageError(f"{name} holds no text", "give one text per line")
     empty = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
@@ -64,7 +92,6 @@ class SentenceModel:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.tokenizer, self.model = minilm.load(folder)
-        self.limit = int(self.model.config.max_position_embeddings)
         #: Seconds of wall time in :meth:`embed` since the model was made or :meth:`reset` called.
         self.seconds = 0.0
         #: Rows that went through the linear layers since then, padding of the batches included.
@@ -75,12 +102,18 @@ class SentenceModel:
         self.seconds, self.rows = 0.0, 0
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
-        """Number of tokens of each text, markers included.
+        """Number of tokens of each text, markers included, at most MAX_TOKENS.
 
         Raises
         ------
         UsageError
-            A text is empty or too long; the sentence says which.
+            A text is empty, or most of its tokens are unknown to the model; the sentence says
+            which.
+
+        Warns
+        -----
+        AccuracyWarning
+            Texts were cut after MAX_TOKENS tokens.
         """
         for number, text in enumerate(texts, 1):
             if not text.strip():
@@ -88,17 +121,32 @@ class SentenceModel:
         with minilm.quiet():
             ids = self.tokenizer(list(texts))["input_ids"]
         for number, one in enumerate(ids, 1):
-            if len(one) > self.limit:
+            unknown = one.count(self.tokenizer.unk_token_id) / max(1, len(one) - MARKERS)
+            if unknown > MOST_UNKNOWN:
                 raise UsageError(
-                    f"text {number} has {len(one)} tokens, the model takes {self.limit}",
-                    "divide it into shorter texts",
+                    f"{unknown:.0%} of the tokens of text {number} are unknown to the model, so "
+                    "that its vector would say little of it",
+                    "all-MiniLM-L6-v2 knows English; take a model of the text's language",
                 )
-        return [len(one) for one in ids]
+        cut = [len(one) for one in ids if len(one) > MAX_TOKENS]
+        if cut:
+            warnings.warn(
+                f"{len(cut)} of {len(ids)} texts have more than {MAX_TOKENS} tokens, up to "
+                f"{max(cut)}; what follows is not read, as in the published model; divide them",
+                AccuracyWarning,
+                stacklevel=3,
+            )
+        return [min(len(one), MAX_TOKENS) for one in ids]
 
     def batch(self, texts: Sequence[str]) -> dict[str, Any]:
-        """What the model takes for `texts`, padded to the longest."""
+        """What the model takes for `texts`, padded to the longest, cut after MAX_TOKENS."""
         with minilm.quiet():
-            return dict(self.tokenizer(list(texts), return_tensors="pt", padding=True))
+            return dict(
+                self.tokenizer(
+                    list(texts), return_tensors="pt", padding=True, truncation=True,
+                    max_length=MAX_TOKENS,
+                )
+            )
 
     def embed(
         self,

@@ -19,7 +19,7 @@ class Retrieval:
 
 def _lines(name: str) -> list[str]:
     text = files("weft.models").joinpath(name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [line for line in text.split("\n") if line and not line.startswith("#")]
 
 
 def calibration_sentences() -> list[str]:

@@ -56,7 +56,7 @@ def assemble(text: str) -> list[Instruction]:
         With the line number, what is wrong there, and what would be right.
     """
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         code = line.partition("#")[0].strip()
         if code:
             try:

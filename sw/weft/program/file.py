@@ -24,6 +24,7 @@ from itertools import accumulate
 from typing import Any
 
 from weft.errors import Mismatch, ProgramFileError, UsageError
+from weft.untrusted import parse_json
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import (
     INSTRUCTION_BYTES,
@@ -60,7 +61,7 @@ def pack(fields: Mapping[str, Any]) -> bytes:
         "patches": [vars(patch) for patch in fields["patches"].values()],
         "metadata": dict(fields["metadata"]),
     }
-    text = json.dumps(header, sort_keys=True).encode()
+    text = json.dumps(header, sort_keys=True, allow_nan=False).encode()
     code = encode_program(list(fields["instructions"]))
     payload = b"".join([code, *(data for _, data in constants)])
     total = _PREAMBLE.size + len(text) + len(payload) + _DIGEST_BYTES
@@ -113,9 +114,9 @@ def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
     end = _PREAMBLE.size + header_bytes
     rule(end <= total - _DIGEST_BYTES, f"declares a header of {header_bytes} bytes, beyond its end")
     try:
-        header = json.loads(raw[_PREAMBLE.size : end].decode())
-    except (ValueError, RecursionError):
-        header = None
+        header = parse_json(raw[_PREAMBLE.size : end])
+    except ValueError as error:
+        raise ProgramFileError(f"{source}: the header is no JSON: {error}") from None
     rule(isinstance(header, dict), "has a header that is not a JSON object")
     return header, raw[end:-_DIGEST_BYTES]
 
@@ -192,7 +193,8 @@ def _check_keys(what: str, given: dict[str, Any], want: Mapping[str, type]) -> N
         raise UsageError(f"the {what} must have exactly {', '.join(want)}; check {', '.join(odd)}")
     for name, kind in want.items():
         if type(given[name]) is not kind:
-            raise UsageError(f"{what} {name} must be {kind.__name__}, not {given[name]!r}")
+            shown = repr(given[name])[:80]
+            raise UsageError(f"{what} {name} must be {kind.__name__}, not {shown}")
 
 
 def _item(given: object, what: str, want: Mapping[str, type]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from weft.untrusted import is_label, is_name
+
 from .tensor import is_int, rules
 
 __all__ = ["NodeSpan", "Patch", "PatchSite", "check_nodes"]
@@ -42,7 +44,7 @@ class Patch:
 
     def __post_init__(self) -> None:
         rule = rules(f"patch {self.name!r}")
-        rule(isinstance(self.name, str) and self.name != "", "name must be a string, not empty")
+        rule(is_name(self.name), "the name must be letters, digits and ._-, and not start with .-")
         low, high = self.low, self.high
         rule(
             is_int(low) and is_int(high) and low <= high,
@@ -80,8 +82,8 @@ def check_nodes(nodes: Iterable[NodeSpan], instructions: int) -> None:
     """Refuse spans that are empty, out of order or beyond the program; raises UsageError."""
     rule, at = rules("program"), 0
     for node in nodes:
-        is_named = isinstance(node.name, str) and isinstance(node.op, str)
-        rule(is_named, f"a node needs a name and an operator, not {node!r}")
+        is_named = is_label(node.name) and is_label(node.op)
+        rule(is_named, f"a node needs a printable name and operator, not {str(node)[:80]!r}")
         rule(
             is_int(node.first) and is_int(node.end) and at <= node.first < node.end,
             f"nodes must follow each other, {node} has {node.first}..{node.end}",

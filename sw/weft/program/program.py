@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Mismatch, UsageError
+from weft.outputs import write_file
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import (
     INSTRUCTION_BYTES,
@@ -108,13 +109,22 @@ class Program:
                 _rule(item.name not in found, f"two {name} are named {item.name!r}")
                 found[item.name] = item
             keep(name, MappingProxyType(found))
-        keep("metadata", MappingProxyType(json.loads(json.dumps(dict(self.metadata)))))
+        try:
+            metadata = json.loads(json.dumps(dict(self.metadata), allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"metadata must be values of JSON: {error}") from None
+        keep("metadata", MappingProxyType(metadata))
         self._check()
 
     def __hash__(self) -> int:
         return hash((self.config, self.instructions, self.program_offset, self.arena_bytes))
 
     def _check(self) -> None:
+        cycles = self.metadata.get("predicted_cycles", 0)
+        _rule(
+            type(cycles) in (int, float) and 0 <= cycles < 1 << 63,
+            f"metadata predicted_cycles must be a number in 0..2**63-1, not {str(cycles)[:80]}",
+        )
         n = len(self.instructions)
         _rule(1 <= n <= MAX_INSTRUCTIONS, f"needs 1..{MAX_INSTRUCTIONS} instructions, not {n}")
         size = self.arena_bytes
@@ -272,7 +282,7 @@ class Program:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a program file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_file(Path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], config: AcceleratorConfig | None = None) -> Program:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import UsageError
+from weft.untrusted import check_name
 from weft_hw.config import GRANULE_BYTES
 
 __all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int", "rules"]
@@ -55,7 +56,7 @@ class TensorSpec:
 
     Parameters
     ----------
-    name : str
+    name : may name a file, see :data:`weft.untrusted.NAME`: outputs are written under theirs
     dtype : "int8", "int16" or "int32"; little endian.
     shape : 1 to 8 ints, each >= 1
     offset : int, bytes; a multiple of 16.
@@ -77,7 +78,10 @@ class TensorSpec:
 
     def __post_init__(self) -> None:
         rule = rules(f"tensor {self.name!r}")
-        rule(isinstance(self.name, str) and self.name != "", "name must be a string, not empty")
+        try:
+            check_name("the name", self.name)
+        except ValueError as error:
+            rule(False, str(error))
         rule(
             self.dtype in _DTYPES, f"dtype must be one of {', '.join(_DTYPES)}, not {self.dtype!r}"
         )

@@ -362,5 +362,5 @@ def test_missing_file():
 def test_a_header_nested_too_deep_is_refused():
     text = b'{"metadata": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     body = struct.pack("<8sIIQ", MAGIC, FORMAT_VERSION, len(text), 24 + len(text) + 32) + text
-    with pytest.raises(ProgramFileError, match="has a header that is not a JSON object"):
+    with pytest.raises(ProgramFileError, match="the header is no JSON: it is nested more"):
         Program.from_bytes(body + hashlib.sha256(body).digest())

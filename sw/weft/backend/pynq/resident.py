@@ -69,9 +69,8 @@ class Resident:
         #: Patch values of the last run, and the instructions that they made.
         self._values: dict[str, int] = {}
         self._patched: Mapping[int, Instruction] = {}
-        predicted = program.metadata.get("predicted_cycles", 0)
         #: Cycles that the compiler expects of a run.
-        self.predicted_cycles = int(predicted) if isinstance(predicted, (int, float)) else 0
+        self.predicted_cycles = int(program.metadata.get("predicted_cycles", 0))
         for offset, data in (*program.constants, (program.program_offset, self.moved.encoded)):
             self._bytes(offset, len(data))[:] = np.frombuffer(data, np.uint8)
 

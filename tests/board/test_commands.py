@@ -118,7 +118,7 @@ def test_serve_selftest_deploy_and_run(built, tmp_path):
     folder, _ = built
     address = host(9)
     command = [sys.executable, "-m", "weft", "board", "serve", "--board", "zcu104"]
-    command += ["--preset", "tiny", "--address", address]
+    command += ["--preset", "tiny", "--address", address, "--until-eof"]
     config = preset("tiny")
     rng = np.random.default_rng(5)
     program = compile_graph(random_linear(GemmProblem(9, 30, 17), rng), config)

@@ -61,7 +61,8 @@ def environment() -> dict[str, str]:
 
 @contextmanager
 def serve(
-    board: str, host: str, folder: Path, config: AcceleratorConfig, cma: int | None = None
+    board: str, host: str, folder: Path, config: AcceleratorConfig, cma: int | None = None,
+    stall_s: float = 30,
 ) -> Iterator[Served]:
     python = python_for(board)
     overlay = Overlay(config, pynq_board(board), 100)
@@ -69,7 +70,10 @@ def serve(
     log = folder / f"{host}.log"
     libraries = {config.hash: str(build.library(config))}
     with log.open("w") as output, FramedProcess(python, "weft.virtual.server", output) as process:
-        process.ask("serve", board=board, address=f"{host}:7967", libraries=libraries, cma=cma)
+        process.ask(
+            "serve", board=board, address=f"{host}:7967", libraries=libraries, cma=cma,
+            stall_s=stall_s,
+        )
         yield Served(board, host, python, manifest.bitstream(folder), log, process)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import select
+import signal
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,8 +91,11 @@ def serve(
         int | None,
         typer.Option("--cma", help="MiB of contiguous memory; as the board's image by default."),
     ] = None,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when standard input does, as a child should.")
+    ] = False,
 ) -> None:
-    """Simulate a board that the real pynq package talks to; ends with Ctrl-C.
+    """Simulate a board that the real pynq package talks to; ends with Ctrl-C or SIGTERM.
 
     The programmable logic is the Verilated RTL, so a client sees what hardware would compute.
     Each --preset is a configuration that it can be loaded with; by default that of the board.
@@ -98,6 +105,10 @@ def serve(
     from weft_hw.config import PRESETS
 
     found = options.find_board(board)
+    if not _is_loopback(address):
+        sys.stderr.write(
+            f"weft: whoever reaches {address}:{port} can use this board; there is no password\n"
+        )
     names = presets or ([board] if board in PRESETS else ["tiny"])
     configs = [options.find_preset(name) for name in names]
     python, libraries = python_with_pynq(found.pynq.package), {}
@@ -113,15 +124,42 @@ def serve(
             libraries=libraries,
             cma=None if cma is None else cma << 20,
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            _wait(process)
+        with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+            _wait(process, until_eof)
 
 
-def _wait(process: FramedProcess) -> None:
-    """Until standard input ends, or the process does, which is an error."""
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+@contextlib.contextmanager
+def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Leave the block at one of `signals`, as at Ctrl-C; what nohup ignores stays ignored."""
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for one in signals:
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, leave)
+    with contextlib.suppress(KeyboardInterrupt):
+        yield
+
+
+def _wait(process: FramedProcess, until_eof: bool) -> None:
+    """Until the process ends, which is an error, or standard input where that is asked for.
+
+    A server in the background must not touch a terminal's input, which would stop it.
+    """
     from weft.errors import DeviceError
 
     while process.process.poll() is None:
+        if not until_eof:
+            time.sleep(0.2)
+            continue
         ready, _, _ = select.select([sys.stdin], [], [], 0.5)
         if ready and not os.read(sys.stdin.fileno(), 4096):
             return

@@ -33,6 +33,8 @@ _POLL_CYCLES = 20_000
 _NAME_MAX = 255
 #: Files of a client: at most so many bytes altogether.
 _FILES_MAX_BYTES = 256 << 20
+#: Files, and characters of a path.
+_FILES_MAX, _PATH_MAX = 1000, 4096
 
 
 class BusError(Exception):
@@ -94,8 +96,11 @@ class VirtualBoard:
             if path == f"{FPGA_MANAGER}/firmware":
                 self._load(data.decode(errors="replace").strip())
                 return
-            used = sum(len(d) for p, d in self.files.items() if p != path)
-            if used + len(data) > _FILES_MAX_BYTES:
+            if len(path) > _PATH_MAX or not path.isprintable():
+                raise BusError(f"a path has at most {_PATH_MAX} printable characters")
+            others = {p: d for p, d in self.files.items() if p != path}
+            used = sum(len(p) + len(d) for p, d in others.items())
+            if used + len(path) + len(data) > _FILES_MAX_BYTES or len(others) >= _FILES_MAX:
                 raise BusError(f"no space left on the virtual board for {path[:_NAME_MAX]}")
             self.files[path] = data
 

@@ -10,9 +10,12 @@ empty identifier where memory is short, ``msg`` where something is wrong.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+import socket
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import ExitStack
@@ -30,7 +33,7 @@ from weft_hw.config import AcceleratorConfig
 from .board import FPGA_MANAGER, BusError, VirtualBoard
 from .memory import OutOfMemory
 
-__all__ = ["serve"]
+__all__ = ["STALL_S", "serve"]
 
 _CHUNK = 1 << 20
 #: Limits of what a client may ask for.
@@ -38,6 +41,11 @@ _MESSAGE_MAX = 4 << 20
 _MMIO_MAX_BYTES = 1 << 20
 _FILE_MAX_BYTES = 128 << 20
 _WINDOWS_MAX = 1 << 16
+#: Seconds that a stream waits for its client's next message, or for it to take one.
+STALL_S = 30.0
+#: Streams and calls at a time; one more waits for these.
+_WORKERS = 16
+_END = object()
 
 
 def _pb(name: str) -> tuple[Any, Any]:
@@ -55,8 +63,22 @@ _buffer, _buffer_grpc = _pb("buffer")
 class _Of:
     """A service of one board."""
 
-    def __init__(self, board: VirtualBoard) -> None:
-        self.board = board
+    def __init__(self, board: VirtualBoard, stall_s: float) -> None:
+        self.board, self.stall_s = board, stall_s
+
+    def _paced(self, messages: Iterator[Any], context: Any) -> Iterator[Any]:
+        """`messages` of a stream, which is ended where the client lets one wait too long."""
+        while True:
+            clock = threading.Timer(self.stall_s, context.cancel)
+            clock.daemon = True
+            clock.start()
+            try:
+                message = next(messages, _END)
+                if message is _END:
+                    return
+                yield message
+            finally:
+                clock.cancel()
 
 
 class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name-defined]
@@ -65,6 +87,9 @@ class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name
         return _device.ExistsFileResponse(exists=known)
 
     def readfile(self, request: Any, context: Any) -> Iterator[Any]:
+        yield from self._paced(self._readfile(request, context), context)
+
+    def _readfile(self, request: Any, context: Any) -> Iterator[Any]:
         if request.file_path == COUNTS_FILE:
             yield _device.ReadFileResponse(data=json.dumps(self.board.counts).encode())
             return
@@ -78,7 +103,7 @@ class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name
     def writefile(self, requests: Iterator[Any], context: Any) -> Any:
         path, parts, size = "", [], 0
         try:
-            for request in requests:
+            for request in self._paced(requests, context):
                 path = path or request.file_path
                 size += len(request.data)
                 if request.file_path != path or size > _FILE_MAX_BYTES:
@@ -104,8 +129,8 @@ class _Files(_Of, _device_grpc.RemoteDeviceServicer):  # type: ignore[misc, name
 
 
 class _Mmio(_Of, _mmio_grpc.MmioServicer):  # type: ignore[misc, name-defined]
-    def __init__(self, board: VirtualBoard) -> None:
-        super().__init__(board)
+    def __init__(self, board: VirtualBoard, stall_s: float) -> None:
+        super().__init__(board, stall_s)
         self.windows: dict[str, tuple[int, int]] = {}
         # 3.1 declares the data of a read as a signed word.
         self.signed = _mmio.ReadResponse.DESCRIPTOR.fields_by_name["data"].cpp_type == 1
@@ -160,7 +185,7 @@ class _Buffers(_Of, _buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, na
 
     def write(self, requests: Iterator[Any], context: Any) -> Any:
         at, name = 0, ""
-        for request in requests:
+        for request in self._paced(requests, context):
             with self.board.lock:
                 name = name or request.buffer_id
                 buffer = self.board.pool.buffers.get(name)
@@ -175,6 +200,9 @@ class _Buffers(_Of, _buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, na
         return _buffer.BufferWriteResponse()
 
     def read(self, request: Any, context: Any) -> Iterator[Any]:
+        yield from self._paced(self._read(request, context), context)
+
+    def _read(self, request: Any, context: Any) -> Iterator[Any]:
         with self.board.lock:
             buffer = self.board.pool.buffers.get(request.buffer_id)
             data = None if buffer is None else buffer.cache.tobytes()
@@ -219,28 +247,55 @@ class _Buffers(_Of, _buffer_grpc.RemoteBufferServicer):  # type: ignore[misc, na
         return _buffer.CacheableResponse(cacheable=True)
 
 
-def serve(board: VirtualBoard, address: str) -> Any:
-    """Start a server of `board` at `address`, for example ``127.0.0.1:7967``.
+def _require_free(address: str) -> None:
+    """Refuse an address that nothing can listen at, with the system's reason.
 
     Raises
     ------
     DeviceError
-        The address is in use.
+        It is in use, not of this machine, not ours to take, or no address.
     """
+    host, _, port = address.rpartition(":")
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, kind, protocol, _, place = places[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        remedy = "choose another --port" if error.errno == errno.EADDRINUSE else (
+            "choose another --address or --port"
+        )
+        raise DeviceError(f"cannot listen at {address}: {error.strerror}", remedy) from None
+
+
+def serve(board: VirtualBoard, address: str, stall_s: float = STALL_S) -> Any:
+    """Start a server of `board` at `address`, for example ``127.0.0.1:7967``.
+
+    Parameters
+    ----------
+    stall_s : seconds that a stream may wait for its client, after which it is ended
+
+    Raises
+    ------
+    DeviceError
+        Nothing can listen there; the sentence holds the reason.
+    """
+    _require_free(address)
     options = [
         ("grpc.max_receive_message_length", _MESSAGE_MAX),
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
-    _device_grpc.add_RemoteDeviceServicer_to_server(_Files(board), server)
-    _mmio_grpc.add_MmioServicer_to_server(_Mmio(board), server)
-    _buffer_grpc.add_RemoteBufferServicer_to_server(_Buffers(board), server)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=_WORKERS), options=options)
+    _device_grpc.add_RemoteDeviceServicer_to_server(_Files(board, stall_s), server)
+    _mmio_grpc.add_MmioServicer_to_server(_Mmio(board, stall_s), server)
+    _buffer_grpc.add_RemoteBufferServicer_to_server(_Buffers(board, stall_s), server)
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError:
         bound = 0
     if not bound:
-        raise DeviceError(f"{address} is in use", "choose another --port")
+        raise DeviceError(f"cannot listen at {address}", "choose another --address or --port")
     server.start()
     return server
 
@@ -250,7 +305,11 @@ def main() -> None:
     with ExitStack() as held:
 
         def serve_board(
-            board: str, address: str, libraries: Mapping[str, str], cma: int | None
+            board: str,
+            address: str,
+            libraries: Mapping[str, str],
+            cma: int | None,
+            stall_s: float = STALL_S,
         ) -> None:
             def library(config: AcceleratorConfig) -> Path:
                 if config.hash not in libraries:
@@ -265,7 +324,7 @@ def main() -> None:
 
             virtual = VirtualBoard(pynq_board(board), library, cma, log)
             held.callback(virtual.close)
-            server = serve(virtual, address)
+            server = serve(virtual, address, stall_s)
             held.callback(lambda: server.stop(0.5).wait())
             log(f"virtual {board} at {address}")
 

@@ -263,7 +263,7 @@ def test_bad_input_gives_one_sentence(weft, tmp_path, monkeypatch):
     search = ("search", str(file), "--query")
     assert "no header of a .npy file" in sentence(weft, *search, "a", code=2)
     np.save(out, np.zeros((3, 5), np.float32))
-    assert "holds no vectors" in sentence(weft, "search", out, "--query", "a", code=2)
+    assert "not vectors [texts, 384]" in sentence(weft, "search", out, "--query", "a", code=2)
     np.save(out, np.zeros((3, 384), np.float32))
     assert "the query is empty" in sentence(weft, "search", out, "--query", " ", code=2)
     line = sentence(weft, "search", out, "--query", "a", "--texts", str(file), code=2)

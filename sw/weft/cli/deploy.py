@@ -52,12 +52,14 @@ def command(
     from weft.deploy.remote import deploy
     from weft.deploy.ssh import Ssh, answering
     from weft.program import Program
+    from weft.verify import verify
 
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
     if board:
         options.find_board(board)
     loaded = Program.load(program)
+    verify(loaded)
     if host:
         check_host(host)
         if transport == "auto":

@@ -45,15 +45,17 @@ def command(
     port: Port = 7967,
     json: Json = False,
 ) -> None:
-    """Run a program on arrays from .npy files, and write its outputs as NAME.npy.
+    """Verify a program, run it on arrays from .npy files, and write its outputs as NAME.npy.
 
     Backends are emulator, rtl and pynq.
     """
     from weft.backend.opening import SIMULATED, open_backend
     from weft.program import Program
     from weft.program.npy import read_inputs, write_outputs
+    from weft.verify import verify
 
     loaded = Program.load(program)
+    verify(loaded)
     arrays = read_inputs(loaded, inputs)
     known = (*SIMULATED, "pynq")
     if backend not in known:

@@ -12,7 +12,7 @@ from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 
-from .regions import Region, overlap
+from .regions import MAX_PROGRAM_BLOCKS, Region, overlap
 
 __all__ = ["Access", "Memory", "Touched", "analyse", "refuse"]
 
@@ -57,12 +57,18 @@ def analyse(
     Raises
     ------
     ProgramRefused
-        Rule ``range``: an address lies outside its memory. Rule ``hazard``: an instruction writes
+        Rule ``range``: an address lies outside its memory. Rule ``size``: what is touched lies in
+        more pieces than are verified. Rule ``hazard``: an instruction writes
         what it also reads or writes, in an order that is not defined.
     """
-    found = []
+    found: list[Touched] = []
     setup: Instruction | None = None
+    blocks = 0
     for index, instruction in enumerate(instructions):
+        blocks += sum(a.region.blocks for a in found[-1].accesses) if found else 0
+        if blocks > MAX_PROGRAM_BLOCKS:
+            message = f"instructions 0..{index - 1} touch more than {MAX_PROGRAM_BLOCKS} blocks"
+            refuse(index - 1, "size", message, "let addresses follow each other, or divide it")
         if instruction.opcode is Opcode.MATMUL:
             found.append(_matmul(index, instruction, setup, config))
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,11 +14,15 @@ from numpy.typing import NDArray
 
 from weft.program.nest import Affine, grid
 
-__all__ = ["MAX_BLOCKS", "Region", "overlap"]
+__all__ = ["MAX_BLOCKS", "MAX_KEPT_BYTES", "MAX_PROGRAM_BLOCKS", "Region", "overlap"]
 
 Int = NDArray[np.int64]
 #: Blocks that are listed one by one; a region of more counts as everything between its bounds.
 MAX_BLOCKS = 1 << 20
+#: Blocks of all accesses of a program: what the checks spend memory and time on.
+MAX_PROGRAM_BLOCKS = 1 << 23
+#: Bytes of the lists that are kept for regions that come again.
+MAX_KEPT_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -60,17 +66,42 @@ class Region:
         return cls.of(affine.base * unit, size, levels)
 
     @property
+    def blocks(self) -> int:
+        """How many blocks are listed, those that coincide included."""
+        return math.prod(count for _, count in self.levels)
+
+    @property
     def end(self) -> int:
         """First address behind the region."""
         return self.start + sum(s * (c - 1) for s, c in self.levels) + self.size
 
     def intervals(self) -> tuple[Int, Int]:
         """(starts, ends), int64 [blocks]: ascending and disjoint."""
-        return _intervals(self)
+        return _KEPT.of(self)
 
 
-@functools.lru_cache(maxsize=8192)
-def _intervals(region: Region) -> tuple[Int, Int]:
+class _Kept:
+    """Intervals of the regions that were asked for last, by what they weigh and not by number."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self._bytes = limit, 0
+        self._found: OrderedDict[Region, tuple[Int, Int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, region: Region) -> tuple[Int, Int]:
+        with self._lock:
+            if region in self._found:
+                self._found.move_to_end(region)
+                return self._found[region]
+            found = self._found[region] = _listed(region)
+            self._bytes += sum(part.nbytes for part in found)
+            while self._bytes > self.limit and len(self._found) > 1:
+                _, old = self._found.popitem(last=False)
+                self._bytes -= sum(part.nbytes for part in old)
+            return found
+
+
+def _listed(region: Region) -> tuple[Int, Int]:
     starts = np.unique(grid(region.start, region.levels))
     # Blocks have one size, so a block that touches the one before continues its interval.
     heads = np.flatnonzero(np.r_[True, np.diff(starts) > region.size])
@@ -78,7 +109,10 @@ def _intervals(region: Region) -> tuple[Int, Int]:
     return starts[heads], ends
 
 
-@functools.lru_cache(maxsize=1 << 16)
+_KEPT = _Kept(MAX_KEPT_BYTES)
+
+
+@functools.lru_cache(maxsize=1 << 14)
 def overlap(a: Region, b: Region) -> tuple[int, int] | None:
     """(first, end) of a range of addresses that both contain; None where there is none."""
     if a.start >= b.end or b.start >= a.end:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weft.errors import ProgramRefused
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 from weft_hw.numerics import WEIGHT_MIN
@@ -15,10 +16,12 @@ from weft_hw.numerics import WEIGHT_MIN
 from .accesses import Memory, Touched, refuse
 from .regions import Region, overlap
 
-__all__ = ["check_weights"]
+__all__ = ["MAX_FOLLOWED_BYTES", "check_weights"]
 
 #: -128 as a byte.
 _LOWEST = b"\x80"
+#: Arena in which bytes are followed one by one: that of a PYNQ-Z2 is no larger.
+MAX_FOLLOWED_BYTES = 512 << 20
 _FOLLOWED = (Space.SCRATCHPAD, Space.TABLES)
 
 Flags = NDArray[np.bool_]
@@ -55,7 +58,7 @@ def check_weights(
     Raises
     ------
     ProgramRefused
-        Rule ``weights``, at the load.
+        Rule ``weights``, at the load. Rule ``size``: the arena is too large to follow its bytes.
     """
     accesses = [
         (instruction, access)
@@ -70,6 +73,13 @@ def check_weights(
     if not any(overlap(load, region) for load in loads for region in doubtful):
         # Not followed, so whatever is stored into a state may be -128.
         return [doubt or any(overlap(r, store) for store in stores) for r, doubt in states]
+    if arena_bytes > MAX_FOLLOWED_BYTES:
+        raise ProgramRefused(
+            f"bytes of a run may become weights, and the arena has {arena_bytes} bytes, at most "
+            f"{MAX_FOLLOWED_BYTES} are followed",
+            "make the arena smaller, or let only constants become weights",
+            rule="size",
+        )
     arena = np.zeros(arena_bytes, bool)
     for at, data in constants:
         arena[at : at + len(data)] = np.frombuffer(data, np.uint8) == _LOWEST[0]

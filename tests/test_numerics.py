@@ -69,9 +69,11 @@ def test_requantise_by_hand(vector):
     st.integers(numerics.SHIFT_MIN, numerics.SHIFT_MAX),
     st.integers(0, numerics.PRE_MAX),
     st.integers(-(2**15), 2**15 - 1),
+    st.integers(-(2**15), 2**15 - 1),
+    st.integers(-(2**15), 2**15 - 1),
 )
-def test_requantise_equals_the_definition(acc, m, s, pre, zp):
-    low, high = -(2**15), 2**15 - 1
+def test_requantise_equals_the_definition(acc, m, s, pre, zp, low, high):
+    """Bounds that cross, too: the upper one wins."""
     got = numerics.requantise(
         np.array([acc], np.int32),
         np.array([m]),

@@ -102,7 +102,8 @@ def requantise(
     multiplier : int [N], 0..MULTIPLIER_MAX
     shift : int [N], SHIFT_MIN..SHIFT_MAX; 0, in the padding of a parameter memory, does not round.
     pre : int, 0..PRE_MAX
-    zero_point, low, high : int16 values; for int8 results they lie in -128..127.
+    zero_point, low, high : int16 values; for int8 results they lie in -128..127. Where low > high,
+        every result is high; the verifier refuses such a program.
 
     Returns
     -------
@@ -113,8 +114,7 @@ def requantise(
     s = np.asarray(shift, np.int64)
     half = (np.int64(1) << s) >> 1
     y = zero_point + ((a * np.asarray(multiplier, np.int64) + half) >> s)
-    # The lane compares once with each bound, which also says what happens where low > high.
-    return np.where(y > high, high, np.maximum(y, low)).astype(np.int16)
+    return np.minimum(np.maximum(y, low), high).astype(np.int16)
 
 
 def lookup(table: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -75,16 +75,17 @@ def register_map(units: Sequence[UnitSpec] = UNITS) -> dict[str, Register]:
         (0x00C, "config_hash_high", r, 31, "high word of the config hash"),
         (0x010, "capability_array", r, 24, "rows | cols << 8 | weight_rows_per_cycle << 16"),
         (0x014, "capability_bus", r, 24, "axi_ports | axi_data_bits << 8"),
-        (0x020, "arena_base_low", rw, 32, "address of the arena, bits 31..0; multiple of 4096"),
+        (0x020, "arena_base_low", rw, 32, "address of the arena, bits 31..0; multiple of 4096: "
+         "bits 11..0 are kept, and ignored"),
         (0x024, "arena_base_high", rw, 17, "address of the arena, bits 48..32"),
         (0x028, "arena_bytes", rw, 32, "bytes of the arena; every access is checked against it"),
         (0x030, "program_offset", rw, 32, "byte offset of the program; multiple of 256"),
         (0x034, "program_length", rw, 24, "instructions of the program, END included"),
         (0x038, "watchdog", rw, 32, "cycles without progress before WATCHDOG; 0 switches it off"),
-        (0x040, "control", Access.PULSE, 2, "bit 0 start (ignored while running or bus_busy), "
-         "bit 1 soft reset"),
-        (0x044, "status", r, 4, "bit 0 running, bit 1 done, bit 2 error, bit 3 bus_busy: bursts of "
-         "an aborted run are still in flight"),
+        (0x040, "control", Access.PULSE, 2, "bit 0 start (ignored while running, error or "
+         "bus_busy, and with bit 1), bit 1 soft reset"),
+        (0x044, "status", r, 4, "bit 0 running, bit 1 done, bit 2 error, bit 3 bus_busy: a soft "
+         "reset goes on, or bursts of an aborted run are still in flight"),
         (0x048, "error_code", r, 4, "why the core stopped; see the error codes"),
         (0x04C, "error_instruction", r, 24, "index of the failing instruction; all ones: a fetch"),
         (0x050, "irq_enable", rw, 2, "bit 0 done, bit 1 error"),

@@ -41,7 +41,7 @@ class Control(wiring.Component):
     """Registers, fetch, checks, queues, semaphores, and the state of a run.
 
     A start is taken while the core neither runs, nor has an error, nor is in a soft reset, and the
-    bus is idle. The first error stops the core: `abort` rises and stays until a soft reset. Among
+    bus is idle: whenever the status reads idle or done. The first error stops the core: `abort` rises and stays until a soft reset. Among
     errors of one cycle the order is units, dispatcher, semaphores, watchdog. The index of
     SEMAPHORE is that of the most recently started instruction of the posting unit; the index of
     WATCHDOG is that of the next instruction to dispatch. A soft reset stops a run, clears status,
@@ -220,6 +220,7 @@ class Control(wiring.Component):
         # Of the cycle before: what reads the status would add to the paths of the bus ports.
         bus_busy = Signal()
         m.d.sync += bus_busy.eq(~self.bus_idle & ~self.running)
+        # While a soft reset goes on, a start is ignored; so the status must not read idle.
         m.d.comb += [
             reset.eq((registers.control & CONTROL_RESET).any()),
             start.eq(
@@ -237,14 +238,15 @@ class Control(wiring.Component):
                 Mux(self.running, STATUS_RUNNING, 0)
                 | Mux(done, STATUS_DONE, 0)
                 | Mux(failed, STATUS_ERROR, 0)
-                | Mux(bus_busy, STATUS_BUS_BUSY, 0)
+                | Mux(bus_busy | (self.abort & ~failed), STATUS_BUS_BUSY, 0)
             ),
         ]
-        with m.If(self.running & error.valid):
+        # A run that a soft reset ends in this very cycle leaves nothing, no interrupt either.
+        with m.If(self.running & ~reset & error.valid):
             m.d.sync += [self.running.eq(0), failed.eq(1), code.eq(error.code)]
             m.d.sync += index.eq(error.index)
             m.d.comb += registers.irq_set.eq(IRQ_ERROR)
-        with m.Elif(self.running & dispatch.done):
+        with m.Elif(self.running & ~reset & dispatch.done):
             m.d.sync += [self.running.eq(0), done.eq(1)]
             m.d.comb += registers.irq_set.eq(IRQ_DONE)
         # `abort` is high while `failed` or `aborting` are set; a register, as it goes everywhere.

@@ -17,7 +17,7 @@ def model(acc, mult, shift, pre, zero_point, low, high):
     return min(max(y, low), high)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(5))
 def test_requantise_every_cycle(seed):
     """One value a cycle, LATENCY cycles deep, edges of every operand included."""
     rng = random.Random(seed)
@@ -27,6 +27,8 @@ def test_requantise_every_cycle(seed):
         "low": rng.choice([-128, -(2**15), 0]),
         "high": rng.choice([127, 2**15 - 1, 6]),
     }
+    if seed == 4:  # crossed bounds: every result is the upper one
+        setup |= {"low": 50, "high": -20, "zero_point": 5}
     accs = [ACC_MIN, ACC_MAX, 0, -1, 1, 2**24 - 1, 2**24, -(2**24), -(2**24) - 1]
     items = [
         (

@@ -163,6 +163,67 @@ def test_soft_reset_of_a_running_core():
     scenario(GOOD, main)
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_soft_reset_in_any_cycle_leaves_nothing(failing):
+    """Before, in and after the cycle of done, or of an error: status, interrupt, error agree.
+
+    Then a start is taken as soon as the status reads idle, whatever the cycle.
+    """
+    length = []
+
+    async def whole(ctx, bench):
+        await bench.start(ctx)
+        ticks = 0
+        while not ctx.get(bench.dut.irq):
+            await ctx.tick()
+            ticks += 1
+        length.append(ticks)
+
+    scenario(GOOD, whole)
+
+    def at(delay):
+        async def main(ctx, bench):
+            dut = bench.dut
+            await bench.start(ctx)
+            await ctx.tick().repeat(delay)
+            if failing:  # the error and the pulse of the reset meet in one of these cycles
+                ctx.set(dut.ports[0].error.code, ErrorCode.ADDRESS)
+                ctx.set(dut.ports[0].error.valid, 1)
+            await bench.write(ctx, "control", CONTROL_RESET)
+            ctx.set(dut.ports[0].error.valid, 0)
+            while (status := await bench.read(ctx, "status")) == STATUS_BUS_BUSY:
+                pass
+            assert status == 0, delay
+            assert not ctx.get(dut.irq), delay
+            for name in ("irq_pending", "error_code", "error_instruction"):
+                assert await bench.read(ctx, name) == 0, (name, delay)
+            bench.beats.clear()
+            await bench.start(ctx)
+            assert await bench.finish(ctx) == STATUS_DONE, delay
+            assert ctx.get(dut.irq)
+
+        return main
+
+    for delay in range(max(0, length[0] - 12), length[0] + 3):
+        scenario(GOOD, at(delay))
+
+
+@pytest.mark.parametrize("delay", range(1, 3 * ABORT_CYCLES, 2))
+def test_a_start_that_follows_an_idle_status_is_taken(delay):
+    async def main(ctx, bench):
+        await bench.start(ctx)
+        await ctx.tick().repeat(30)
+        await bench.write(ctx, "control", CONTROL_RESET)
+        await ctx.tick().repeat(delay)
+        while await bench.read(ctx, "status") != 0:
+            pass
+        bench.beats.clear()
+        await bench.start(ctx)
+        assert await bench.finish(ctx) == STATUS_DONE
+
+    scenario(GOOD, main)
+
+
 def test_reset_wins_over_start():
     async def main(ctx, bench):
         await bench.write(ctx, "control", CONTROL_RESET | CONTROL_START)

@@ -114,7 +114,8 @@ def requantise(
     s = np.asarray(shift, np.int64)
     half = (np.int64(1) << s) >> 1
     y = zero_point + ((a * np.asarray(multiplier, np.int64) + half) >> s)
-    return np.minimum(np.maximum(y, low), high).astype(np.int16)
+    clamped: Int = np.minimum(np.maximum(y, low), high)
+    return clamped.astype(np.int16)
 
 
 def lookup(table: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -41,12 +41,12 @@ class Control(wiring.Component):
     """Registers, fetch, checks, queues, semaphores, and the state of a run.
 
     A start is taken while the core neither runs, nor has an error, nor is in a soft reset, and the
-    bus is idle: whenever the status reads idle or done. The first error stops the core: `abort` rises and stays until a soft reset. Among
-    errors of one cycle the order is units, dispatcher, semaphores, watchdog. The index of
-    SEMAPHORE is that of the most recently started instruction of the posting unit; the index of
-    WATCHDOG is that of the next instruction to dispatch. A soft reset stops a run, clears status,
-    error, counters and pending interrupts, and raises `abort` for ABORT_CYCLES cycles. Other
-    registers keep their values.
+    bus is idle: whenever the status reads idle or done. The first error stops the core: `abort`
+    rises and stays until a soft reset. Among errors of one cycle the order is units, dispatcher,
+    semaphores, watchdog. The index of SEMAPHORE is that of the most recently started instruction of
+    the posting unit; the index of WATCHDOG is that of the next instruction to dispatch. A soft
+    reset stops a run, clears status, error, counters and pending interrupts, and raises `abort` for
+    ABORT_CYCLES cycles. Other registers keep their values.
 
     Parameters
     ----------

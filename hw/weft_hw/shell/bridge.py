@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,6 +71,8 @@ class Axi3ToLite(wiring.Component):
         nothing here.
     m_axil_NAME : In or Out
         AXI4-Lite master, 32-bit data, 12-bit byte address.
+    idle : ``Out(1)``
+        No burst is under way.
 
     Latency
     -------
@@ -99,6 +101,7 @@ class Axi3ToLite(wiring.Component):
                 **{f"s_axi_{name}": In(bits) for name, bits in _FROM_MASTER.items()},
                 **{f"s_axi_{name}": Out(bits) for name, bits in _TO_MASTER.items()},
                 **{f"m_axil_{name}": member for name, member in AxiLitePort().members.items()},
+                "idle": Out(1),
             }
         )
 
@@ -106,6 +109,8 @@ class Axi3ToLite(wiring.Component):
         m = Module()
         self._writes(m)
         self._reads(m)
+        idle = (self.write_states.ongoing("Idle"), self.read_states.ongoing("Idle"))
+        m.d.comb += self.idle.eq(Cat(*idle).all())
         return m
 
     def _take(self, channel: str, burst: _Burst) -> list:
@@ -175,7 +180,7 @@ class Axi3ToLite(wiring.Component):
             self.s_axi_rlast.eq(burst.left == 0),
         ]
         inside = self.s_axi_araddr[ADDRESS_BITS:] == self.base >> ADDRESS_BITS
-        with m.FSM(name="reads"):
+        with m.FSM(name="reads") as self.read_states:
             with m.State("Idle"):
                 m.d.comb += self.s_axi_arready.eq(1)
                 with m.If(self.s_axi_arvalid):

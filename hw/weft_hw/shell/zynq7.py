@@ -7,21 +7,33 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from amaranth.back import verilog
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    DomainRenamer,
+    Instance,
+    Module,
+    ResetSignal,
+    Signal,
+)
 from amaranth.lib import wiring
-from amaranth.lib.cdc import ResetSynchronizer
 
 from ..boards import Board
 from ..config import AcceleratorConfig
 from ..control.axilite import AxiLitePort
 from ..verilog import TOP_NAME
 from .bridge import Axi3ToLite
+from .drain import Bursts, DrainedReset
 
 __all__ = ["SHELL_NAME", "ShellError", "Zynq7Shell", "emit_shell"]
 
 SHELL_NAME = "weft_shell"
 #: Registers between the asynchronous reset of the processing system and the logic.
 _RESET_STAGES = 3
+#: Vivado places such registers together (UG901); Yosys makes no shift register of what is kept.
+_SYNCHRONISER = {"ASYNC_REG": "TRUE", "keep": "true"}
 #: Pins of S_AXI_HPn that are not as wide as the core's (UG585, chapter 5).
 _HP_WIDTHS = {"ARID": 6, "AWID": 6, "WID": 6, "BID": 6, "RID": 6, "ARSIZE": 2, "AWSIZE": 2}
 #: Inputs of the processing system that have to stay low (PG082 ties them so where unused).
@@ -37,8 +49,11 @@ class Zynq7Shell(wiring.Component):
 
     The processing system gives clock 0 and reset 0, reaches the registers through M_AXI_GP0, and
     takes the core's masters on the S_AXI_HP ports of the board's table. The core's interrupt is
-    number 0 of IRQF2P, which is 61 of the processor. The reset is asserted without a clock and
-    released with it.
+    number 0 of IRQF2P, which is 61 of the processor.
+
+    Reset 0 may come at any time: the core is reset when no burst is under way, on its ports and on
+    M_AXI_GP0, because the processing system's ports live on and would give what they owe to the
+    next program. Registers that are accessed meanwhile answer afterwards.
 
     Parameters
     ----------
@@ -71,7 +86,13 @@ class Zynq7Shell(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
-        m.submodules.bridge = bridge = Axi3ToLite(self.board.system.base_address)
+        # What lives through a reset of the core: its first values come with the configuration.
+        m.domains.live = ClockDomain(reset_less=True)
+        m.d.comb += ClockSignal("live").eq(ClockSignal())
+        live = DomainRenamer("live")
+        bridge = Axi3ToLite(self.board.system.base_address)
+        m.submodules.bridge = live(bridge)
+        m.submodules.drained_reset = drained = live(DrainedReset())
         clocks, resets = Signal(4), Signal(4)
         core = {n: Signal(port["width"], name=f"core_{n}") for n, port in self.ports.items()}
         outputs = {n for n, port in self.ports.items() if port["direction"] == "out"}
@@ -80,14 +101,27 @@ class Zynq7Shell(wiring.Component):
             "o_FCLKRESETN": resets,
             "i_IRQF2P": Cat(core["irq"], Const(0, 19)),
             **{f"i_{name}": Const(0, width) for name, width in _LOW.items()},
-            **self._general_purpose(m, bridge),
+            **self._general_purpose(m, bridge, drained.hold),
         }
+        idle = [bridge.idle]
         for index, number in enumerate(self.board.system.port_numbers(self.config.axi_ports)):
-            ours = {n: s for n, s in core.items() if n.startswith(f"m_axi{index}_")}
-            pins |= self._high_performance(m, ours, outputs, number)
+            prefix = f"m_axi{index}_"
+            ours = {n: s for n, s in core.items() if n.startswith(prefix)}
+            m.submodules[f"bursts{index}"] = bursts = live(Bursts())
+            m.d.comb += bursts.hold.eq(drained.hold)
+            idle.append(bursts.idle)
+            outside = self._held(m, bursts, {n.removeprefix(prefix): s for n, s in ours.items()})
+            theirs = {n: outside.get(n.removeprefix(prefix), s) for n, s in ours.items()}
+            pins |= self._high_performance(m, theirs, outputs, number)
+        m.d.comb += drained.idle.eq(Cat(*idle).all())
         m.submodules.ps7 = Instance("PS7", **pins)
         m.submodules.clock = Instance("BUFG", i_I=clocks[0], o_O=ClockSignal())
-        m.submodules.reset = ResetSynchronizer(~resets[0], stages=_RESET_STAGES)
+        wanted = ~resets[0]
+        for stage in range(_RESET_STAGES):
+            synchronised = Signal(name=f"reset_stage{stage}", init=1, attrs=_SYNCHRONISER)
+            m.d.live += synchronised.eq(wanted)
+            wanted = synchronised
+        m.d.comb += [drained.wanted.eq(wanted), ResetSignal().eq(drained.reset)]
         m.d.comb += [core["aclk"].eq(ClockSignal()), core["aresetn"].eq(~ResetSignal())]
         for name in AxiLitePort().members:
             ours, theirs = core[f"s_axil_{name}"], getattr(bridge, f"m_axil_{name}")
@@ -99,14 +133,35 @@ class Zynq7Shell(wiring.Component):
         return m
 
     @staticmethod
-    def _general_purpose(m: Module, bridge: Axi3ToLite) -> Mapping[str, object]:
-        """Pins of M_AXI_GP0."""
+    def _held(m: Module, bursts: Bursts, ours: Mapping[str, Signal]) -> Mapping[str, Signal]:
+        """Handshakes that :class:`Bursts` stands in, of the core's port `ours`, outside of it."""
+        outside = {}
+        for channel in ("ar", "aw", "w"):
+            valid, ready = f"{channel}valid", f"{channel}ready"
+            outside[valid], outside[ready] = getattr(bursts, valid), getattr(bursts, ready)
+            m.d.comb += [
+                getattr(bursts, f"core_{valid}").eq(ours[valid]),
+                ours[ready].eq(getattr(bursts, f"core_{ready}")),
+            ]
+        for name in ("wlast", "rvalid", "rready", "rlast", "bvalid", "bready"):
+            m.d.comb += getattr(bursts, name).eq(ours[name])
+        return outside
+
+    @staticmethod
+    def _general_purpose(m: Module, bridge: Axi3ToLite, hold: Signal) -> Mapping[str, object]:
+        """Pins of M_AXI_GP0; while `hold` is high, addresses wait in the processing system."""
         pins: dict[str, object] = {"i_MAXIGP0ACLK": ClockSignal()}
         for name, member in bridge.signature.members.items():
             if name.startswith("s_axi_"):
                 direction = "o" if member.flow is wiring.In else "i"
-                pin = name.removeprefix("s_axi_").upper()
-                pins[f"{direction}_MAXIGP0{pin}"] = getattr(bridge, name)
+                pin, signal = name.removeprefix("s_axi_").upper(), getattr(bridge, name)
+                if pin in ("AWVALID", "ARVALID"):
+                    outer = Signal(name=f"gp0_{pin.lower()}")
+                    m.d.comb += signal.eq(outer & ~hold)
+                    signal = outer
+                elif pin in ("AWREADY", "ARREADY"):
+                    signal = signal & ~hold
+                pins[f"{direction}_MAXIGP0{pin}"] = signal
         return pins
 
     @staticmethod

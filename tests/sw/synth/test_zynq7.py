@@ -338,10 +338,9 @@ def test_yosys_maps_the_shell_and_keeps_the_processing_system(tmp_path):
     emit_shell(CONFIG, BOARD, tmp_path)
     cells = synthesise_shell(Tools(PACKAGED, "nextpnr-xilinx", None), tmp_path).cells
     assert cells.pop("PS7") == cells.pop("BUFG") == cells.pop("weft_top") == 1
-    # The bridge and three flip-flops of the reset; nothing else, and nothing unmapped.
-    assert cells.pop("FDPE") == 3
+    # The bridge, the reset and the counters of bursts; nothing else, and nothing unmapped.
     assert all(kind.startswith(("LUT", "FD", "CARRY4", "INV", "MUXF")) for kind in cells), cells
-    assert sum(n for kind, n in cells.items() if kind.startswith("LUT")) < 300
+    assert sum(n for kind, n in cells.items() if kind.startswith("LUT")) < 420
     module = json.loads((tmp_path / "weft_shell.json").read_text())["modules"]["weft_shell"]
     (ps7,) = (c for c in module["cells"].values() if c["type"] == "PS7")
     pins = ps7["connections"]

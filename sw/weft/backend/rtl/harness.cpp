@@ -101,6 +101,17 @@ class Simulation {
         settle();
     }
 
+    // A reset of the core alone: the memory goes on, and gives what it owes.
+    void reset_alone(int cycles) {
+        top_->aresetn = 0;
+        memory_lives_ = true;
+        settle();
+        for (int i = 0; i < cycles; i++) step();
+        top_->aresetn = 1;
+        memory_lives_ = false;
+        settle();
+    }
+
     // Runs until the interrupt, a protocol error, or the limit.
     uint64_t run(uint64_t limit, bool until_irq) {
         const uint64_t start = dram.now;
@@ -188,6 +199,8 @@ class Simulation {
   private:
     static constexpr int REGISTER_LIMIT = 1000;
 
+    bool memory_lives_ = false;
+
     // Combinational logic after a change of inputs; the clock is low.
     void settle() { top_->eval(); }
 
@@ -199,7 +212,7 @@ class Simulation {
     void step() {
         MasterPins* const in = in_;
         for (int p = 0; p < WEFT_PORTS; p++) pins_[p].sample(in[p]);
-        dram.cycle(in, !top_->aresetn);
+        dram.cycle(in, !top_->aresetn && !memory_lives_);
         top_->aclk = 1;
         top_->eval();
 #if VM_TRACE
@@ -231,6 +244,9 @@ WEFT_API void* weft_create(const weft::Params* params, uint8_t* memory) {
 }
 WEFT_API void weft_destroy(void* sim) { delete static_cast<Simulation*>(sim); }
 WEFT_API void weft_reset(void* sim, int cycles) { static_cast<Simulation*>(sim)->reset(cycles); }
+WEFT_API void weft_reset_alone(void* sim, int cycles) {
+    static_cast<Simulation*>(sim)->reset_alone(cycles);
+}
 WEFT_API uint64_t weft_run(void* sim, uint64_t limit, int until_irq) {
     return static_cast<Simulation*>(sim)->run(limit, until_irq);
 }

@@ -139,6 +139,11 @@ class Simulation:
         self._lib.weft_reset(self._open, cycles)
         self._check()
 
+    def reset_alone(self, cycles: int = 8) -> None:
+        """Hold aresetn low for `cycles` cycles while the memory goes on, and gives what it owes."""
+        self._lib.weft_reset_alone(self._open, cycles)
+        self._check()
+
     def write_register(self, offset: int, value: int) -> int:
         """One AXI4-Lite write; its BRESP."""
         response = int(self._lib.weft_write(self._open, offset, value & 0xFFFF_FFFF))
@@ -245,6 +250,7 @@ def _load(path: Path) -> ctypes.CDLL:
         ("create", pointer, [ctypes.POINTER(_Params), pointer]),
         ("destroy", None, [pointer]),
         ("reset", None, [pointer, integer]),
+        ("reset_alone", None, [pointer, integer]),
         ("run", u64, [pointer, u64, integer]),
         ("write", integer, [pointer, u32, u32]),
         ("read", integer, [pointer, u32, ctypes.POINTER(u32)]),

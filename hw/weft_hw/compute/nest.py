@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -66,25 +66,20 @@ class LoopNest(wiring.Component):
         single = [Signal(name=f"single{i}", reset_less=True) for i in levels]
         for i in levels:
             below_end = self.end[:i].all() if i else 1
+            count = self.counts[i]
             with m.If(self.load):
+                m.d.sync += [reload[i].eq(count - 1), single[i].eq(count == 1)]
+            # One condition for all that moves: it is the clock enable, and comes late.
+            with m.If(self.load | (self.step & below_end)):
                 m.d.sync += [
-                    reload[i].eq(self.counts[i] - 1),
-                    left[i].eq(self.counts[i] - 1),
-                    single[i].eq(self.counts[i] == 1),
-                    self.end[i].eq(self.counts[i] == 1),
-                    self.start[i].eq(1),
+                    left[i].eq(
+                        Mux(self.load, count - 1, Mux(self.end[i], reload[i], left[i] - 1))
+                    ),
+                    self.end[i].eq(
+                        Mux(self.load, count == 1, Mux(self.end[i], single[i], left[i] == 1))
+                    ),
+                    self.start[i].eq(self.load | self.end[i]),
                 ]
-            with m.Elif(self.step & below_end):
-                with m.If(self.end[i]):
-                    m.d.sync += [
-                        left[i].eq(reload[i]), self.end[i].eq(single[i]), self.start[i].eq(1)
-                    ]
-                with m.Else():
-                    m.d.sync += [
-                        left[i].eq(left[i] - 1),
-                        self.end[i].eq(left[i] == 1),
-                        self.start[i].eq(0),
-                    ]
         return m
 
 
@@ -137,9 +132,7 @@ class AddressGenerator(wiring.Component):
             for i in self.levels:
                 with m.Case(i):
                     m.d.comb += jump.eq(self.jumps[i])
-        with m.If(self.load):
-            m.d.sync += address.eq(self.base)
-        with m.Elif(self.step):
-            m.d.sync += address.eq(address + jump)
+        with m.If(self.load | self.step):
+            m.d.sync += address.eq(Mux(self.load, self.base, address + jump))
         m.d.comb += self.address.eq(address)
         return m

@@ -11,6 +11,7 @@ from ..interface import INDEX_BITS, POST_BITS, StartLayout, field, vector
 from ..isa import LOOP_LEVELS, Opcode, ResultType
 from ..memory.parameters import PAIR_BYTES
 from ..memory.scratchpad import line_bits
+from ..repeat import repeated
 from .hold import posts_of
 from .nest import AddressGenerator, LoopNest
 
@@ -133,7 +134,7 @@ class RowNest(wiring.Component):
         cfg, word = self._config, self.held.word
         line_shift = (cfg.line_bytes // 4 - 1).bit_length()
         m.submodules.nest = nest = LoopNest()
-        active, index = Signal(), Signal(INDEX_BITS, reset_less=True)
+        index = Signal(INDEX_BITS, reset_less=True)
         posts = Signal(POST_BITS, reset_less=True)
         mask = Signal(LOOP_LEVELS, reset_less=True)
         reduction = Signal(LOOP_LEVELS, reset_less=True)
@@ -145,10 +146,15 @@ class RowNest(wiring.Component):
         layout = _step_layout(cfg)
         head, behind = (Signal(layout, reset_less=True) for _ in range(2))
         has_head, has_behind = Signal(), Signal()
-        step, go = Signal(), Signal()
+        step, ends, stays, go = (Signal() for _ in range(4))
+        # `taken` for what is only held, from copies of `active`.
+        nest_active, *others = repeated(m, stays, 3, name="active", init=0)
+        taken = [self.valid & (~copy | (~has_behind & nest.last)) for copy in others]
         m.d.comb += [
-            step.eq(active & ~has_behind),
-            self.taken.eq(self.valid & (~active | (step & nest.last))),
+            step.eq(nest_active & ~has_behind),
+            ends.eq(step & nest.last),
+            stays.eq(self.taken | (nest_active & ~ends)),
+            self.taken.eq(self.valid & (~nest_active | ends)),
             nest.load.eq(self.taken),
             nest.step.eq(step),
         ]
@@ -190,9 +196,12 @@ class RowNest(wiring.Component):
             following.posts.eq(posts),
             following.index.eq(index),
         ]
-        with m.If(self.taken):
+        for copy, jumps, name in zip(taken, (act_jumps, acc_jumps), ("act_jump", "acc_jump")):
+            with m.If(copy):
+                for i, jump in enumerate(vector(word, MATMUL, name)):
+                    m.d.sync += jumps[i].eq(jump)
+        with m.If(taken[1]):
             m.d.sync += [
-                active.eq(1),
                 index.eq(self.held.index),
                 posts.eq(posts_of(word)),
                 mask.eq(self.tile_mask),
@@ -200,11 +209,6 @@ class RowNest(wiring.Component):
                 from_bias.eq(field(word, MATMUL, "first")),
                 emits.eq(field(word, MATMUL, "last")),
             ]
-            for jumps, name in ((act_jumps, "act_jump"), (acc_jumps, "acc_jump")):
-                for i, jump in enumerate(vector(word, MATMUL, name)):
-                    m.d.sync += jumps[i].eq(jump)
-        with m.Elif(step & nest.last):
-            m.d.sync += active.eq(0)
 
         # `parameter_timer == 0` and `pace == 0` of the next cycle are registers.
         parameter_timer, parameters_free = Signal(range(cfg.cols // 2)), Signal(init=1)

@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
     accepted : Out(1)
         A MATMUL was taken from `start` (pulse).
     setup_done : Out(1), setup_posts : Out(POST_BITS)
-        A SETUP took effect (pulse), with its posts.
+        A SETUP was taken (pulse), with its posts; it is in force from the next cycle on.
     posts : Out(POST_BITS)
         Posts of the instruction that `row.final` ends, in the same cycle.
     wait : Out(1)

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..delay import delay
 from ..interface import BeatWrite, ChipRead
+from ..repeat import KEEP
 from ..target import check_target
 
 __all__ = ["LineRead", "ResultWrite", "Scratchpad", "line_bits"]
@@ -179,7 +180,7 @@ class Scratchpad(wiring.Component):
                 live = Signal(name=f"live{b}_{half}", reset_less=True)
                 # A copy of the selection for every half of a bank: it has a load per bit.
                 is_result = Signal(
-                    name=f"is_result{b}_{half}", reset_less=True, attrs={"keep": "true"}
+                    name=f"is_result{b}_{half}", reset_less=True, attrs=KEEP
                 )
                 beats_here = slice(beats // 2 * half, beats // 2 * (half + 1))
                 write_mask = Signal(beats // 2, name=f"write_mask{b}_{half}")

@@ -21,16 +21,19 @@ class LoopNest(wiring.Component):
     -------
     load : In(1)
         Begin the nest given by `counts`: all levels at their start in the next cycle.
+    begin : In(1)
+        With a `load` of a nest that does not step, and never without `load`. The clock enables look
+        at it, because `load` comes late.
     counts : In(ArrayLayout(16, LOOP_LEVELS))
         Iterations per level, >= 1; sampled by `load`.
     step : In(1)
-        Go to the next iteration. `load` wins over it.
+        Go to the next iteration. With a step from the last iteration may come a `load`, which wins.
     level : Out(3)
         The level that `step` advances; all lower levels return to their start.
     start, end : Out(LOOP_LEVELS)
         Bit i: level i is at its first, or last, iteration.
     last : Out(1)
-        All levels are at their last iteration; a step from here has no meaning.
+        All levels are at their last iteration; a step from here has no meaning without a `load`.
 
     Latency
     -------
@@ -41,6 +44,7 @@ class LoopNest(wiring.Component):
         super().__init__(
             {
                 "load": In(1),
+                "begin": In(1),
                 "counts": In(data.ArrayLayout(COUNT_BITS, LOOP_LEVELS)),
                 "step": In(1),
                 "level": Out(range(LOOP_LEVELS)),
@@ -69,8 +73,7 @@ class LoopNest(wiring.Component):
             count = self.counts[i]
             with m.If(self.load):
                 m.d.sync += [reload[i].eq(count - 1), single[i].eq(count == 1)]
-            # One condition for all that moves: it is the clock enable, and comes late.
-            with m.If(self.load | (self.step & below_end)):
+            with m.If(self.begin | (self.step & below_end)):
                 m.d.sync += [
                     left[i].eq(
                         Mux(self.load, count - 1, Mux(self.end[i], reload[i], left[i] - 1))

@@ -156,6 +156,7 @@ class RowNest(wiring.Component):
             stays.eq(self.taken | (nest_active & ~ends)),
             self.taken.eq(self.valid & (~nest_active | ends)),
             nest.load.eq(self.taken),
+            nest.begin.eq(self.valid & ~nest_active),
             nest.step.eq(step),
         ]
         for i, count in enumerate(vector(word, MATMUL, "count")):

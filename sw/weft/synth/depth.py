@@ -109,14 +109,14 @@ def _followed(flat: Netlist, top: str) -> tuple[list[Ending], dict[int, int]]:
     chains: dict[int, int] = {}
     before: dict[int, int] = {}
     sources: dict[int, list[int]] = {net: [] for net, *_ in ends}
-    sources |= {net: inputs for net, (_, inputs, _) in drivers.items()}
+    sources |= {net: feeds for net, (_, feeds, _) in drivers.items()}
     for net in TopologicalSorter(sources).static_order():
-        levels, inputs, carry = drivers.get(net, (0, [], False))
-        deep = max(((*depth[s], s) for s in inputs), default=(0, 0, -1))
+        levels, feeds, carry = drivers.get(net, (0, [], False))
+        deep = max(((*depth[s], s) for s in feeds), default=(0, 0, -1))
         depth[net], before[net] = (deep[0] + levels, deep[1] + carry), deep[2]
         # A carry cell begins a chain, unless it goes on with that of the cell before.
         chains[net] = max(
-            (chains[s] + (carry and not drivers.get(s, (0, [], False))[2]) for s in inputs),
+            (chains[s] + (carry and not drivers.get(s, (0, [], False))[2]) for s in feeds),
             default=0,
         )
     return [Ending(block, name, *depth[net], chains[net], net) for net, block, name in ends], before

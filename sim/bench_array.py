@@ -9,7 +9,7 @@ import numpy as np
 
 from runner import parameters
 from streams import Lockstep
-from weft_hw.compute.array import psum_bits
+from weft_hw.compute.array import REGION_ROWS, psum_bits
 from weft_hw.config import PRESETS
 
 CONFIG = PRESETS[parameters()["preset"]]
@@ -17,6 +17,7 @@ R, C, L, H = CONFIG.rows, CONFIG.cols, CONFIG.weight_rows_per_cycle, CONFIG.tile
 #: Smallest weight: packed cells do not take -128.
 LEAST = parameters()["least_weight"]
 TILES = 5
+REGIONS = (1 << H // REGION_ROWS) - 1
 
 
 class Schedule:
@@ -86,8 +87,9 @@ async def tiles(dut):
         for now in range(max(plan.sums) + parameters()["latency"] + C // 2):
             for name in ("act", "weight"):
                 bench.set(name, int.from_bytes(getattr(plan, name)[now].tobytes(), "little"))
-            for name in ("swap", "shift", "copy"):
-                bench.set(name, getattr(plan, name)[now])
+            bench.set("swap", plan.swap[now])
+            for name in ("shift", "copy"):  # a bit for every region of rows
+                bench.set(name, REGIONS * int(getattr(plan, name)[now]))
             await bench.settle()
             raw = None
             for p in range(C // 2):

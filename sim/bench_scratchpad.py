@@ -33,7 +33,7 @@ class Model:
         self.compared = 0
 
     async def begin(self):
-        await self.bench.begin(array_en=0, store__valid=0, result=0, load_valid=0)
+        await self.bench.begin(array__en=0, store__valid=0, result=0, load__valid=0)
         return self
 
     def _write(self, at: int, data: bytes):

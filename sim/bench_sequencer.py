@@ -108,6 +108,7 @@ class Model:
         self.copies: list[int] = []
         self.finals: list[tuple[int, int]] = []
         self.setups: list[list[int]] = []
+        self.taken_posts: int | None = None
         self.accepted: list[int] = []
         self.errors: list[tuple[int, int]] = []
         self.in_flight, self.settling = 0, 0
@@ -133,11 +134,12 @@ class Model:
         if bench.get("accepted"):
             self.accepted.append(now)
             self.in_flight += 1
-        if bench.get("setup_done"):
+        if self.taken_posts is not None:  # in force from the cycle after `setup_done`
             mode = members(ModeLayout, bench.get("mode"))
             state = [getattr(mode.setup, name) for name in VALUES]
             state += [bench.get("result_type"), mode.raw, mode.table_enable, mode.table]
-            self.setups.append([bench.get("setup_posts"), *state])
+            self.setups.append([self.taken_posts, *state])
+        self.taken_posts = bench.get("setup_posts") if bench.get("setup_done") else None
         if bench.get("error__valid"):
             self.errors.append((bench.get("error__code"), bench.get("error__index")))
 

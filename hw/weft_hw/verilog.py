@@ -13,13 +13,31 @@ from .isa import ISA_VERSION
 from .registers import REGISTERS
 from .top import Top
 
-__all__ = ["TOP_NAME", "emit"]
+__all__ = ["TOP_NAME", "emit", "kept_apart"]
 
 TOP_NAME = "weft_top"
 #: Initial values of a memory that are all zero, one statement a row.
 _ZERO_MEMORY = re.compile(
     r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE
 )
+#: A module; a register of it that is to be kept; and what assigns a register.
+_MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
+_KEPT = re.compile(r'^  \(\* keep = "true" \*\)\n  reg (?:\[\d+:\d+\] )?(\S+)', re.MULTILINE)
+_REGISTER = re.compile(r"^(?=  always @\(posedge clk\)\n    (\S+)\s*<= )", re.MULTILINE)
+
+
+def kept_apart(text: str) -> str:
+    """`text` with the registers that are to be kept marked where they are assigned, too.
+
+    Yosys merges equal registers whatever is said of the signal; it looks at the register's cell.
+    `text` is Verilog of ``amaranth.back.verilog``; see :func:`.repeat.repeated`.
+    """
+
+    def mark(module: re.Match[str]) -> str:
+        kept = set(_KEPT.findall(module[0]))
+        return _REGISTER.sub(lambda m: "  (* keep *)\n" if m[1] in kept else "", module[0])
+
+    return _MODULE.sub(mark, text)
 
 
 def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portable") -> Path:
@@ -52,7 +70,7 @@ def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portab
     # Nothing reads a memory before it was written, and a statement for every row makes the text,
     # and
     # what tools do with it, several times as long.
-    path.write_text(_ZERO_MEMORY.sub("", text))
+    path.write_text(kept_apart(_ZERO_MEMORY.sub("", text)))
     side = {
         "schema": "weft.top/1",
         "config": config.as_dict(),

@@ -120,12 +120,15 @@ class Harness(wiring.Component):
             claim((requested % per_burst == 0) | (requested == length) | (end > limit)),
         ]
         with m.If(names["prepared"]):
+            m.d.comb += claim(names["position"] == base + asked)
+        with m.If(names["compared"]):
             m.d.comb += [
-                claim(names["position"] == base + asked),
                 claim(names["size"] == Mux(remaining < per_burst, remaining, per_burst)),
                 claim(remaining != 0),
             ]
         m.d.comb += [
+            claim(~names["fresh"] | ((asked == 0) & ~names["prepared"])),
+            claim(names["fresh"] | (names["remaining"] == remaining)),
             claim(~dut.port.valid | (names["prepared"] & names["compared"])),
             claim(~dut.port.valid | (names["count"] == count)),
             claim(~names["compared"] | names["prepared"]),
@@ -163,7 +166,7 @@ class RoomHarness(Harness):
             Assert(~dut.port.valid | (names["credit"] >= BURST_BEATS)),
             Assert(~dut.port.valid | (dut.port.beats <= BURST_BEATS)),
             Assert(~(dut.port.valid | names["accepted"]) | (dut.port.beats != 0)),
-            Assert(~names["prepared"] | (names["size"] != 0)),
+            Assert(~names["compared"] | (names["size"] != 0)),
             Assert(names["size"] <= BURST_BEATS // self.beats),
         ]
         if self._cover:
@@ -213,6 +216,7 @@ class OrderHarness(Harness):
                 == names["filled"] + self.buffer.level + self.owed
             ),
             Assert(names["filled"] <= self.beats),
+            Assert(names["full"] == (names["filled"] == self.beats)),
             Assert(~fault | ((asked < length) & (base + asked >= limit) & ~dut.port.valid)),
         ]
         m.d.comb += Assert(

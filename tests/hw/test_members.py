@@ -24,6 +24,7 @@ ARGUMENTS = {
     "config": CONFIG,
     "packing": PACKING,
     "psum_bits": psum_bits(CONFIG),
+    "region": 4,
     "head": True,
     "width": 20,
     "jump_width": 13,

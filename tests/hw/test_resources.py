@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from record_resources import GROWTH, PAGE, growth, page
-from resource_checks import check_growth, check_memories, measured, unregistered
+from resource_checks import check_growth, check_memories, check_paths, measured, unregistered
 from weft.synth.counts import CellCounts
 from weft_hw.boards import BOARDS
 
@@ -88,6 +88,7 @@ def test_tiny_is_within_the_record():
     report = measured("tiny")
     check_growth("tiny", report)
     check_memories(report, small=True)
+    check_paths(report)
     assert report.total.dsp == 8 * 4 + 8 + 2, "cells, lanes, row counters of load and store"
 
 
@@ -108,3 +109,4 @@ def test_pynq_z2_is_within_the_record_and_the_board():
     lane = blocks["weft_top.core.compute.lane0"]
     assert (lane.instances, lane.cells["RAMB36E1"], lane.cells["RAMB18E1"]) == (8, 2, 2)
     check_memories(report, small=False)
+    check_paths(report)

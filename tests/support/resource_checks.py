@@ -11,8 +11,12 @@ import pytest
 
 from record_resources import growth
 from weft.synth import Report, synthesise
+from weft.synth.depth import endings
+from weft.synth.fanout import widest
 from weft.synth.fit import recorded
+from weft.synth.netlist import flatten
 from weft_hw.config import preset
+from weft_hw.repeat import MAX_ENABLES
 
 #: Kept netlists make a second run short.
 OUTPUT = Path(__file__).parents[2] / "build" / "synth"
@@ -27,6 +31,8 @@ _ULTRASCALE = {
     "DOUTBDOUT": "DOB_REG",
     "DOUTPBDOUTP": "DOB_REG",
 }
+#: LUT levels of the deepest path.
+MOST_LEVELS = 7
 #: Data outputs of block memories, and the parameter that registers them inside (UG473, UG573).
 DATA = {
     "RAMB18E1": _SERIES_7,
@@ -87,6 +93,28 @@ def unregistered(netlist: dict[str, Any]) -> list[str]:
                 if readers[bit] not in ([], ["register"]):
                     wrong.append(f"{name} {pin}[{i}] -> {', '.join(readers[bit])}")
     return wrong
+
+
+def check_paths(report: Report) -> None:
+    """What long paths were cut to, in LUT levels and carry chains, and how far an enable reaches.
+
+    Before the cuts a bank's write enable was behind 3 levels, a walker and fetch had two carry
+    chains in a cycle, and an enable had up to 553 loads.
+    """
+    top = list(report.netlists)[-1]
+    flat = flatten(report.netlists, top)
+    blocks = set()
+    for end in endings(flat, top):
+        block = end.block.removeprefix("weft_top.core.")
+        assert end.levels <= MOST_LEVELS, end
+        if block == "scratchpad" and (pin := re.search(r"\(RAMB\w+\.(WE|DI)", end.name)):
+            assert end.levels <= {"WE": 0, "DI": 1}[pin[1]], end
+        if ".walker" in end.name or "/walker" in end.name or block == "control.fetch":
+            assert end.chains <= 1, end
+        blocks.add(block)
+    assert {"scratchpad", "control.fetch", "dma.load", "dma.store"} <= blocks
+    for net in widest(flat, None):
+        assert net.enables <= MAX_ENABLES, net
 
 
 def check_memories(report: Report, *, small: bool) -> None:

@@ -8,12 +8,15 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..delay import delay
+from ..repeat import KEEP, repeated
 from ..target import check_target
 from .packed import PackedColumnPair
 
-__all__ = ["PSUM_BITS", "Array", "ColumnPair", "psum_bits"]
+__all__ = ["PSUM_BITS", "REGION_ROWS", "Array", "ColumnPair", "psum_bits"]
 
 PSUM_BITS = 16
+#: Rows of a column pair that share the registers of `shift` and `copy`.
+REGION_ROWS = 4
 
 
 def psum_bits(config: AcceleratorConfig) -> int:
@@ -41,8 +44,9 @@ class ColumnPair(wiring.Component):
         The same, one cycle later: the next pair's inputs.
     weight : In(ArrayLayout(8, 2 * L))
         Next weights of segment g: column 0 at 2g, column 1 at 2g + 1.
-    shift, copy : In(L)
-        Per segment: shift `weight` in; copy the chain (before the shift of this cycle) to A1.
+    shift, copy : In(R / REGION_ROWS)
+        Per region of rows, alike in those of a segment: shift `weight` in; copy the chain (before
+        the shift of this cycle) to A1.
     psum : Out(ArrayLayout(signed(psum_bits), 2))
         Column sums.
 
@@ -61,8 +65,8 @@ class ColumnPair(wiring.Component):
                 "act_next": Out(data.ArrayLayout(signed(8), rows)),
                 "swap_next": Out(rows),
                 "weight": In(data.ArrayLayout(8, 2 * segments)),
-                "shift": In(segments),
-                "copy": In(segments),
+                "shift": In(rows // REGION_ROWS),
+                "copy": In(rows // REGION_ROWS),
                 "psum": Out(data.ArrayLayout(signed(psum_bits(config)), 2)),
             }
         )
@@ -71,7 +75,7 @@ class ColumnPair(wiring.Component):
         m = Module()
         rows, h = self.config.rows, self.config.tile_words
         act = [Signal(signed(8), name=f"act{r}", reset_less=True) for r in range(rows)]
-        swap = Signal(rows, reset_less=True)
+        swap = Signal(rows, reset_less=True, attrs=KEEP)
         m.d.sync += [a.eq(self.act[r]) for r, a in enumerate(act)]
         m.d.sync += swap.eq(self.swap)
         m.d.comb += [self.act_next.as_value().eq(Cat(act)), self.swap_next.eq(swap)]
@@ -81,10 +85,14 @@ class ColumnPair(wiring.Component):
         for g in range(self.config.weight_rows_per_cycle):
             chain = Signal(16 * h, name=f"chain{g}", reset_less=True)
             a1 = Signal(16 * h, name=f"copied{g}", reset_less=True)
-            with m.If(self.shift[g]):
-                m.d.sync += chain.eq(Cat(chain[16:], self.weight[2 * g], self.weight[2 * g + 1]))
-            with m.If(self.copy[g]):
-                m.d.sync += a1.eq(chain)
+            shifted = Cat(chain[16:], self.weight[2 * g], self.weight[2 * g + 1])
+            for first in range(0, h, REGION_ROWS):
+                region = (g * h + first) // REGION_ROWS
+                here = slice(16 * first, 16 * (first + REGION_ROWS))
+                with m.If(self.shift[region]):
+                    m.d.sync += chain[here].eq(shifted[here])
+                with m.If(self.copy[region]):
+                    m.d.sync += a1[here].eq(chain[here])
             held.append(a1)
         a1 = Cat(held)
 
@@ -121,9 +129,9 @@ class Array(wiring.Component):
         One row of activations, not skewed; `swap` with the first row of a tile.
     weight : In(ArrayLayout(8, L * C))
         One weight buffer word (byte g*C + c); segment g arrives g*R/L cycles after segment 0.
-    shift, copy : In(1)
-        Take `weight` (segment 0); copy the complete chain to A1. Delayed inside for further
-        segments.
+    shift, copy : In(R / L / REGION_ROWS)
+        Take `weight` (segment 0); copy the complete chain to A1. One bit for every region of rows
+        of a segment, all alike: none of them has many loads. Delayed inside for further segments.
     psum : Out(ArrayLayout(signed(psum_bits), C))
         Column sums; pair p is p cycles later than pair 0.
 
@@ -153,8 +161,8 @@ class Array(wiring.Component):
                 "act": In(data.ArrayLayout(signed(8), config.rows)),
                 "swap": In(1),
                 "weight": In(data.ArrayLayout(8, config.weight_word_bytes)),
-                "shift": In(1),
-                "copy": In(1),
+                "shift": In(config.tile_words // REGION_ROWS),
+                "copy": In(config.tile_words // REGION_ROWS),
                 "psum": Out(data.ArrayLayout(signed(psum_bits(config)), config.cols)),
             }
         )
@@ -168,20 +176,30 @@ class Array(wiring.Component):
         act = Cat(
             delay(m, self.act[r].as_unsigned(), r, name=f"skew{r}") for r in range(cfg.rows)
         )
-        swap_line = Signal(cfg.rows, reset_less=True)
+        # Every pair and row has its own register of `swap`: equal ones would be one, far away.
+        swap_line = Signal(cfg.rows, reset_less=True, attrs=KEEP)
         swap = Cat(self.swap, swap_line[: cfg.rows - 1])
         m.d.sync += swap_line.eq(swap)
 
         # Segment g follows h cycles behind segment g - 1, as its rows do.
-        shift = Cat(delay(m, self.shift, g * h, name=f"shift_{g}") for g in range(segments))
-        copy = Cat(delay(m, self.copy, g * h, name=f"copy_{g}") for g in range(segments))
+        regions = h // REGION_ROWS
+
+        def by_region(first: Value, name: str) -> Value:
+            later = (delay(m, first[0], g * h - 1, name=f"{name}_{g}") for g in range(1, segments))
+            copies = [
+                repeated(m, value, regions, name=f"{name}{g}_")
+                for g, value in enumerate(later, start=1)
+            ]
+            return Cat(first, *copies)
+
+        shift, copy = by_region(self.shift, "shift"), by_region(self.copy, "copy")
 
         act_in: Value = act
         swap_in: Value = swap
         control: Value = Cat(shift, copy)
         for p in range(cfg.cols // 2):
             pair: ColumnPair | PackedColumnPair = (
-                PackedColumnPair(cfg, self.packing, psum_bits(cfg))
+                PackedColumnPair(cfg, self.packing, psum_bits(cfg), REGION_ROWS)
                 if self.packing
                 else ColumnPair(cfg)
             )
@@ -198,7 +216,7 @@ class Array(wiring.Component):
                 self.psum[2 * p + 1].eq(pair.psum[1]),
             ]
             act_in, swap_in = pair.act_next.as_value(), pair.swap_next
-            following = Signal(2 * segments, name=f"control{p}", reset_less=True)
+            following = Signal(len(control), name=f"control{p}", reset_less=True, attrs=KEEP)
             m.d.sync += following.eq(control)
             control = following
         return m

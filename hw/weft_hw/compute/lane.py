@@ -11,6 +11,7 @@ from ..delay import delay
 from ..memory.parameters import EntryLayout
 from ..memory.table import TableMemory
 from ..numerics import MULTIPLIER_BITS
+from ..repeat import KEEP
 from .accumulator import Accumulator, AccumulatorControl
 from .array import psum_bits
 from .requantise import Requantise, SetupLayout
@@ -72,7 +73,7 @@ class LanePair(wiring.Component):
         m = Module()
         # A copy of the constants for each pair, which tools keep apart: one register for all lanes
         # has some thousand loads, and was the longest path.
-        mode = Signal(ModeLayout, reset_less=True, attrs={"keep": "true"})
+        mode = Signal(ModeLayout, reset_less=True, attrs=KEEP)
         m.d.sync += mode.eq(self.mode)
         m.submodules.accumulator = accumulator = Accumulator(self.config, self.target)
         m.submodules.table = table = TableMemory(self.config)

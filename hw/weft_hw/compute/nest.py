@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,16 +21,19 @@ class LoopNest(wiring.Component):
     -------
     load : In(1)
         Begin the nest given by `counts`: all levels at their start in the next cycle.
+    begin : In(1)
+        With a `load` of a nest that does not step, and never without `load`. The clock enables look
+        at it, because `load` comes late.
     counts : In(ArrayLayout(16, LOOP_LEVELS))
         Iterations per level, >= 1; sampled by `load`.
     step : In(1)
-        Go to the next iteration. `load` wins over it.
+        Go to the next iteration. With a step from the last iteration may come a `load`, which wins.
     level : Out(3)
         The level that `step` advances; all lower levels return to their start.
     start, end : Out(LOOP_LEVELS)
         Bit i: level i is at its first, or last, iteration.
     last : Out(1)
-        All levels are at their last iteration; a step from here has no meaning.
+        All levels are at their last iteration; a step from here has no meaning without a `load`.
 
     Latency
     -------
@@ -41,6 +44,7 @@ class LoopNest(wiring.Component):
         super().__init__(
             {
                 "load": In(1),
+                "begin": In(1),
                 "counts": In(data.ArrayLayout(COUNT_BITS, LOOP_LEVELS)),
                 "step": In(1),
                 "level": Out(range(LOOP_LEVELS)),
@@ -66,25 +70,19 @@ class LoopNest(wiring.Component):
         single = [Signal(name=f"single{i}", reset_less=True) for i in levels]
         for i in levels:
             below_end = self.end[:i].all() if i else 1
+            count = self.counts[i]
             with m.If(self.load):
+                m.d.sync += [reload[i].eq(count - 1), single[i].eq(count == 1)]
+            with m.If(self.begin | (self.step & below_end)):
                 m.d.sync += [
-                    reload[i].eq(self.counts[i] - 1),
-                    left[i].eq(self.counts[i] - 1),
-                    single[i].eq(self.counts[i] == 1),
-                    self.end[i].eq(self.counts[i] == 1),
-                    self.start[i].eq(1),
+                    left[i].eq(
+                        Mux(self.load, count - 1, Mux(self.end[i], reload[i], left[i] - 1))
+                    ),
+                    self.end[i].eq(
+                        Mux(self.load, count == 1, Mux(self.end[i], single[i], left[i] == 1))
+                    ),
+                    self.start[i].eq(self.load | self.end[i]),
                 ]
-            with m.Elif(self.step & below_end):
-                with m.If(self.end[i]):
-                    m.d.sync += [
-                        left[i].eq(reload[i]), self.end[i].eq(single[i]), self.start[i].eq(1)
-                    ]
-                with m.Else():
-                    m.d.sync += [
-                        left[i].eq(left[i] - 1),
-                        self.end[i].eq(left[i] == 1),
-                        self.start[i].eq(0),
-                    ]
         return m
 
 
@@ -137,9 +135,7 @@ class AddressGenerator(wiring.Component):
             for i in self.levels:
                 with m.Case(i):
                     m.d.comb += jump.eq(self.jumps[i])
-        with m.If(self.load):
-            m.d.sync += address.eq(self.base)
-        with m.Elif(self.step):
-            m.d.sync += address.eq(address + jump)
+        with m.If(self.load | self.step):
+            m.d.sync += address.eq(Mux(self.load, self.base, address + jump))
         m.d.comb += self.address.eq(address)
         return m

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..delay import delay
+from ..repeat import KEEP
 from ..target import Packing
 from .dsp import DspCell
 
@@ -46,8 +47,11 @@ class PackedColumnPair(wiring.Component):
     WP486, Xilinx: two int8 products that share an operand in one DSP48.
     """
 
-    def __init__(self, config: AcceleratorConfig, packing: Packing, psum_bits: int) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, packing: Packing, psum_bits: int, region: int
+    ) -> None:
         self.config = config
+        self.region = region
         self.packing = packing
         self.psum_bits = psum_bits
         rows, segments = config.rows, config.weight_rows_per_cycle
@@ -58,8 +62,8 @@ class PackedColumnPair(wiring.Component):
                 "act_next": Out(data.ArrayLayout(signed(8), rows)),
                 "swap_next": Out(rows),
                 "weight": In(data.ArrayLayout(8, 2 * segments)),
-                "shift": In(segments),
-                "copy": In(segments),
+                "shift": In(rows // self.region),
+                "copy": In(rows // self.region),
                 "psum": Out(data.ArrayLayout(signed(psum_bits), 2)),
             }
         )
@@ -69,7 +73,7 @@ class PackedColumnPair(wiring.Component):
         rows, h = self.config.rows, self.config.tile_words
         packing = self.packing
         act = Signal(8 * rows, reset_less=True)
-        swap = Signal(rows, reset_less=True)
+        swap = Signal(rows, reset_less=True, attrs=KEEP)
         m.d.sync += [act.eq(self.act.as_value()), swap.eq(self.swap)]
         m.d.comb += [self.act_next.as_value().eq(act), self.swap_next.eq(swap)]
 
@@ -78,8 +82,11 @@ class PackedColumnPair(wiring.Component):
             chain = Signal(16 * h, name=f"chain{g}", reset_less=True)
             low, high = self.weight[2 * g], Signal(8, name=f"high{g}")
             m.d.comb += high.eq(self.weight[2 * g + 1] - low[7])
-            with m.If(self.shift[g]):
-                m.d.sync += chain.eq(Cat(chain[16:], low, high))
+            shifted = Cat(chain[16:], low, high)
+            for first in range(0, h, self.region):
+                here = slice(16 * first, 16 * (first + self.region))
+                with m.If(self.shift[(g * h + first) // self.region]):
+                    m.d.sync += chain[here].eq(shifted[here])
             chains.append(chain)
         weights = Cat(chains)
 
@@ -93,7 +100,7 @@ class PackedColumnPair(wiring.Component):
                 m.d.comb += [
                     cell.weight.eq(pack(weights[16 * r : 16 * r + 16], packing)),
                     cell.act.eq(self.act[r]),
-                    cell.copy.eq(self.copy[r // h]),
+                    cell.copy.eq(self.copy[r // self.region]),
                     cell.swap.eq(self.swap[r]),
                 ]
                 if above is not None:

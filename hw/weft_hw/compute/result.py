@@ -74,7 +74,13 @@ class ResultWriter(wiring.Component):
 
         bytes_row = Cat(v[:8] for v in lane)
         words_row = Cat(Cat(low[16 * c : 16 * c + 16], lane[c]) for c in range(cfg.cols))
-        row = Mux(narrow, bytes_row, Mux(middle, lanes, words_row))
+        # Above what a narrow row takes, anything may stand.
+        size = [len(bytes_row), len(lanes)]
+        row = Cat(
+            Mux(narrow, bytes_row, Mux(middle, lanes[: size[0]], words_row[: size[0]])),
+            Mux(middle, lanes[size[0] :], words_row[size[0] : size[1]]),
+            words_row[size[1] :],
+        )
         single = cfg.cols == cfg.rows  # an int8 row is one line
 
         hold = Signal(32 * cfg.cols, reset_less=True)
@@ -88,21 +94,24 @@ class ResultWriter(wiring.Component):
             writes = [max(1, t.bytes * cfg.cols // (2 * cfg.rows)) for t in ResultType]
             m.d.sync += [
                 busy.eq(1),
-                hold.eq(row),
                 left.eq(Mux(narrow, writes[0], Mux(middle, writes[1], writes[2]))),
                 pair.eq(first[1:]),
                 mask.eq(Mux(narrow & single, Cat(~first[0], first[0]), 0b11)),
             ]
-            if single:
-                with m.If(narrow):
-                    m.d.sync += hold[: 2 * len(bytes_row)].eq(Cat(bytes_row, bytes_row))
         with m.Elif(left != 0):
             m.d.sync += [
                 busy.eq(left != 1),
-                hold.eq(hold[wide:]),
                 left.eq(left - 1),
                 pair.eq(pair + 1),
             ]
+        # What is held moves down in every cycle, wanted or not, so that it takes no enable.
+        with m.If(start):
+            m.d.sync += hold.eq(row)
+            if single:
+                with m.If(narrow):
+                    m.d.sync += hold[: 2 * len(bytes_row)].eq(Cat(bytes_row, bytes_row))
+        with m.Else():
+            m.d.sync += hold.eq(Cat(hold[wide:], row[-wide:]))
         m.d.comb += [
             self.write.valid.eq(busy),
             self.write.pair.eq(pair),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,6 +11,7 @@ from ..interface import INDEX_BITS, POST_BITS, StartLayout, field, vector
 from ..isa import LOOP_LEVELS, Opcode, ResultType
 from ..memory.parameters import PAIR_BYTES
 from ..memory.scratchpad import line_bits
+from ..repeat import repeated
 from .hold import posts_of
 from .nest import AddressGenerator, LoopNest
 
@@ -41,6 +42,25 @@ class RowLayout(data.StructLayout):
                 ),
             }
         )
+
+
+def _step_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """A row that waits to be issued: what it needs, and what it will be."""
+    return data.StructLayout(
+        {
+            "at_start": 1,
+            "first": 1,
+            "last": 1,
+            "takes_parameters": 1,
+            "final": 1,
+            "act_line": unsigned(line_bits(config)),
+            "acc": unsigned(ADDRESS_BITS),
+            "result_line": unsigned(line_bits(config)),
+            "parameter": unsigned(ADDRESS_BITS),
+            "posts": unsigned(POST_BITS),
+            "index": unsigned(INDEX_BITS),
+        }
+    )
 
 
 class RowNest(wiring.Component):
@@ -84,7 +104,7 @@ class RowNest(wiring.Component):
 
     Latency
     -------
-    2 cycles from `valid`, or from `tile_ready`, to `row`; one row a cycle.
+    3 cycles from `valid` to `row`, 2 from `tile_ready`; one row a cycle.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -114,18 +134,30 @@ class RowNest(wiring.Component):
         cfg, word = self._config, self.held.word
         line_shift = (cfg.line_bytes // 4 - 1).bit_length()
         m.submodules.nest = nest = LoopNest()
-        active, index = Signal(), Signal(INDEX_BITS, reset_less=True)
+        index = Signal(INDEX_BITS, reset_less=True)
         posts = Signal(POST_BITS, reset_less=True)
         mask = Signal(LOOP_LEVELS, reset_less=True)
         reduction = Signal(LOOP_LEVELS, reset_less=True)
         from_bias, emits = Signal(reset_less=True), Signal(reset_less=True)
         act_jumps = Signal(data.ArrayLayout(signed(20), LOOP_LEVELS), reset_less=True)
         acc_jumps = Signal(data.ArrayLayout(signed(13), LOOP_LEVELS), reset_less=True)
-        go = Signal()
+        # The nest is ahead of the decision by up to two rows, so that what a row needs is known
+        # from registers, and the decision does not reach the nest.
+        layout = _step_layout(cfg)
+        head, behind = (Signal(layout, reset_less=True) for _ in range(2))
+        has_head, has_behind = Signal(), Signal()
+        step, ends, stays, go = (Signal() for _ in range(4))
+        # `taken` for what is only held, from copies of `active`.
+        nest_active, *others = repeated(m, stays, 3, name="active", init=0)
+        taken = [self.valid & (~copy | (~has_behind & nest.last)) for copy in others]
         m.d.comb += [
-            self.taken.eq(self.valid & (~active | (go & nest.last))),
+            step.eq(nest_active & ~has_behind),
+            ends.eq(step & nest.last),
+            stays.eq(self.taken | (nest_active & ~ends)),
+            self.taken.eq(self.valid & (~nest_active | ends)),
             nest.load.eq(self.taken),
-            nest.step.eq(go),
+            nest.begin.eq(self.valid & ~nest_active),
+            nest.step.eq(step),
         ]
         for i, count in enumerate(vector(word, MATMUL, "count")):
             m.d.comb += nest.counts[i].eq(count)
@@ -143,14 +175,34 @@ class RowNest(wiring.Component):
             ]
             return unit.address
 
-        act = generator("act", 20, act_jumps, go)
-        acc = generator("acc", ADDRESS_BITS, acc_jumps, go)
-        result = generator("result", 20, self.result_jumps, go)
-        next_tile = go & ~mask.bit_select(nest.level, 1)
-        parameter = generator("parameter", ADDRESS_BITS, self.parameter_jumps, next_tile)
-        with m.If(self.taken):
+        following = Signal(layout)
+        at_start = (nest.start | ~mask).all()
+        first = from_bias & (nest.start | ~reduction).all()
+        last = emits & (nest.end | ~reduction).all()
+        next_tile = step & ~mask.bit_select(nest.level, 1)
+        m.d.comb += [
+            following.at_start.eq(at_start),
+            following.first.eq(first),
+            following.last.eq(last),
+            following.takes_parameters.eq(at_start & (first | last)),
+            following.final.eq(nest.last),
+            following.act_line.eq(generator("act", 20, act_jumps, step) >> line_shift),
+            following.acc.eq(generator("acc", ADDRESS_BITS, acc_jumps, step)),
+            following.result_line.eq(
+                generator("result", 20, self.result_jumps, step) >> line_shift
+            ),
+            following.parameter.eq(
+                generator("parameter", ADDRESS_BITS, self.parameter_jumps, next_tile)
+            ),
+            following.posts.eq(posts),
+            following.index.eq(index),
+        ]
+        for copy, jumps, name in zip(taken, (act_jumps, acc_jumps), ("act_jump", "acc_jump")):
+            with m.If(copy):
+                for i, jump in enumerate(vector(word, MATMUL, name)):
+                    m.d.sync += jumps[i].eq(jump)
+        with m.If(taken[1]):
             m.d.sync += [
-                active.eq(1),
                 index.eq(self.held.index),
                 posts.eq(posts_of(word)),
                 mask.eq(self.tile_mask),
@@ -158,38 +210,43 @@ class RowNest(wiring.Component):
                 from_bias.eq(field(word, MATMUL, "first")),
                 emits.eq(field(word, MATMUL, "last")),
             ]
-            for jumps, name in ((act_jumps, "act_jump"), (acc_jumps, "acc_jump")):
-                for i, jump in enumerate(vector(word, MATMUL, name)):
-                    m.d.sync += jumps[i].eq(jump)
-        with m.Elif(go & nest.last):
-            m.d.sync += active.eq(0)
 
-        at_start = (nest.start | ~mask).all()
-        first = from_bias & (nest.start | ~reduction).all()
-        last = emits & (nest.end | ~reduction).all()
-        takes_parameters = at_start & (first | last)
-        parameter_timer = Signal(range(cfg.cols // 2))
-        pace = Signal(range(8))
+        # `parameter_timer == 0` and `pace == 0` of the next cycle are registers.
+        parameter_timer, parameters_free = Signal(range(cfg.cols // 2)), Signal(init=1)
+        pace, paced = Signal(range(8)), Signal(init=1)
         m.d.comb += [
             go.eq(
-                active
-                & (~at_start | self.tile_ready)
-                & (~takes_parameters | (parameter_timer == 0))
-                & (~last | (pace == 0))
+                has_head
+                & (~head.at_start | self.tile_ready)
+                & (~head.takes_parameters | parameters_free)
+                & (~head.last | paced)
             ),
-            self.tile_start.eq(go & at_start),
-            self.wait.eq(active & ~go),
+            self.tile_start.eq(go & head.at_start),
+            self.wait.eq(has_head & ~go),
         ]
-        with m.If(go & takes_parameters):
-            m.d.sync += parameter_timer.eq(cfg.cols // 2 - 1)
-        with m.Elif(parameter_timer != 0):
-            m.d.sync += parameter_timer.eq(parameter_timer - 1)
-        with m.If(go & last), m.Switch(self.result_type):
+        with m.If(~has_head | go):
+            m.d.sync += [
+                has_head.eq(step | has_behind),
+                head.eq(Mux(has_behind, behind, following)),
+                has_behind.eq(0),
+            ]
+        with m.Elif(step):
+            m.d.sync += [behind.eq(following), has_behind.eq(1)]
+        with m.If(go & head.takes_parameters):
+            m.d.sync += [parameter_timer.eq(cfg.cols // 2 - 1), parameters_free.eq(0)]
+        with m.Else():
+            m.d.sync += parameters_free.eq(parameter_timer <= 1)
+            with m.If(~parameters_free):
+                m.d.sync += parameter_timer.eq(parameter_timer - 1)
+        with m.If(go & head.last), m.Switch(self.result_type):
             for t in ResultType:
                 with m.Case(t):
-                    m.d.sync += pace.eq(cfg.row_cycles(t.bytes) - 1)
-        with m.Elif(pace != 0):
-            m.d.sync += pace.eq(pace - 1)
+                    rest = cfg.row_cycles(t.bytes) - 1
+                    m.d.sync += [pace.eq(rest), paced.eq(rest == 0)]
+        with m.Else():
+            m.d.sync += paced.eq(pace <= 1)
+            with m.If(~paced):
+                m.d.sync += pace.eq(pace - 1)
 
         # What leaves, registered.
         row = self.row
@@ -198,18 +255,18 @@ class RowNest(wiring.Component):
         m.d.sync += [
             row.valid.eq(go),
             row.swap.eq(self.tile_start),
-            row.first.eq(first),
-            row.last.eq(last),
-            row.parameters.eq(go & takes_parameters),
-            row.final.eq(go & nest.last),
-            row.act_line.eq(act >> line_shift),
-            row.acc_address.eq(acc),
-            row.result_line.eq(result >> line_shift),
-            row.parameter_address.eq(parameter),
-            self.posts.eq(posts),
-            wide_acc.eq(acc),
-            wide_parameter.eq(parameter),
-            index_out.eq(index),
+            row.first.eq(head.first),
+            row.last.eq(head.last),
+            row.parameters.eq(go & head.takes_parameters),
+            row.final.eq(go & head.final),
+            row.act_line.eq(head.act_line),
+            row.acc_address.eq(head.acc),
+            row.result_line.eq(head.result_line),
+            row.parameter_address.eq(head.parameter),
+            self.posts.eq(head.posts),
+            wide_acc.eq(head.acc),
+            wide_parameter.eq(head.parameter),
+            index_out.eq(head.index),
         ]
         m.d.comb += [
             self.acc_address.eq(wide_acc),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
-from ..interface import POST_BITS, ErrorPort, StartLayout
+from ..interface import INDEX_BITS, POST_BITS, ErrorPort, StartLayout
 from ..isa import ErrorCode, ResultType
 from ..memory.parameters import PAIR_BYTES
 from .hold import InstructionHold
@@ -45,7 +45,7 @@ class Sequencer(wiring.Component):
     accepted : Out(1)
         A MATMUL was taken from `start` (pulse).
     setup_done : Out(1), setup_posts : Out(POST_BITS)
-        A SETUP took effect (pulse), with its posts.
+        A SETUP was taken (pulse), with its posts; it is in force from the next cycle on.
     posts : Out(POST_BITS)
         Posts of the instruction that `row.final` ends, in the same cycle.
     wait : Out(1)
@@ -119,24 +119,32 @@ class Sequencer(wiring.Component):
             self.wait.eq(rows.wait),
         ]
 
-        # Bounds, a cycle later so that no comparison stands in the way of an issue.
+        # Bounds: compared a cycle later, reported the next, so that nothing of it stands in the way
+        # of an issue. A sum with a constant is compared by moving the constant to the bound.
         row, lines = rows.row, cfg.scratchpad_bytes // cfg.line_bytes
-        result_lines = Signal(range(9))
+        last_line = Signal(range(lines + 1), reset_less=True)
         with m.Switch(hold.result_type):
             for t in ResultType:
                 with m.Case(t):
-                    m.d.comb += result_lines.eq(t.bytes * cfg.cols // cfg.rows)
+                    m.d.sync += last_line.eq(lines - t.bytes * cfg.cols // cfg.rows)
         pairs = cfg.parameter_bytes // PAIR_BYTES
-        bad_row = row.valid & (
-            (row.act_line >= lines)
-            | (row.last & (row.result_line + result_lines > lines))
-            | (~(row.first & row.last) & (rows.acc_address >= cfg.accumulator_rows))
-            | (row.parameters & (rows.parameter_address + cfg.cols // 2 > pairs))
-        )
-        bad_weight = weights.weight_en & (weights.weight_address >= cfg.weight_words)
+        acc_address = rows.acc_address
+        outside, bad_weight = Signal(4), Signal()
+        row_index, weight_index = (Signal(INDEX_BITS, reset_less=True) for _ in range(2))
         m.d.sync += [
-            self.error.valid.eq(bad_row | bad_weight),
+            outside.eq(
+                Cat(
+                    row.valid & (row.act_line >= lines),
+                    row.valid & row.last & (row.result_line > last_line),
+                    row.valid & ~(row.first & row.last) & (acc_address >= cfg.accumulator_rows),
+                    row.parameters & (rows.parameter_address > pairs - cfg.cols // 2),
+                )
+            ),
+            bad_weight.eq(weights.weight_en & (weights.weight_address >= cfg.weight_words)),
+            row_index.eq(rows.index),
+            weight_index.eq(weights.index),
+            self.error.valid.eq(outside.any() | bad_weight),
             self.error.code.eq(ErrorCode.ADDRESS),
-            self.error.index.eq(Mux(bad_row, rows.index, weights.index)),
+            self.error.index.eq(Mux(outside.any(), row_index, weight_index)),
         ]
         return m

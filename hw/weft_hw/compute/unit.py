@@ -13,6 +13,7 @@ from ..memory.parameters import ParameterMemory
 from ..memory.scratchpad import LineRead, ResultWrite, Scratchpad
 from ..memory.table import TableLoader
 from ..memory.weight_buffer import WeightBuffer
+from ..repeat import repeated
 from .accumulator import AccumulatorControl
 from .array import Array
 from .lane import LanePair
@@ -102,6 +103,8 @@ class ComputeUnit(wiring.Component):
         # Rows and weights meet at the array, both Scratchpad.LATENCY cycles after the decision.
         reach = Scratchpad.LATENCY
         early = reach - WeightBuffer.LATENCY
+        shift = delay(m, sequencer.weight_en, reach - 1, name="shift", reset=True)
+        copy = delay(m, sequencer.copy, reach - 1, name="copy", reset=True)
         m.d.comb += [
             array.act.as_value().eq(self.array.data),
             array.swap.eq(delay(m, row.swap, reach, name="swap", reset=True)),
@@ -110,8 +113,8 @@ class ComputeUnit(wiring.Component):
                 delay(m, sequencer.weight_address, early, name="weight_address")
             ),
             array.weight.as_value().eq(weights.read_data),
-            array.shift.eq(delay(m, sequencer.weight_en, reach, name="shift", reset=True)),
-            array.copy.eq(delay(m, sequencer.copy, reach, name="copy", reset=True)),
+            array.shift.eq(Cat(repeated(m, shift, len(array.shift), name="shift_region"))),
+            array.copy.eq(Cat(repeated(m, copy, len(array.copy), name="copy_region"))),
         ]
 
         # Parameters: pair p's entry arrives one cycle before pair p's first sum.

@@ -93,6 +93,7 @@ class WeightNest(wiring.Component):
         m.d.comb += [
             self.taken.eq(self.valid & (~active | (tile_done & nest.last))),
             nest.load.eq(self.taken),
+            nest.begin.eq(self.valid & ~active),
             nest.step.eq(tile_done),
             base.load.eq(self.taken),
             base.base.eq(field(word, MATMUL, "weight_address")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,7 @@ from ..isa import (
     opcode_units,
     result_align_words,
 )
+from ..repeat import MAX_ENABLES, repeated
 from .fetch import FetchedLayout
 
 __all__ = ["Check", "checked_layout", "violations"]
@@ -142,13 +143,20 @@ class Check(wiring.Component):
         is_opcode = Signal(len(opcodes), reset_less=True)
         misaligned = Signal(len(ResultType), reset_less=True)
         word = self.i.payload.word
+        # While it is free it takes what is offered, whether that is valid or not.
+        fills = Mux(full, ~(self.o.valid & self.o.ready), self.i.valid)
         m.d.comb += self.i.ready.eq(~full)
+        m.d.sync += full.eq(fills)
+        parts = -(-len(held.as_value()) // MAX_ENABLES)
+        size = -(-len(held.as_value()) // parts)
+        for i, empty in enumerate(repeated(m, ~fills, parts, name="empty", init=1)):
+            here = slice(size * i, size * (i + 1))
+            with m.If(empty):
+                m.d.sync += held.as_value()[here].eq(self.i.payload.as_value()[here])
         with m.If(self.i.ready & self.i.valid):
             address = field(word, Opcode.MATMUL, "result_address")
             broken = [Cat(*violations(word, op, config, self._units)).any() for op in opcodes]
             m.d.sync += [
-                full.eq(1),
-                held.eq(self.i.payload),
                 bad.eq(Cat(broken)),
                 is_opcode.eq(Cat(field(word, op, "opcode") == op for op in opcodes)),
                 misaligned.eq(
@@ -181,7 +189,7 @@ class Check(wiring.Component):
 
         # Cycle 2: offered.
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [full.eq(0), self.o.valid.eq(0)]
+            m.d.sync += self.o.valid.eq(0)
             with m.If((self.o.payload.code == ErrorCode.NONE) & is_opcode[setup]):
                 m.d.sync += result_type.eq(field(held.word, Opcode.SETUP, "result_type"))
         return m

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..interface import event_bits
 from ..isa import UNITS, UnitSpec
+from ..repeat import MAX_ENABLES, repeated
 
 __all__ = ["COUNTER_BITS", "Counters"]
 
@@ -28,7 +29,7 @@ class Counters(wiring.Component):
 
     Members
     -------
-    clear : ``In(1)``, sets all to zero
+    clear : ``In(1)``, sets all to zero, 2 cycles later
     running : ``In(1)``, events of this cycle count
     event_NAME : ``In``, by how much counter NAME grows in this cycle
     NAME : ``Out(32)``, the counters
@@ -54,12 +55,15 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for name, bits in self._bits.items():
+        # A register of `clear` for every few counters: all of them are some hundred loads.
+        group = MAX_ENABLES // COUNTER_BITS
+        clears = repeated(m, self.clear, -(-len(self._bits) // group), name="clear")
+        for i, (name, bits) in enumerate(self._bits.items()):
             event = getattr(self, f"event_{name}")
             total = getattr(self, name)
             step = Signal(bits, name=f"step_{name}")
             m.d.sync += step.eq(event & self.running.replicate(bits))
-            with m.If(self.clear):
+            with m.If(clears[i // group]):
                 m.d.sync += total.eq(0)
             with m.Elif(step.any()):
                 m.d.sync += total.eq(total + step)

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import BURST_BEATS, AcceleratorConfig
 from ..interface import INDEX_BITS, INSTRUCTION_BITS, FetchPort
 from ..isa import INSTRUCTION_BYTES, ErrorCode
+from ..repeat import MAX_ENABLES, repeated
 
 __all__ = ["BUFFER_BURSTS", "Fetch", "FetchedLayout"]
 
@@ -72,12 +73,13 @@ class Fetch(wiring.Component):
         capacity = BUFFER_BURSTS * BURST_BEATS
         m.submodules.buffer = buffer = SyncFIFO(width=width, depth=capacity)
 
-        # Requests: position and size, then what is left of the arena, then the request; when it is
+        # Requests: position, then size and what is left of the arena, then the request; when it is
         # taken, the next begins. Positions count instructions: offsets are multiples of one.
         unit = INSTRUCTION_BYTES.bit_length() - 1
         limit = self.arena_bytes[unit:]
         asked = Signal(INDEX_BITS)
-        remaining = Signal(INDEX_BITS)
+        # A register, which the first position leaves time to load.
+        remaining, fresh = Signal(INDEX_BITS, reset_less=True), Signal(init=1)
         all_asked = Signal()
         prepared, compared = Signal(), Signal()
         position = Signal(len(limit) + 1, reset_less=True)
@@ -87,15 +89,19 @@ class Fetch(wiring.Component):
         credit = Signal(range(capacity + 1), init=capacity)
         room = Signal()
         fault = Signal()
-        m.d.comb += remaining.eq(self.program_length - asked)
+        with m.If(fresh):
+            m.d.sync += [remaining.eq(self.program_length), fresh.eq(0)]
         with m.If(~prepared):
             m.d.sync += [
                 position.eq((self.program_offset[8:] << (8 - unit)) + asked),
-                size.eq(Mux(remaining < per_burst, remaining, per_burst)),
-                prepared.eq(remaining != 0),
+                prepared.eq(1),
             ]
         with m.Elif(~compared):
-            m.d.sync += [left.eq(limit - position), compared.eq(1)]
+            m.d.sync += [
+                size.eq(Mux(remaining < per_burst, remaining, per_burst)),
+                left.eq(limit - position),
+                compared.eq(remaining != 0),
+            ]
         with m.Elif(~port.valid & ~fault & ~self.stop & room):
             inside, fitting = Signal(), Signal.like(size)
             m.d.comb += [inside.eq(left > 0), fitting.eq(Mux(left >= size, size, 1))]
@@ -111,6 +117,7 @@ class Fetch(wiring.Component):
             m.d.sync += [
                 port.valid.eq(0),
                 asked.eq(asked + count),
+                remaining.eq(remaining - count),
                 prepared.eq(0),
                 compared.eq(0),
             ]
@@ -136,10 +143,11 @@ class Fetch(wiring.Component):
         word = Signal(INSTRUCTION_BITS, reset_less=True)
         index = Signal(INDEX_BITS)
         filled = Signal(range(beats + 1))
-        full = Signal()
+        full, fills = Signal(), Signal()  # `filled == beats`, now and in the next cycle
         exhausted = Signal()
+        m.d.sync += full.eq(fills)
         m.d.comb += [
-            full.eq(filled == beats),
+            fills.eq(Mux(full, ~self.o.ready, popped & (filled == beats - 1))),
             buffer.r_en.eq(~full | self.o.ready),
             self.o.valid.eq(full | exhausted),
             self.o.payload.word.eq(word),
@@ -150,8 +158,13 @@ class Fetch(wiring.Component):
         ]
         # Stays once it is high: nothing is asked for any more.
         m.d.sync += exhausted.eq((index == asked) & (all_asked | fault))
-        with m.If(popped):
-            m.d.sync += word.eq(Cat(word[width:], buffer.r_data))
+        # Copies of `full`, each of which moves a part of the word.
+        moved = Cat(word[width:], buffer.r_data)
+        parts = -(-INSTRUCTION_BITS // MAX_ENABLES)
+        share = -(-INSTRUCTION_BITS // parts)
+        for i, copy in enumerate(repeated(m, fills, parts, name="full", init=0)):
+            with m.If((~copy | self.o.ready) & buffer.r_rdy):
+                m.d.sync += word[share * i : share * (i + 1)].eq(moved[share * i : share * (i + 1)])
         with m.If(full & self.o.ready):
             m.d.sync += [filled.eq(popped), index.eq(index + 1)]
         with m.Else():

@@ -135,11 +135,15 @@ class ReadPort(wiring.Component):
             axi.arburst.eq(1),  # INCR
             axi.arcache.eq(0b0011),  # normal, not cacheable, bufferable
         ]
+        # What is valid only beside a valid bit takes no reset, which has loads enough.
+        address = Signal.like(axi.araddr, reset_less=True)
+        length = Signal.like(axi.arlen, reset_less=True)
+        m.d.comb += [axi.araddr.eq(address), axi.arlen.eq(length)]
         with m.If(issue):
             m.d.sync += [
                 axi.arvalid.eq(1),
-                axi.araddr.eq(self.arena_base + (chosen.offset << beat_shift)),
-                axi.arlen.eq(chosen.beats - 1),
+                address.eq(self.arena_base + (chosen.offset << beat_shift)),
+                length.eq(chosen.beats - 1),
             ]
         with m.Elif(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
@@ -168,6 +172,8 @@ class ReadPort(wiring.Component):
             self.beat.eq(taken & ~is_fetch),
             self.fetch_beat.eq(taken & is_fetch),
         ]
+        fetched = Signal.like(self.fetch_data, reset_less=True)
+        m.d.comb += self.fetch_data.eq(fetched)
         with m.If(taken & is_fetch):
-            m.d.sync += self.fetch_data.eq(axi.rdata)
+            m.d.sync += fetched.eq(axi.rdata)
         return m

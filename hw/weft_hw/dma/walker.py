@@ -123,22 +123,29 @@ class Walker(wiring.Component):
             self.piece.payload.eq(piece),
         ]
 
-        into, room = Signal(4), Signal(5)  # beats of the stripe before, and from, the position
+        # Beats of the stripe before, and from, the position: registers, so that what is added to it
+        # is no sum itself.
+        into, room = Signal(4, reset_less=True), Signal(5, reset_less=True)
         step = Signal(group_bits + 1)  # beats to this port's next stripe
         more = Signal()
-        m.d.comb += [
-            into.eq(offset[:4]),
-            room.eq(BURST_BEATS - into),
-            step.eq(BURST_BEATS * ports - into),
-            more.eq(left > step),
+        m.d.comb += [step.eq(room + BURST_BEATS * (ports - 1)), more.eq(left > step)]
+
+        # Of the row that comes next, a cycle ahead: beats from its start to the first stripe of
+        # this port, and how far into the stripe that is.
+        ahead = Signal(max(port_bits, 1))
+        at = Signal(group_bits)
+        skip, skip_into = Signal(group_bits, reset_less=True), Signal(4, reset_less=True)
+        if port_bits:
+            m.d.comb += ahead.eq(port - at[4:group_bits])
+        m.d.sync += [
+            skip.eq(Mux(ahead != 0, (ahead << 4) - at[:4], 0)),
+            skip_into.eq(Mux(ahead != 0, 0, at[:4])),
         ]
 
-        ahead = Signal(max(port_bits, 1))  # stripes from the row's start to the first of this port
-        skip = Signal(group_bits)  # beats to it
-
+        m.d.comb += at.eq(row_offset)
         with m.FSM() as fsm:
             with m.State("Take"):
-                m.d.comb += take_waiting.eq(has_waiting)
+                m.d.comb += [take_waiting.eq(has_waiting), at.eq(waiting.offset)]
                 m.d.sync += [
                     walk.eq(waiting),
                     row_offset.eq(waiting.offset),
@@ -151,14 +158,12 @@ class Walker(wiring.Component):
                 with m.If(has_waiting):
                     m.next = "Row"
             with m.State("Row"):
-                if port_bits:
-                    m.d.comb += ahead.eq(port - row_offset[4:group_bits])
-                with m.If(ahead != 0):
-                    m.d.comb += skip.eq((ahead << 4) - row_offset[:4])
                 m.d.sync += [
                     offset.eq(advanced(row_offset, skip)),
                     chip.eq(advanced(row_chip, skip)),
                     left.eq(walk.length - skip),
+                    into.eq(skip_into),
+                    room.eq(BURST_BEATS - skip_into),
                     row_last.eq(walk.rows == 1),
                     row_offset.eq(advanced(row_offset, walk.pitch)),
                     row_chip.eq(advanced(row_chip, walk.chip_pitch)),
@@ -170,6 +175,8 @@ class Walker(wiring.Component):
                     offset.eq(Cat(C(port << 4, group_bits), advanced(offset[group_bits:], 1))),
                     chip.eq(advanced(chip, step)),
                     left.eq(left - step),
+                    into.eq(0),
+                    room.eq(BURST_BEATS),
                 ]
                 with m.If(~more):
                     with m.If(row_last):

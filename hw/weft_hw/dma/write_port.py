@@ -125,11 +125,16 @@ class WritePort(wiring.Component):
             axi.awburst.eq(1),  # INCR
             axi.awcache.eq(0b0011),  # normal, not cacheable, bufferable
         ]
+        # What is valid only beside a valid bit takes no reset, which has loads enough.
+        address = Signal.like(axi.awaddr, reset_less=True)
+        length = Signal.like(axi.awlen, reset_less=True)
+        beat = Signal.like(axi.wdata, reset_less=True)
+        m.d.comb += [axi.awaddr.eq(address), axi.awlen.eq(length), axi.wdata.eq(beat)]
         with m.If(issue):
             m.d.sync += [
                 axi.awvalid.eq(1),
-                axi.awaddr.eq(self.arena_base + (self.burst.payload.offset << beat_shift)),
-                axi.awlen.eq(self.burst.payload.beats - 1),
+                address.eq(self.arena_base + (self.burst.payload.offset << beat_shift)),
+                length.eq(self.burst.payload.beats - 1),
             ]
         with m.Elif(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
@@ -151,7 +156,7 @@ class WritePort(wiring.Component):
         with m.If(send):
             m.d.sync += [
                 axi.wvalid.eq(1),
-                axi.wdata.eq(self.data.payload),
+                beat.eq(self.data.payload),
                 axi.wstrb.eq((~self.stop).replicate(config.beat_bytes)),
                 axi.wlast.eq(ends),
             ]

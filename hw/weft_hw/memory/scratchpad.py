@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..delay import delay
 from ..interface import BeatWrite, ChipRead
+from ..repeat import KEEP
 from ..target import check_target
 
 __all__ = ["LineRead", "ResultWrite", "Scratchpad", "line_bits"]
@@ -101,17 +102,27 @@ class Scratchpad(wiring.Component):
         line = cfg.line_bytes
         depth = cfg.scratchpad_bank_bytes // (2 * line)
         row_bits = (depth - 1).bit_length()
-        pair_bits = line_bits(cfg) - 1
         lines_per_dma = cfg.dma_bytes // line
         beats = 2 * line // cfg.beat_bytes
+
+        banks = range(cfg.scratchpad_banks)
 
         def bank_of(pair: Value) -> Value:
             return pair[row_bits:]
 
-        # Reads, cycle 0: the array's request is registered; cycle 1: arbitration at the banks.
+        def banks_of(pair: Value, valid: Value) -> Value:
+            return Cat(valid & (bank_of(pair) == b) for b in banks)
+
+        # Reads, cycle 0: the array's request is registered, its bank decoded; cycle 1: arbitration
+        # at the banks.
         array_en = Signal()
         array_line = Signal(line_bits(cfg), reset_less=True)
-        m.d.sync += [array_en.eq(self.array.en), array_line.eq(self.array.line)]
+        array_here = Signal(cfg.scratchpad_banks)
+        m.d.sync += [
+            array_en.eq(self.array.en),
+            array_line.eq(self.array.line),
+            array_here.eq(banks_of(self.array.line[1:], self.array.en)),
+        ]
         array_pair = array_line[1:]
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
@@ -123,7 +134,8 @@ class Scratchpad(wiring.Component):
             self.read_conflict.eq(self.store.valid & clash),
         ]
 
-        # Writes, cycle 0: arbitration; cycle 1: at the banks.
+        # Writes, cycle 0: arbitration, and who writes which beats of which row of a bank; cycle 1:
+        # at the banks, where a multiplexer is all that is left in front of the data.
         load_line = self.load.address if lines_per_dma == 1 else Cat(0, self.load.address)
         load_pair = load_line[1:]
         write_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(load_pair))
@@ -131,44 +143,28 @@ class Scratchpad(wiring.Component):
             self.load.ready.eq(~write_clash),
             self.write_conflict.eq(self.load.valid & write_clash),
         ]
-        result = Signal(self.result.shape(), reset_less=True)
-        result_valid = Signal()
-        load_valid = Signal()
-        load_row = Signal(pair_bits, reset_less=True)
-        load_mask = Signal(beats, reset_less=True)
-        load_data = Signal(8 * cfg.dma_bytes, reset_less=True)
         if lines_per_dma == 1:
-            mask = Cat(
+            load_mask = Cat(
                 Mux(load_line[0], 0, self.load.mask)[: cfg.axi_ports],
                 Mux(load_line[0], self.load.mask, 0)[: cfg.axi_ports],
             )
         else:
-            mask = self.load.mask
-        m.d.sync += [
-            result_valid.eq(self.result.valid),
-            result.eq(self.result),
-            load_valid.eq(self.load.valid & ~write_clash),
-            load_row.eq(load_pair),
-            load_mask.eq(mask),
-            load_data.eq(self.load.data),
-        ]
+            load_mask = self.load.mask
+        result_data = Signal(16 * line, reset_less=True)
+        load_data = Signal(8 * cfg.dma_bytes, reset_less=True)
+        m.d.sync += [result_data.eq(self.result.data), load_data.eq(self.load.data)]
         wide_load = load_data.replicate(2 // lines_per_dma)
-        result_mask = Cat(
-            result.mask[half].replicate(beats // 2) for half in range(2)
-        )
+        result_mask = Cat(self.result.mask[half].replicate(beats // 2) for half in range(2))
 
         halves: list[list[Value]] = [[], []]
-        for b in range(cfg.scratchpad_banks):
-            from_array = array_en & (bank_of(array_pair) == b)
-            from_store = store_go & (bank_of(store_pair) == b)
-            from_result = result_valid & (bank_of(result.pair) == b)
-            from_load = load_valid & (bank_of(load_row) == b)
-            address = Mux(from_array, array_pair[:row_bits], store_pair[:row_bits])
-            write_row = Mux(from_result, result.pair[:row_bits], load_row[:row_bits])
-            write_data = Mux(from_result, result.data, wide_load)
-            write_mask = Mux(from_result, result_mask, load_mask) & (
-                (from_result | from_load).replicate(beats)
-            )
+        store_here = banks_of(store_pair, self.store.valid)
+        result_here = banks_of(self.result.pair, self.result.valid)
+        load_here = banks_of(load_pair, self.load.valid)
+        for b in banks:
+            from_store = store_here[b] & ~array_here[b]
+            address = Mux(array_here[b], array_pair[:row_bits], store_pair[:row_bits])
+            write_row = Signal(row_bits, name=f"write_row{b}", reset_less=True)
+            m.d.sync += write_row.eq(Mux(result_here[b], self.result.pair, load_pair)[:row_bits])
             for half in range(2):
                 bank = memory.Memory(
                     shape=unsigned(8 * line), depth=depth, init=[], attrs=self._style
@@ -179,15 +175,32 @@ class Scratchpad(wiring.Component):
                 store_half = from_store if lines_per_dma == 2 else from_store & (
                     store_line[0] == half
                 )
-                en = (from_array & (array_line[0] == half)) | store_half
+                en = (array_here[b] & (array_line[0] == half)) | store_half
                 out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
                 live = Signal(name=f"live{b}_{half}", reset_less=True)
+                # A copy of the selection for every half of a bank: it has a load per bit.
+                is_result = Signal(
+                    name=f"is_result{b}_{half}", reset_less=True, attrs=KEEP
+                )
+                beats_here = slice(beats // 2 * half, beats // 2 * (half + 1))
+                write_mask = Signal(beats // 2, name=f"write_mask{b}_{half}")
+                m.d.sync += [
+                    is_result.eq(result_here[b]),
+                    write_mask.eq(
+                        Mux(
+                            result_here[b],
+                            result_mask[beats_here],
+                            load_mask[beats_here] & load_here[b].replicate(beats // 2),
+                        )
+                    ),
+                ]
+                bits_here = slice(8 * line * half, 8 * line * (half + 1))
                 m.d.comb += [
                     read.addr.eq(address),
                     read.en.eq(en),
                     write.addr.eq(write_row),
-                    write.data.eq(write_data[8 * line * half : 8 * line * (half + 1)]),
-                    write.en.eq(write_mask[beats // 2 * half : beats // 2 * (half + 1)]),
+                    write.data.eq(Mux(is_result, result_data[bits_here], wide_load[bits_here])),
+                    write.en.eq(write_mask),
                 ]
                 # Block RAM output register.
                 m.d.sync += live.eq(en)
@@ -197,8 +210,8 @@ class Scratchpad(wiring.Component):
 
         # Cycle 3: choose the bank; the data are registered for cycle 4.
         select_bits = (cfg.scratchpad_banks - 1).bit_length()
-        banks = 1 << select_bits
-        padded = [h + [Signal(8 * line, name="none")] * (banks - len(h)) for h in halves]
+        selectable = 1 << select_bits
+        padded = [h + [Signal(8 * line, name="none")] * (selectable - len(h)) for h in halves]
         array_bank = delay(m, bank_of(array_pair)[:select_bits], 2, name="array_bank")
         array_odd = delay(m, array_line[0], 2, name="array_odd")
         store_bank = delay(m, bank_of(store_pair)[:select_bits], 2, name="store_bank")

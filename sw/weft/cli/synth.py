@@ -41,7 +41,8 @@ def command(
     output: options.OutputFolder = Path("build/synth"),
     json: options.Json = False,
 ) -> None:
-    """Count the cells that Yosys maps a preset to, block by block, and each block's LUT levels.
+    """Count the cells that Yosys maps a preset to, block by block, each block's LUT levels, and
+    the loads of the widest nets.
 
     Exit code 4 where the counts exceed the board; the sentence, "fit" in the JSON object, says what
     by how much.
@@ -121,6 +122,17 @@ def _print(
     )
     for path in report.paths[:5]:
         print(f"{path.levels} LUT levels, {path.carries} carries: {path.begin} -> {path.end}")
+    print_table(
+        f"{config.name}: the nets with most loads",
+        report.nets,
+        {
+            "net": lambda n: n.name.removeprefix("core."),
+            "driven in": lambda n: n.block.removeprefix(CORE),
+            "loads": lambda n: n.loads,
+            "enables": lambda n: n.enables,
+            "resets": lambda n: n.resets,
+        },
+    )
     print(sentence)
     if len(routes) > 1:
         print_table(

@@ -9,6 +9,7 @@ from weft_hw.boards import Board
 
 from .counts import CellCounts
 from .depth import Path
+from .fanout import Net
 from .fit import misfits
 from .flows import Route
 from .run import Report
@@ -18,12 +19,16 @@ __all__ = ["Block", "blocks_of"]
 
 @dataclass(frozen=True)
 class Block:
-    """Mapped cells of a block, the top first."""
+    """Mapped cells of a block, the top first.
+
+    fanout: the widest nets of the whole design, in the object of the top.
+    """
 
     counts: CellCounts = field(metadata=BESIDE)
     target: str
     family: str
     path: Path | None = field(default=None, metadata=OMITTED)
+    fanout: list[Net] = field(default_factory=list, metadata=OMITTED)
     board: str | None = field(default=None, metadata=OMITTED)
     fits: bool | None = field(default=None, metadata=OMITTED)
     fit: str | None = field(default=None, metadata=OMITTED)
@@ -45,6 +50,7 @@ def blocks_of(
                 target=report.target,
                 family=report.chip,
                 path=levels.get(counts.name),
+                fanout=report.nets if whole else [],
                 board=place.name if whole else None,
                 fits=not misfits(counts, place) if whole else None,
                 fit=sentence if whole else None,

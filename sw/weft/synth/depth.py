@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Any
 
 from weft.results import named
 
-__all__ = ["Path", "deepest"]
+from .netlist import CLOCKS, Netlist
+
+__all__ = ["Ending", "Path", "deepest", "endings"]
 
 #: Cells that a path goes through, and the levels that they add. A wide multiplexer is part of its
 #: slice's LUTs; a carry chain has its own fast wires.
@@ -36,95 +37,86 @@ class Path:
     nets: list[str] = field(default_factory=list, repr=False)
 
 
-def deepest(netlists: dict[str, dict[str, Any]], top: str) -> list[Path]:
+@dataclass(frozen=True)
+class Ending:
+    """Where paths end: block, name, and the most LUT levels, carry cells and carry chains to it."""
+
+    block: str
+    name: str
+    levels: int
+    carries: int
+    chains: int
+    net: int = field(repr=False)
+
+
+def endings(flat: Netlist, top: str) -> list[Ending]:
+    """Every clocked input, and every output, with the depth of what leads to it."""
+    return _followed(flat, top)[0]
+
+
+def deepest(flat: Netlist, top: str) -> list[Path]:
     """The deepest path of each block, over the whole hierarchy, the deepest first.
 
     A path begins at a clocked output (register, block memory, DSP) or an input of the design, and
     ends at a clocked input or an output; it belongs to the block that holds its end.
     """
-    names: list[str] = []  # of nets
+    ends, before = _followed(flat, top)
+    worst: dict[str, Ending] = {}
+    for end in ends:
+        known = worst.get(end.block)
+        if known is None or (end.levels, end.carries) > (known.levels, known.carries):
+            worst[end.block] = end
+    paths = []
+    for end in worst.values():
+        nets, net = [], end.net
+        while net >= 0:
+            nets.append(flat.names[net])
+            net = before[net]
+        nets.reverse()
+        paths.append(Path(end.block, end.levels, end.carries, nets[0], end.name, nets))
+    return sorted(paths, key=lambda p: (-p.levels, -p.carries, p.block))
+
+
+def _followed(flat: Netlist, top: str) -> tuple[list[Ending], dict[int, int]]:
+    """All endings, and the net before each net on the deepest path to it, -1 at its beginning."""
     drivers: dict[int, tuple[int, list[int], bool]] = {}  # net -> levels, inputs, carry
     ends: list[tuple[int, str, str]] = []  # net, block, name of the end
+    for cell in flat.cells:
+        kind, inputs = cell.kind, cell.inputs
+        outputs = [w for v in cell.outputs.values() for w in v]
+        if _LUT.match(kind) or kind in _LEVELS:
+            through, levels = [w for v in inputs.values() for w in v], _LEVELS.get(kind, 1)
+        elif _ASYNCHRONOUS.match(kind):
+            through = [w for p, v in inputs.items() if _ADDRESS.fullmatch(p) for w in v]
+            levels = 1
+        else:
+            through, levels = [], -1
+        for wire in outputs:
+            if wire is not None and levels >= 0:
+                drivers[wire] = (
+                    levels, [w for w in through if w is not None], kind.startswith("CARRY")
+                )
+        if levels < 0 or _ASYNCHRONOUS.match(kind):
+            target = next((flat.names[w] for w in outputs if w is not None), cell.place)
+            for port, value in inputs.items():
+                if port not in CLOCKS:
+                    name = f"{target} ({kind}.{port})"
+                    ends.extend((w, cell.block, name) for w in value if w is not None)
+    for port, wires in flat.outputs.items():
+        ends.extend((net, top, port) for net in wires)
 
-    def fresh(name: str) -> int:
-        names.append(name)
-        return len(names) - 1
-
-    def elaborate(block: str, place: str, pins: dict[str, list[Any]]) -> None:
-        module = netlists[block]
-        nets: dict[Any, Any] = {"0": None, "1": None, "x": None, "z": None}
-        for port, value in module["ports"].items():
-            for bit, outer in zip(value["bits"], pins[port], strict=False):
-                nets.setdefault(bit, outer)
-        labels: dict[Any, str] = {}
-        for name, value in module["netnames"].items():
-            for i, bit in enumerate(value["bits"]):
-                labels.setdefault(bit, f"{place}/{name}" + (f"[{i}]" if len(value["bits"]) > 1
-                                                            else ""))
-
-        def net(bit: Any) -> Any:
-            if bit not in nets:
-                nets[bit] = fresh(labels.get(bit, place))
-            return nets[bit]
-
-        for name, cell in module["cells"].items():
-            kind = cell["type"]
-            wires = {port: [net(b) for b in bits] for port, bits in cell["connections"].items()}
-            if kind in netlists:
-                inner = name.split(".")[-1]
-                elaborate(kind, f"{place}.{inner}" if place else inner, wires)
-                continue
-            directions = cell["port_directions"]
-            inputs = {p: v for p, v in wires.items() if directions[p] == "input"}
-            outputs = [w for p, v in wires.items() if directions[p] != "input" for w in v]
-            if _LUT.match(kind) or kind in _LEVELS:
-                through, levels = [w for v in inputs.values() for w in v], _LEVELS.get(kind, 1)
-            elif _ASYNCHRONOUS.match(kind):
-                through = [w for p, v in inputs.items() if _ADDRESS.fullmatch(p) for w in v]
-                levels = 1
-            else:
-                through, levels = [], -1
-            for wire in outputs:
-                if wire is not None and levels >= 0:
-                    sources = [w for w in through if w is not None]
-                    drivers[wire] = levels, sources, kind.startswith("CARRY")
-            if levels < 0 or _ASYNCHRONOUS.match(kind):
-                target = next((names[w] for w in outputs if w is not None), place)
-                for port, value in inputs.items():
-                    if port in ("C", "CLK", "CLKARDCLK", "CLKBWRCLK", "WCLK"):
-                        continue
-                    ends.extend((w, block, f"{target} ({kind}.{port})") for w in value
-                                if w is not None)
-
-    pins = {
-        port: [fresh(f"{port}[{i}]") for i in range(len(value["bits"]))]
-        for port, value in netlists[top]["ports"].items()
-    }
-    elaborate(top, "", pins)
-    for port, value in netlists[top]["ports"].items():
-        if value["direction"] == "output":
-            ends.extend((net, top, port) for net in pins[port])
-
-    arrival: dict[int, tuple[int, int, int]] = {}  # levels, carries, net before
-
+    depth: dict[int, tuple[int, int]] = {}  # levels, carries
+    chains: dict[int, int] = {}
+    before: dict[int, int] = {}
     sources: dict[int, list[int]] = {net: [] for net, *_ in ends}
-    sources |= {net: inputs for net, (_, inputs, _) in drivers.items()}
+    sources |= {net: feeds for net, (_, feeds, _) in drivers.items()}
     for net in TopologicalSorter(sources).static_order():
-        levels, inputs, carry = drivers.get(net, (0, [], False))
-        before = max(((*arrival[s][:2], s) for s in inputs), default=(0, 0, -1))
-        arrival[net] = before[0] + levels, before[1] + carry, before[2]
-
-    worst: dict[str, tuple[int, int, int, str]] = {}
-    for net, block, end in ends:
-        levels, carries, _ = arrival[net]
-        if block not in worst or (levels, carries) > worst[block][:2]:
-            worst[block] = levels, carries, net, end
-    paths = []
-    for block, (levels, carries, net, end) in worst.items():
-        nets = []
-        while net >= 0:
-            nets.append(names[net])
-            net = arrival[net][2]
-        nets.reverse()
-        paths.append(Path(block, levels, carries, nets[0], end, nets))
-    return sorted(paths, key=lambda p: (-p.levels, -p.carries, p.block))
+        levels, feeds, carry = drivers.get(net, (0, [], False))
+        deep = max(((*depth[s], s) for s in feeds), default=(0, 0, -1))
+        depth[net], before[net] = (deep[0] + levels, deep[1] + carry), deep[2]
+        # A carry cell begins a chain, unless it goes on with that of the cell before.
+        chains[net] = max(
+            (chains[s] + (carry and not drivers.get(s, (0, [], False))[2]) for s in feeds),
+            default=0,
+        )
+    return [Ending(block, name, *depth[net], chains[net], net) for net, block, name in ends], before

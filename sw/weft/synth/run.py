@@ -14,7 +14,9 @@ from weft_hw.platform import default_board
 
 from .counts import CellCounts, count_cells, hierarchy
 from .depth import Path, deepest
+from .fanout import Net, widest
 from .modules import units
+from .netlist import flatten
 from .yosys import mapped
 
 __all__ = ["Report", "synthesise", "written"]
@@ -24,14 +26,16 @@ __all__ = ["Report", "synthesise", "written"]
 class Report:
     """target: form of the cells; chip: what they were mapped to.
 
-    counts: the top first, then each block; paths: the deepest of each block, deepest first;
-    netlists: mapped cells by block, as ``write_json`` writes a module.
+    counts: the top first, then each block; paths: the deepest of each block, deepest first; nets:
+    those with most loads, the widest first; netlists: mapped cells by block, as ``write_json``
+    writes a module.
     """
 
     target: str
     chip: str
     counts: list[CellCounts]
     paths: list[Path]
+    nets: list[Net]
     netlists: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -68,8 +72,10 @@ def synthesise(
     verilog = written(config, folder, target)
     design = units(verilog.read_text())
     netlists = mapped(design, chip, verilog.parent.parent, folder / "cache")
-    counts, paths = hierarchy(count_cells(netlists)), deepest(netlists, list(netlists)[-1])
-    return Report(target, chip, counts, paths, netlists)
+    *_, top = netlists
+    flat = flatten(netlists, top)
+    counts, paths = hierarchy(count_cells(netlists)), deepest(flat, top)
+    return Report(target, chip, counts, paths, widest(flat), netlists)
 
 
 def written(config: AcceleratorConfig, folder: FilePath, target: str) -> FilePath:

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from weft_hw.compute import packed
-from weft_hw.compute.array import ColumnPair, psum_bits
+from weft_hw.compute.array import REGION_ROWS, ColumnPair, psum_bits
 from weft_hw.compute.dsp import DspCell
 from weft_hw.compute.packed import PackedColumnPair
 from weft_hw.config import preset
@@ -90,7 +90,9 @@ def test_a_column_equals_the_portable_one(monkeypatch, name, target):
     config = preset(name)
     m = Module()
     m.submodules.portable = portable = ColumnPair(config)
-    m.submodules.packed = dut = PackedColumnPair(config, PACKINGS[target], psum_bits(config))
+    m.submodules.packed = dut = PackedColumnPair(
+        config, PACKINGS[target], psum_bits(config), REGION_ROWS
+    )
     rows, segments = config.rows, config.weight_rows_per_cycle
     rng = np.random.default_rng(len(name))
     cycles = 8 * rows + 200
@@ -106,8 +108,8 @@ def test_a_column_equals_the_portable_one(monkeypatch, name, target):
                 else rng.integers(-127, 128, 2 * segments)
             )
             control = {
-                "shift": int(rng.integers(0, 1 << segments)),
-                "copy": int(rng.integers(0, 1 << segments)),
+                "shift": int(rng.integers(0, 1 << rows // REGION_ROWS)),
+                "copy": int(rng.integers(0, 1 << rows // REGION_ROWS)),
                 "swap": int.from_bytes(rng.bytes(rows // 8), "little"),
             }
             for pair in (portable, dut):

@@ -19,7 +19,7 @@ def test_nest(seed):
     m.submodules.nest = nest = LoopNest()
     m.submodules.address = address = AddressGenerator(20, 20, tuple(range(6)))
     m.d.comb += [address.level.eq(nest.level), address.step.eq(nest.step),
-                 address.load.eq(nest.load)]
+                 address.load.eq(nest.load), nest.begin.eq(nest.load)]
 
     async def bench(ctx):
         for _ in range(4):

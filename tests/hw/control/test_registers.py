@@ -185,6 +185,7 @@ def test_counters(name):
         ctx.set(dut.clear, 1)
         await ctx.tick()
         ctx.set(dut.clear, 0)
+        await ctx.tick()
         assert not any(ctx.get(getattr(dut, c)) for c in bits)
 
     simulate(dut, main)

@@ -14,8 +14,10 @@ from weft import synth
 from weft.cli import main
 from weft.errors import DeviceError
 from weft.synth.counts import CellCounts, hierarchy
-from weft.synth.depth import deepest
+from weft.synth.depth import deepest, endings
+from weft.synth.fanout import Net, widest
 from weft.synth.modules import units
+from weft.synth.netlist import flatten
 from weft.synth.yosys import run_yosys
 from weft_hw.boards import BOARDS, Chip
 from weft_hw.config import PRESETS
@@ -91,6 +93,7 @@ def test_yosys_maps_a_small_design(small, tmp_path, monkeypatch):
     assert (top.name, adder.name, adder.instances) == ("weft_top", "weft_top.core.a.one", 2)
     assert adder.ff == 8 and top.ff == 16
     assert top.carry == 2 * adder.carry > 0
+    assert len(report.nets) == 10 and all(net.loads and not net.enables for net in report.nets)
     # the second adder's operand: one LUT for the AND, one in front of the carry chain
     paths = {path.block: path for path in report.paths}
     assert paths["weft_top.core.a.one"].levels == 2
@@ -183,8 +186,66 @@ def test_levels_by_hand():
             "c": cell("CARRY4", {"S": [3]}, {"O": [4]}),
         },
     }
-    paths = {p.block: p for p in deepest({"block": block, "top": top}, "top")}
+    flat = flatten({"block": block, "top": top}, "top")
+    paths = {p.block: p for p in deepest(flat, "top")}
     # register of one, LUT b, carry, LUT a, register of two
     assert (paths["block"].levels, paths["block"].carries) == (2, 1)
     assert paths["block"].begin == "one/kept" and paths["block"].end == "two/kept (FDRE.D)"
     assert (paths["top"].levels, paths["top"].end) == (1, "y")
+    assert {(e.name, e.chains) for e in endings(flat, "top")} == {
+        ("one/kept (FDRE.D)", 0), ("two/kept (FDRE.D)", 1), ("y", 0)
+    }
+
+
+def test_repeated_registers_stay_apart(small, tmp_path):
+    """Three registers of one value are three cells, where each has to reach its own region."""
+    from amaranth.back import verilog
+    from amaranth.hdl import Cat, Module, Signal
+
+    from weft_hw.repeat import repeated
+    from weft_hw.verilog import kept_apart
+
+    m, value, other, out = Module(), Signal(), Signal(), Signal(5)
+    copies = repeated(m, value, 3, name="copy")
+    equal = [Signal(name=f"equal{i}", reset_less=True) for i in range(2)]
+    m.d.sync += [signal.eq(other) for signal in equal]
+    m.d.comb += out.eq(Cat(copies, equal))
+    text = verilog.convert(m, name="weft_top", ports=[value, other, out], emit_src=False)
+    small(kept_apart(text))
+    report = synth.synthesise(PRESETS["tiny"], tmp_path)
+    assert report.total.ff == 3 + 1, "what is not to be kept is merged"
+
+
+def test_loads_by_hand():
+    """Pins of both instances count, by kind; the clock is no net; a LUT's output has no name."""
+    block = {
+        "ports": {"c": {"direction": "input", "bits": [2]},
+                  "go": {"direction": "input", "bits": [3]}},
+        "netnames": {"kept": {"bits": [6]}},
+        "cells": {
+            "a": cell("LUT2", {"I0": [3], "I1": [3]}, {"O": [4]}),
+            "r": cell("FDRE", {"C": [2], "CE": [4], "R": [3], "D": ["0"]}, {"Q": [6]}),
+            "m": cell("RAMB36E1", {"CLKARDCLK": [2], "ENARDEN": [4], "WEA": [4] * 2}, {}),
+            "d": cell("DSP48E1", {"CLK": [2], "CEA1": [4], "RSTP": [4], "A": [6, 6]}, {"P": [8]}),
+        },
+    }
+    top = {
+        "ports": {"clk": {"direction": "input", "bits": [2]},
+                  "x": {"direction": "input", "bits": [3]}},
+        "netnames": {},
+        "cells": {
+            "one": cell("block", {"c": [2], "go": [3]}, {}),
+            "two": cell("block", {"c": [2], "go": [3]}, {}),
+        },
+    }
+    nets = widest(flatten({"block": block, "top": top}, "top"))
+    name = {n: f"{n} (to {n}/kept)" for n in ("one", "two")}
+    assert nets == [
+        Net("x[0]", "pins", 6, 0, 2),
+        Net(name["one"], "block", 6, 5, 1),
+        Net(name["two"], "block", 6, 5, 1),
+        Net("one/kept", "block", 2),
+        Net("two/kept", "block", 2),
+    ]
+    assert nets[1].control == 6
+    assert widest(flatten({"block": block, "top": top}, "top"), 1) == nets[:1]

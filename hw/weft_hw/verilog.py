@@ -13,13 +13,15 @@ from .isa import ISA_VERSION
 from .registers import REGISTERS
 from .top import Top
 
-__all__ = ["TOP_NAME", "emit", "kept_apart"]
+__all__ = ["TOP_NAME", "emit", "kept_apart", "without_empty_wires"]
 
 TOP_NAME = "weft_top"
 #: Initial values of a memory that are all zero, one statement a row.
 _ZERO_MEMORY = re.compile(
     r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE
 )
+#: A declaration of a signal of no bits.
+_EMPTY = re.compile(r"^  (?:wire|reg) \[-1:0\] (\S+) ?;\n", re.MULTILINE)
 #: A module; a register of it that is to be kept; and what assigns a register.
 _MODULE = re.compile(r"^module .*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _KEPT = re.compile(r'^  \(\* keep = "true" \*\)\n  reg (?:\[\d+:\d+\] )?(\S+)', re.MULTILINE)
@@ -38,6 +40,36 @@ def kept_apart(text: str) -> str:
         return _REGISTER.sub(lambda m: "  (* keep *)\n" if m[1] in kept else "", module[0])
 
     return _MODULE.sub(mark, text)
+
+
+def without_empty_wires(text: str) -> str:
+    """`text` without declarations of no bits, ``[-1:0]``, which other tools take for two.
+
+    Raises
+    ------
+    ValueError
+        One is used.
+    """
+
+    def strip(module: re.Match[str]) -> str:
+        names = _EMPTY.findall(module[0])
+        rest = _EMPTY.sub("", module[0])
+        for name in names:
+            if re.search(rf"(?<![\w.$\\]){re.escape(name)}(?![\w.$])", rest):
+                raise ValueError(f"{name} has no bits, and is used")
+        return rest
+
+    return _MODULE.sub(strip, text)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole: a full disk leaves the old one."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portable") -> Path:
@@ -68,9 +100,9 @@ def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portab
     text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
     path = folder / f"{TOP_NAME}.v"
     # Nothing reads a memory before it was written, and a statement for every row makes the text,
-    # and
-    # what tools do with it, several times as long.
-    path.write_text(kept_apart(_ZERO_MEMORY.sub("", text)))
+    # and what tools do with it, several times as long.
+    text = without_empty_wires(_ZERO_MEMORY.sub("", text))
+    _write(path, kept_apart(text))
     side = {
         "schema": "weft.top/1",
         "config": config.as_dict(),
@@ -83,5 +115,5 @@ def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portab
         },
         "registers": {r.name: r.offset for r in REGISTERS.values()},
     }
-    (folder / f"{TOP_NAME}.json").write_text(json.dumps(side, indent=1) + "\n")
+    _write(folder / f"{TOP_NAME}.json", json.dumps(side, indent=1) + "\n")
     return path

@@ -74,9 +74,9 @@ def build(
 
     `models` are Verilog files of the modules that the component takes from its chip family.
     """
-    from amaranth.back import verilog
+    from weft_hw.verilog import text_of
 
-    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    text = text_of(component, name)
     text += "".join(model.read_text() for model in models)
     key = f"{text}{tools.verilator_version()}{_VERILATOR}{_MAKE}{waves}".encode()
 

@@ -15,11 +15,12 @@ import pytest
 
 from weft import tools
 from weft.synth.yosys import run_yosys
-from weft_hw.compute.array import ColumnPair, psum_bits
+from weft_hw.compute.array import REGION_ROWS, ColumnPair, psum_bits
 from weft_hw.compute.packed import PackedColumnPair
 from weft_hw.compute.requantise import Requantise
 from weft_hw.config import preset
 from weft_hw.target import TARGETS
+from weft_hw.verilog import text_of
 
 pytestmark = pytest.mark.sim
 
@@ -28,18 +29,12 @@ CYCLES = 1_000_000
 CONFIG = preset("tiny")
 
 
-def text_of(component, name: str) -> str:
-    """Verilog of an Amaranth component."""
-    from amaranth.back import verilog
-
-    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-
-
 def packed(name: str) -> str:
     """Two columns on DSP48E1."""
     packing = TARGETS["xc7"]
     assert packing
-    return text_of(PackedColumnPair(CONFIG, packing, psum_bits(CONFIG)), name)
+    pair = PackedColumnPair(CONFIG, packing, psum_bits(CONFIG), REGION_ROWS)
+    return text_of(pair, name)
 
 
 def mapped(folder: Path, name: str) -> str:
@@ -81,7 +76,7 @@ def simulator(tmp_path_factory) -> Path:
             *("-Wno-lint", "-Wno-style", "-Wno-SPECIFYIGN", "--x-initial", "0", "-O3"),
             *("--top-module", "bench", "-Mdir", "build", "-o", "bench"),
             *(f"-GROWS={CONFIG.rows}", f"-GSEGMENTS={CONFIG.weight_rows_per_cycle}"),
-            f"-GBITS={psum_bits(CONFIG)}",
+            *(f"-GREGIONS={CONFIG.rows // REGION_ROWS}", f"-GBITS={psum_bits(CONFIG)}"),
             *(FOLDER / "dsp_bench.v", FOLDER / "dsp_bench.cpp", *parts),
         ],
         cwd=folder,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import verilog
 
@@ -13,9 +15,10 @@ from .isa import ISA_VERSION
 from .registers import REGISTERS
 from .top import Top
 
-__all__ = ["TOP_NAME", "emit", "kept_apart", "without_empty_wires"]
+__all__ = ["TOP_NAME", "emit", "kept_apart", "text_of", "without_empty_wires", "write"]
 
 TOP_NAME = "weft_top"
+_WHICH = "AMARANTH_USE_YOSYS"
 #: Initial values of a memory that are all zero, one statement a row.
 _ZERO_MEMORY = re.compile(
     r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE
@@ -28,11 +31,29 @@ _KEPT = re.compile(r'^  \(\* keep = "true" \*\)\n  reg (?:\[\d+:\d+\] )?(\S+)', 
 _REGISTER = re.compile(r"^(?=  always @\(posedge clk\)\n    (\S+)\s*<= )", re.MULTILINE)
 
 
+def text_of(component: Any, name: str, **options: Any) -> str:
+    """Verilog of a component whose module is `name`, as Amaranth's Yosys package writes it.
+
+    Amaranth takes a Yosys on PATH first, whose version the text depends on; here it does so only
+    where ``$AMARANTH_USE_YOSYS`` asks for it. `options` are those of ``amaranth.back.verilog``.
+    """
+    before = os.environ.get(_WHICH)
+    os.environ.setdefault(_WHICH, "builtin")
+    try:
+        text = verilog.convert(
+            component, name=name, emit_src=False, strip_internal_attrs=True, **options
+        )
+    finally:
+        if before is None:
+            del os.environ[_WHICH]
+    return str(text)
+
+
 def kept_apart(text: str) -> str:
     """`text` with the registers that are to be kept marked where they are assigned, too.
 
     Yosys merges equal registers whatever is said of the signal; it looks at the register's cell.
-    `text` is Verilog of ``amaranth.back.verilog``; see :func:`.repeat.repeated`.
+    `text` is that of :func:`text_of`; see :func:`.repeat.repeated`.
     """
 
     def mark(module: re.Match[str]) -> str:
@@ -62,7 +83,7 @@ def without_empty_wires(text: str) -> str:
     return _MODULE.sub(strip, text)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file whole: a full disk leaves the old one."""
     partial = path.with_name(f".{path.name}.part")
     try:
@@ -97,12 +118,12 @@ def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portab
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     top = Top(config, target)
-    text = verilog.convert(top, name=TOP_NAME, emit_src=False, strip_internal_attrs=True)
+    text = text_of(top, TOP_NAME)
     path = folder / f"{TOP_NAME}.v"
     # Nothing reads a memory before it was written, and a statement for every row makes the text,
     # and what tools do with it, several times as long.
     text = without_empty_wires(_ZERO_MEMORY.sub("", text))
-    _write(path, kept_apart(text))
+    write(path, kept_apart(text))
     side = {
         "schema": "weft.top/1",
         "config": config.as_dict(),
@@ -115,5 +136,5 @@ def emit(config: AcceleratorConfig, directory: Path | str, target: str = "portab
         },
         "registers": {r.name: r.offset for r in REGISTERS.values()},
     }
-    _write(folder / f"{TOP_NAME}.json", json.dumps(side, indent=1) + "\n")
+    write(folder / f"{TOP_NAME}.json", json.dumps(side, indent=1) + "\n")
     return path

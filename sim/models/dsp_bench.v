@@ -2,7 +2,7 @@
 // form i differs. Fault n inverts an input bit of form n now and then.
 
 module bench #(
-    parameter integer ROWS = 8, SEGMENTS = 1, BITS = 19
+    parameter integer ROWS = 8, SEGMENTS = 1, REGIONS = 2, BITS = 19
 ) (
     input clk, input [2:0] fault,
     output reg [3:0] wrong, output reg sum_changed, result_changed
@@ -16,7 +16,7 @@ module bench #(
     reg [8*ROWS-1:0] act = 0;
     reg [16*SEGMENTS-1:0] weight = 0;
     reg [ROWS-1:0] swap = 0;
-    reg [SEGMENTS-1:0] shift = 0, copy = 0;
+    reg [REGIONS-1:0] shift = 0, copy = 0;
     reg [31:0] acc = 0;
     reg [16:0] multiplier = 0;
     reg [5:0] places = 0;
@@ -38,8 +38,8 @@ module bench #(
                 : drawn[7:0] == 8'h80 ? 8'h81 : drawn[7:0];
         end
         drawn = $urandom;
-        shift <= drawn[SEGMENTS-1:0];
-        copy <= drawn[16 +: SEGMENTS];
+        shift <= drawn[REGIONS-1:0];
+        copy <= drawn[16 +: REGIONS];
         // Accumulators of every magnitude.
         drawn = $urandom;
         acc <= $signed($urandom) >>> drawn[4:0];

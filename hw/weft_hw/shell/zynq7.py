@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Set
 from pathlib import Path
 
-from amaranth.back import verilog
 from amaranth.hdl import (
     Cat,
     ClockDomain,
@@ -23,7 +22,7 @@ from amaranth.lib import wiring
 from ..boards import Board
 from ..config import AcceleratorConfig
 from ..control.axilite import AxiLitePort
-from ..verilog import TOP_NAME
+from ..verilog import TOP_NAME, text_of, write
 from .bridge import Axi3ToLite
 from .drain import Bursts, DrainedReset
 
@@ -196,7 +195,5 @@ def emit_shell(config: AcceleratorConfig, board: Board, directory: Path) -> Path
     ports = json.loads((directory / f"{TOP_NAME}.json").read_text())["ports"]
     shell = Zynq7Shell(config, board, ports)
     path = directory / f"{SHELL_NAME}.v"
-    path.write_text(
-        verilog.convert(shell, name=SHELL_NAME, emit_src=False, strip_internal_attrs=True)
-    )
+    write(path, text_of(shell, SHELL_NAME))
     return path

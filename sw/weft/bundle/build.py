@@ -170,6 +170,7 @@ def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) 
         "tools": tools.versions(),
         "resources": {name: mapped[name] for name in RESOURCES},
         "timing": {"wns_ns": found.slack_ns, "fmax_mhz": round(found.fmax_mhz, 3)},
+        "untimed": found.untimed,
     }
 
 
@@ -212,4 +213,5 @@ def _manifest(
         tools={"weft": weft.__version__, **packages, "vivado": "", **extra.get("tools", {})},
         resources=extra.get("resources", {}),
         timing=extra.get("timing", {}),
+        untimed=extra.get("untimed", []),
     )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 from weft.errors import Mismatch, UsageError
 from weft.outputs import write_file
-from weft.results import Count, Digest, Hash, NonNegative, PositiveFloat, Rule, plain
+from weft.results import OMITTED, Count, Digest, Hash, NonNegative, PositiveFloat, Rule, plain
 from weft.untrusted import check_name, conform, inside, parse_json
 from weft_hw.boards import PYNQ_BOARDS, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
@@ -50,6 +50,7 @@ class Manifest:
     clock_mhz : what the board is to be set to, and what timing was checked at.
     tools : tool -> version; empty where it was not used. resources : used, as a build reports.
     timing : slack for setup and hold; of the open tools fmax_mhz, without hold.
+    untimed : kinds of cells whose delays the tool did not know, so that timing leaves them out.
     """
 
     schema: Annotated[str, Rule(const=SCHEMA)] = SCHEMA
@@ -66,6 +67,7 @@ class Manifest:
     resources: Mapping[Resource, NonNegative] = field(default_factory=dict)
     timing: Mapping[Timing, float] = field(default_factory=dict)
     isa_version: Count = ISA_VERSION
+    untimed: list[str] = field(default_factory=list, metadata=OMITTED)
 
     def save(self, folder: Path) -> Path:
         """Write ``<name>.json`` in `folder`; its path."""
@@ -99,15 +101,18 @@ class Manifest:
     def _from_dict(cls, given: Any) -> Manifest:
         if not isinstance(given, dict):
             raise ValueError("a manifest must be an object")
-        want = {f.name for f in dataclasses.fields(cls)}
-        if set(given) != want:
-            raise ValueError(f"check the keys {', '.join(sorted(set(given) ^ want))}")
+        fields = dataclasses.fields(cls)
+        unknown = set(given) - {f.name for f in fields}
+        lacking = {f.name for f in fields if "omitted" not in f.metadata} - set(given)
+        if unknown or lacking:
+            raise ValueError(f"check the keys {', '.join(sorted(unknown | lacking))}")
         if given["schema"] != SCHEMA:
             raise ValueError(f"the schema must be {SCHEMA}, not {given['schema']!r}")
         if given["kind"] not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {given['kind']!r}")
         for name, kind in get_type_hints(cls, include_extras=True).items():
-            conform(given[name], kind, name)
+            if name in given:
+                conform(given[name], kind, name)
         config = AcceleratorConfig(**given["config"])
         if config.hash != given["config_hash"]:
             raise ValueError(

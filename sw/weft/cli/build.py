@@ -39,6 +39,7 @@ def command(
     The clock is the fastest of the board that is not above --clock; the cells are the board's.
     """
     from weft.bundle import Overlay, build
+    from weft.synth.flows import leave_a_margin
 
     config = options.find_preset(preset, changes)
     overlay = Overlay(config, options.find_board(board), clock or config.clock_mhz, target)
@@ -68,4 +69,6 @@ def command(
     else:
         slack = ", ".join(f"{name} {value:g}" for name, value in bundle.manifest.timing.items())
         print(f"  bitstream by {bundle.manifest.kind}: {slack}")
+        if bundle.manifest.untimed:
+            print(f"  {leave_a_margin(bundle.manifest.untimed)}")
     print(f"  for a virtual board: {bundle.virtual}")

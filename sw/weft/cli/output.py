@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from weft import __version__
-from weft.errors import AccuracyWarning, UsageError, WeftError
+from weft.errors import UsageError, WeftError, WeftWarning
 from weft.results import Count, Hash, Positive, Rule, plain
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def warnings_shown() -> Iterator[None]:
         shown = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, AccuracyWarning):
+            if issubclass(category, WeftWarning):
                 sys.stderr.write(f"weft: {message}\n")
             else:
                 shown(message, category, *place, **more)

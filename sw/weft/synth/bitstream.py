@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import warnings
 from pathlib import Path
 
-from weft.errors import DeviceError
+from weft.errors import DeviceError, ToolWarning
 
 from . import container
 from .open_tools import Tools
@@ -29,6 +31,13 @@ def make_bitstream(tools: Tools, folder: Path, part: str, name: str) -> Path:
     """
     path = folder / f"{name}.bit"
     path.unlink(missing_ok=True)
+    if _parses_slowly(tools.fasm2frames):
+        warnings.warn(
+            "fasm2frames reads the design with its slow parser, which may take hours; "
+            "install the fasm package with its ANTLR parser",
+            ToolWarning,
+            stacklevel=2,
+        )
     command = [tools.fasm2frames, "--part", part, "--db-root", str(tools.database), FASM]
     run_tool(tuple(command), folder, "fasm2frames.log", output=_FRAMES)
     command = [tools.xc7frames2bit, "--part_file", f"{tools.database}/{part}/part.yaml"]
@@ -43,6 +52,19 @@ def make_bitstream(tools: Tools, folder: Path, part: str, name: str) -> Path:
             f"see {path.with_suffix('.bit.refused')}",
         ) from None
     return path
+
+
+def _parses_slowly(fasm2frames: str) -> bool:
+    """Whether the package fasm lacks its compiled parser: it says so whenever it starts."""
+    done = subprocess.run(
+        [fasm2frames, "--help"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return "much slower" in done.stdout + done.stderr
 
 
 def _check(data: bytes, part: str) -> None:

@@ -9,7 +9,7 @@ costs nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from weft.results import OMITTED, NonNegative, PositiveFloat, Rule
 from weft_hw.boards import Board
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["CORE", "FLOWS", "WHOLE", "Job", "Route", "flow"]
+__all__ = ["CORE", "FLOWS", "WHOLE", "Job", "Route", "flow", "leave_a_margin"]
 
 #: Name -> module. One line is all that a further flow takes.
 FLOWS = {
@@ -70,7 +70,8 @@ class Route:
 
     module is the routed module; begin and end are the cells at the ends of the critical path; used
     counts cells of the part by type. A tool that was given a period (clock_mhz) has slack_ns left,
-    negative where it misses. blocks: counts per instance, where the tool gives them.
+    negative where it misses. blocks: counts per instance, where the tool gives them. untimed: kinds
+    of cells whose delays the tool does not know, so that fmax_mhz and slack_ns leave them out.
     """
 
     module: str
@@ -85,6 +86,7 @@ class Route:
     blocks: list[Annotated[dict[str, Any], _INSTANCE]] = field(
         default_factory=list, repr=False, metadata=OMITTED
     )
+    untimed: list[str] = field(default_factory=list, metadata=OMITTED)
 
     @property
     def block(self) -> str:
@@ -97,7 +99,15 @@ class Route:
         text = f"{self.block}: {self.fmax_mhz:.1f} MHz on {self.part}"
         if self.slack_ns is not None:
             text += f" (slack {self.slack_ns:+.3f} ns at {self.clock_mhz:g} MHz)"
+        if self.untimed:
+            text += f", {leave_a_margin(self.untimed)}"
         return f"{text}; critical path:\n  " + "\n  ".join(self.critical_path)
+
+
+def leave_a_margin(untimed: Sequence[str]) -> str:
+    """What a slack is worth without the delays of these cells, for people."""
+    cells = ", ".join(untimed)
+    return f"without the delays of {cells}, which nextpnr does not know: leave a margin"
 
 
 def flow(name: str) -> ModuleType:

@@ -30,7 +30,7 @@ class Tools:
 
     yosys : beginning of a command; nextpnr, fasm2frames, xc7frames2bit : programs, the last two
     empty where no bitstream is wanted. chipdb : of nextpnr-xilinx, which needs one; others have
-    theirs built in. database : Project X-Ray's for Zynq-7000.
+    theirs built in, and take the one that is named. database : Project X-Ray's for Zynq-7000.
     """
 
     yosys: tuple[str, ...]
@@ -89,14 +89,16 @@ def find_tools(
             "build nextpnr-xilinx of openXC7, or nextpnr with its himbaechel architecture for "
             "Xilinx"
         )
-    found_chipdb = None
-    if not nextpnr or Path(nextpnr).name == "nextpnr-xilinx":
-        found_chipdb = _chipdb(chipdb or _path(CHIPDB), part)
-        if found_chipdb is None:
-            missing[f"a chip database for {part}"] = (
-                f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} to the "
-                "file or its folder"
-            )
+    place = chipdb or _path(CHIPDB)
+    found_chipdb = _chipdb(place, part)
+    # The fork needs a database; nextpnr's own build has one, and takes another where it is named.
+    if found_chipdb is None and (
+        place is not None or not nextpnr or Path(nextpnr).name == "nextpnr-xilinx"
+    ):
+        missing[f"a chip database for {part}"] = (
+            f"make one with bbaexport.py and bbasm of nextpnr-xilinx, and set {CHIPDB} to the "
+            "file or its folder"
+        )
     programs = {}
     found_database = None
     if bitstream:

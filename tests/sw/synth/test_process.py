@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
 
 import pytest
 
 from weft.errors import DeviceError
-from weft.synth import process
 from weft.synth.process import packaged, run_tool, version_of
 
 
@@ -60,7 +60,7 @@ def package(tmp_path, monkeypatch):
         "    open('result', 'w').close()\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(process.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     version_of.cache_clear()
     yield packaged("some_tool", "run")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 
 from weft.bundle.manifest import Manifest, verified
 from weft.errors import DeviceError, Mismatch, ToolMissing
-from weft.once import locked
+from weft.private import locked, user_folder
 from weft_hw.boards import pynq_board
 from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 
@@ -170,4 +169,4 @@ def _set_clock(clocks: Any, manifest: Manifest) -> float:
 
 def one_at_a_time() -> contextlib.AbstractContextManager[None]:
     """Overlays of several processes one after the other: pynq's metadata cache is one file."""
-    return locked(Path(tempfile.gettempdir()) / f"weft-pynq-{os.getuid()}.lock")
+    return locked(user_folder() / "pynq.lock")

@@ -11,9 +11,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from weft.errors import DeviceError
+from weft.errors import DeviceError, UsageError
+from weft.private import open_lock
 
 __all__ = ["BoardLock"]
+
+#: Bytes of the file: the number of the process that holds the board.
+_RECORD = 20
 
 
 class BoardLock:
@@ -35,24 +39,23 @@ class BoardLock:
         digest = hashlib.sha256(where.encode()).hexdigest()[:12]
         path = Path(tempfile.gettempdir()) / f"weft-board-{digest}.lock"
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError:  # another user made it; a lock needs no right to write
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = open_lock(path, 0o644)
+        except UsageError as error:
+            raise DeviceError(error.message, error.remedy) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._file, 20, 0).decode(errors="replace").strip()
+            holder = os.pread(self._file, _RECORD, 0).decode(errors="replace").strip()
             self.release()
             raise DeviceError(
                 f"process {holder or 'of another user'} uses the board "
                 f"{host or 'of this machine'}",
                 "wait for its end or stop it, for example by closing its notebook",
             ) from None
-        try:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, str(os.getpid()).encode(), 0)
-        except OSError:  # opened to read only
-            pass
+        found = os.fstat(self._file)
+        # A file of someone else, or one with a second name, is no lock of ours to write in.
+        if found.st_uid == os.geteuid() and found.st_nlink == 1 and found.st_size in (0, _RECORD):
+            os.pwrite(self._file, f"{os.getpid():<{_RECORD}}".encode(), 0)
 
     def release(self) -> None:
         """Let others have the board; calling it again does nothing."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from weft import tools
-from weft.errors import WeftError
+from weft.errors import UsageError, WeftError
 from weft.once import gateware_digest, once
 from weft_hw.config import AcceleratorConfig
 
@@ -35,10 +36,23 @@ _MAKE = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
 _JOBS = 2
 
 
+#: What the machine refuses, as the tools and the system say it -> what helps.
+_REMEDIES = {
+    "No space left on device": "free some of that disk, or set WEFT_CACHE to a folder elsewhere",
+    "Disk quota exceeded": "free some of your quota, or set WEFT_CACHE to a folder elsewhere",
+    "File too large": "lift the limit on the size of files (ulimit -f)",
+    "Read-only file system": "set WEFT_CACHE to a folder that can be written",
+    "Killed signal terminated program": "give the compiler more memory: the kernel ended it",
+    "virtual memory exhausted": "give the compiler more memory",
+    "Cannot allocate memory": "give the compiler more memory",
+}
+
+
 class BuildFailed(WeftError):
     """A step of the build failed; the message ends with the end of its output."""
 
     code = "build-failed"
+    exit_code = 3
 
 
 def cache_dir() -> Path:
@@ -75,12 +89,17 @@ def verilog(config: AcceleratorConfig, progress: Progress | None = None) -> Path
     target = cache_dir() / "verilog" / digest
 
     def make(temporary: Path) -> None:
+        from amaranth._toolchain.yosys import YosysError
+
         from weft_hw.verilog import emit
 
         _say(progress, f"{config.name}: generating Verilog")
-        emit(config, temporary)
+        try:
+            emit(config, temporary)
+        except YosysError as error:
+            raise OSError(0, str(error).splitlines()[-1]) from None
 
-    return once(target, make) / "weft_top.v"
+    return _made(target, make) / "weft_top.v"
 
 
 def library_from_verilog(
@@ -115,7 +134,22 @@ def library_from_verilog(
         _step(command, env, folder / "make.log")
         shutil.rmtree(work)
 
-    return once(target, make) / "libweft.so"
+    return _made(target, make) / "libweft.so"
+
+
+def _made(target: Path, make: Callable[[Path], None]) -> Path:
+    """:func:`~weft.once.once`, with what the machine refuses as a failed build."""
+    try:
+        return once(target, make)
+    except (OSError, UsageError) as error:
+        reason = error.message if isinstance(error, UsageError) else f"{error.strerror or error}"
+        remedies = [remedy for sign, remedy in _REMEDIES.items() if sign in reason]
+        if isinstance(error, UsageError) and not remedies:
+            raise
+        raise BuildFailed(
+            f"the simulator was not built in {target.parent}: {reason}",
+            *(remedies or ["look at that folder, or set WEFT_CACHE to another"])[:1],
+        ) from None
 
 
 def _step(command: list[str], env: dict[str, str], log: Path) -> None:
@@ -124,9 +158,19 @@ def _step(command: list[str], env: dict[str, str], log: Path) -> None:
             command, env=env, stdout=output, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        said = log.read_text(encoding="utf-8", errors="replace")
+        name = Path(command[0]).name
+        for sign, remedy in _REMEDIES.items():
+            if sign in said:
+                raise BuildFailed(f"{name} failed in {log.parent.parent}: {sign}", remedy)
+        if done.returncode < 0:
+            raise BuildFailed(
+                f"{name} was ended by {signal.strsignal(-done.returncode)}",
+                "look for what ended it; where it was the kernel, give it more memory",
+            )
+        tail = "\n".join(said.splitlines()[-25:])
         raise BuildFailed(
-            f"{Path(command[0]).name} ended with status {done.returncode}:\n{tail}",
+            f"{name} ended with status {done.returncode}:\n{tail}",
             "this is a fault of the toolchain or of the generated Verilog",
         )
 

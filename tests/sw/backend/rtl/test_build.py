@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import pytest
 
 import rtl_stub as stub
@@ -53,6 +57,68 @@ def test_cache_key(monkeypatch, tmp_path, source, fake_verilator):
     monkeypatch.setattr(tools, "verilator_version", lambda: "another")
     found.add(build.library_from_verilog(path, config))
     assert len(found) == len(fake_verilator) == 5
+
+
+@needs_tools
+def test_a_damaged_library_is_built_again(monkeypatch, tmp_path, source, fake_verilator):
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
+    for content in ("libr4ry", ""):
+        path = build.library_from_verilog(*source)
+        path.write_text(content)
+        assert build.library_from_verilog(*source).read_text() == "library"
+    path.chmod(0o666)  # anyone may have written it
+    build.library_from_verilog(*source)
+    assert path.stat().st_mode & 0o022 == 0 and len(fake_verilator) == 4
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "echo 'cc1plus: fatal error: error writing to x.s: No space left on device'; exit 1",
+            "make failed in .*rtl: No space left on device; free some of that disk",
+        ),
+        ("kill -9 $$", "make was ended by Killed; look for what ended it"),
+        (
+            "echo 'g++: fatal error: Killed signal terminated program cc1plus'; exit 1",
+            "Killed signal terminated program; give the compiler more memory",
+        ),
+    ],
+)
+@pytest.mark.sim
+def test_a_failed_build_says_what_failed(monkeypatch, tmp_path, source, script, said):
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
+    step = build._step
+
+    def make_fails(command, env, log):
+        if command[0] == "make":
+            step(["/bin/sh", "-c", script, "make"], env, log)
+
+    monkeypatch.setattr(build, "_step", make_fails)
+    with pytest.raises(build.BuildFailed, match=said.replace("make ", "sh ")) as caught:
+        build.library_from_verilog(*source)
+    assert caught.value.exit_code == 3
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_a_full_disk_is_a_failed_build(monkeypatch, tmp_path):
+    """For real: no file of the process may pass 100 bytes."""
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "from weft.backend.rtl.build import BuildFailed, verilog\n"
+        "from weft_hw.config import preset\n"
+        "try:\n    verilog(preset('tiny'))\n"
+        "except BuildFailed as error:\n    print(error.exit_code, error)\n"
+    )
+    monkeypatch.setenv("WEFT_CACHE", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert re.fullmatch(
+        rf"3 the simulator was not built in {tmp_path}/verilog: .*File too large.*; lift the limit "
+        r"on the size of files \(ulimit -f\)\n", done.stdout
+    ), done.stderr  # fmt: skip
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_cache_folder(monkeypatch, tmp_path):

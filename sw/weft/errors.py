@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,11 @@ __all__ = [
     "ProgramFileError",
     "ProgramRefused",
     "ToolMissing",
+    "ToolWarning",
     "Unsupported",
     "UsageError",
     "WeftError",
+    "WeftWarning",
     "error_from",
 ]
 
@@ -145,7 +148,8 @@ def error_from(given: Mapping[str, Any]) -> WeftError:
     code, message, remedy = (str(fields.pop(n, "")) for n in ("code", "message", "remedy"))
     kinds: list[type[WeftError]] = [WeftError]
     for kind in kinds:
-        if kind.code == code:
-            return kind(message, remedy, **fields)
+        if kind.code == code and all(isinstance(value, (int, str)) for value in fields.values()):
+            with contextlib.suppress(TypeError):  # fields that the class has not
+                return kind(message, remedy, **fields)
         kinds += kind.__subclasses__()
     return DeviceError(message, remedy)

@@ -27,8 +27,12 @@ __all__ = [
     "is_label",
     "is_name",
     "parse_json",
+    "printable",
+    "record",
     "safe_name",
 ]
+
+Kind = typing.TypeVar("Kind")
 
 #: What may become the name of a file: no separator, no leading dot or dash, no control character.
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
@@ -145,6 +149,32 @@ def conform(value: Any, kind: Any, what: str) -> None:
         _require(isinstance(value, dict), what, "an object", value)
     elif kind is not Any:
         _require(type(value) is kind, what, getattr(kind, "__name__", str(kind)), value)
+
+
+def record(kind: type[Kind], value: Any, what: str) -> Kind:
+    """The dataclass `kind` of an object of JSON that has its fields, each of its type.
+
+    Raises
+    ------
+    ValueError
+        As :func:`conform`; or a key is missing or unknown.
+    """
+    _require(isinstance(value, dict), what, "an object", value)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    unknown = set(value) - {f.name for f in fields}
+    lacking = {f.name for f in fields if "omitted" not in f.metadata} - set(value)
+    if unknown or lacking:
+        raise ValueError(f"{what}: check the keys {', '.join(sorted(map(str, unknown | lacking)))}")
+    for name, one in value.items():
+        conform(one, hints[name], f"{what}: {name}")
+    return kind(**value)
+
+
+def printable(text: str, limit: int = 4000) -> str:
+    """`text` for a terminal: what controls one is shown as its code, and an end is cut off."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= limit else f"{shown[:limit]}..."
 
 
 def _conforms(value: Any, kind: Any) -> bool:

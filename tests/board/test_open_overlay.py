@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from virtual_boards import ROOT, environment
+from weft import bitfile
 from weft.bundle import Manifest
-from weft.synth import container
 
 LOAD = """
 import sys; sys.path.insert(0, "tests/support")
@@ -95,12 +95,12 @@ print(bit2bin(data).hex())
 
 
 def test_pynq_reads_a_container_as_we_do(served, tmp_path):
-    content = container.Container(
+    content = bitfile.Container(
         "x.frames;Generator=xc7frames2bit", "xc7z020clg400-1", bytes(range(64)), "2026/11/25"
     )
     path = tmp_path / "x.bit"
-    path.write_bytes(container.encode(content))
-    assert container.parse(path.read_bytes()) == content
+    path.write_bytes(bitfile.encode(content))
+    assert bitfile.parse(path.read_bytes()) == content
     done = subprocess.run(
         [served.python, "-c", HEADER, "", str(path)],
         env=environment(),

@@ -22,6 +22,8 @@ from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION
 from weft_hw.target import TARGETS, check_target
 
+from .content import check_content
+
 __all__ = ["KINDS", "RESOURCES", "SCHEMA", "Manifest", "sha256", "verified"]
 
 SCHEMA = "weft.manifest/1"
@@ -126,12 +128,12 @@ class Manifest:
         return cls(**given | {"config": config})
 
     def verify(self, folder: Path) -> None:
-        """Compare the files in `folder` with their digests.
+        """Compare the files in `folder` with their digests, and read those that pynq will read.
 
         Raises
         ------
         Mismatch
-            One is missing or changed; the message names it.
+            One is missing, changed, or cannot be read; the message names it.
         """
         for name, digest in self.files.items():
             try:
@@ -146,6 +148,7 @@ class Manifest:
                     f"{sha256(path)[:16]}..., not {digest[:16]}...",
                     "build or download the overlay again",
                 )
+            check_content(path)
 
     def bitstream(self, folder: Path) -> Path:
         """Path of the .bit.
@@ -171,7 +174,7 @@ def verified(bitstream: Path) -> Manifest:
     UsageError
         A file is missing.
     Mismatch
-        A file is not what the manifest says.
+        A file is not what the manifest says, or cannot be read.
     """
     for suffix in (".bit", ".hwh", ".json"):
         path = bitstream.with_suffix(suffix)
@@ -180,5 +183,11 @@ def verified(bitstream: Path) -> Manifest:
                 f"{path} is missing", "keep .bit, .hwh and .json of an overlay in one folder"
             )
     manifest = Manifest.load(bitstream.with_suffix(".json"))
+    for path in (bitstream, bitstream.with_suffix(".hwh")):
+        if path.name not in manifest.files:
+            raise Mismatch(
+                f"{manifest.name}.json says nothing of {path.name}",
+                "build or download the overlay again",
+            )
     manifest.verify(bitstream.parent)
     return manifest

@@ -11,7 +11,7 @@ import json
 import struct
 from typing import Any
 
-from weft.synth import container
+from weft import bitfile
 from weft.untrusted import parse_json
 
 __all__ = ["MAGIC", "decode", "encode", "swap"]
@@ -33,7 +33,7 @@ def encode(header: dict[str, Any], stem: str, part: str) -> bytes:
     text = json.dumps(header, sort_keys=True).encode()
     payload = MAGIC + struct.pack(">I", len(text)) + text + hashlib.sha256(text).digest()
     payload += bytes(-len(payload) % 4)
-    return container.encode(container.Container(stem, part, payload))
+    return bitfile.encode(bitfile.Container(stem, part, payload))
 
 
 def swap(data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from weft import __version__
 from weft.errors import UsageError, WeftError, WeftWarning
 from weft.results import Count, Hash, Positive, Rule, plain
+from weft.untrusted import printable
 
 if TYPE_CHECKING:
     from weft_hw.config import AcceleratorConfig
@@ -159,7 +160,7 @@ def show_error(error: WeftError, as_json: bool) -> int:
         said = ErrorObject("weft.error/1", error.code, error.message, error.remedy)
         print(json.dumps(plain(said)))
     else:
-        sys.stderr.write(f"weft: {error}\n")
+        sys.stderr.write(f"weft: {printable(str(error))}\n")
     return error.exit_code
 
 

@@ -8,7 +8,6 @@ leaves no file that anything would load.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shlex
 import tempfile
@@ -20,9 +19,11 @@ from weft.backend.pynq.identity import BoardFacts
 from weft.bundle.store import program_name, stage
 from weft.errors import DeviceError, error_from
 from weft.results import plain
+from weft.untrusted import conform, parse_json, record
 
 from .offline import wheel
 from .remote import Delivery
+from .selftest import BoardReport
 from .ssh import Ssh
 
 __all__ = ["PASSWORD", "Done", "Probed", "deploy_over_ssh", "probe"]
@@ -148,7 +149,7 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
     command = ["ssh", *port, "-t", f"{connection.user}@{connection.host}"]
     command += [] if there.root else ["sudo"]
     command += ["bash", f"{there.folder}/{script.name}", "run", "--input", "X.npy"]
-    return Done([r | delivery for r in answer["results"]], shlex.join(command))
+    return Done([plain(r) | delivery for r in answer["results"]], shlex.join(command))
 
 
 def _script(folder: str, archive: str, bit: str, program: str) -> str:
@@ -210,7 +211,11 @@ def _on_board(connection: Ssh, there: Probed, script: str) -> dict[str, Any]:
     done = connection.run(words, "" if password is None else f"{password}\n")
     last = (done.stdout.strip().splitlines() or [""])[-1]
     try:
-        answer: dict[str, Any] = json.loads(last)
+        answer = parse_json(last)
+        conform(answer, dict[str, Any], "its answer")
+        if "message" not in answer:
+            conform(answer.get("results"), list[dict[str, Any]], "its results")
+            answer["results"] = [record(BoardReport, r, "a result") for r in answer["results"]]
     except ValueError:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         if "sudo" in said or "password" in said.lower():
@@ -224,4 +229,4 @@ def _on_board(connection: Ssh, there: Probed, script: str) -> dict[str, Any]:
         ) from None
     if "message" in answer:
         raise error_from(answer)
-    return answer
+    return dict(answer)

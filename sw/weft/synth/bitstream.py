@@ -6,9 +6,9 @@ import subprocess
 import warnings
 from pathlib import Path
 
+from weft import bitfile
 from weft.errors import DeviceError, ToolWarning
 
-from . import container
 from .open_tools import Tools
 from .process import run_tool
 from .zynq7 import FASM
@@ -68,7 +68,7 @@ def _parses_slowly(fasm2frames: str) -> bool:
 
 
 def _check(data: bytes, part: str) -> None:
-    found = container.parse(data)
+    found = bitfile.parse(data)
     if part.removeprefix("xc").split("-")[0] not in found.part:
         raise ValueError(f"it is for {found.part or 'no part'}, not for {part}")
     if _SYNC not in found.payload[:_SYNC_WITHIN]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 
 import pytest
 
 from weft.bundle import Overlay
 from weft.bundle.build import write_virtual
+from weft.bundle.manifest import verified
 from weft.cli import main
-from weft.errors import Unsupported
+from weft.errors import Mismatch, Unsupported
 from weft.results import plain
 from weft.synth.fit import check_fit
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
@@ -74,6 +77,53 @@ def tampered(folder, name):
     data = bytearray((folder / f"{name}.bit").read_bytes())
     data[-1] ^= 1
     (folder / f"{name}.bit").write_bytes(data)
+
+
+def with_its_digest(suffix, change):
+    """A changed file, and a manifest that says so: whoever built it, it is no such file."""
+
+    def fault(folder, name):
+        path, manifest = folder / f"{name}{suffix}", folder / f"{name}.json"
+        path.write_bytes(change(path.read_bytes()))
+        said = json.loads(manifest.read_text())
+        said["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        manifest.write_text(json.dumps(said))
+
+    return fault
+
+
+ENTITIES = b'<!DOCTYPE a [<!ENTITY b "bbbb"><!ENTITY c "&b;&b;">]><EDKSYSTEM>&c;</EDKSYSTEM>'
+DAMAGED = [
+    (".bit", lambda data: b"", "its header is not that of a .bit"),
+    (".bit", lambda data: data[:40], "is missing at byte"),
+    (".bit", lambda data: data[:-4], "its header says"),
+    (".hwh", lambda data: b"", "it is not XML"),
+    (".hwh", lambda data: data[: len(data) // 2], "it is not XML"),
+    (".hwh", lambda data: b"\xff\xfe" + data, "it is not XML|document type"),
+    (".hwh", lambda data: b"<html/>", "its root is html"),
+    (".hwh", lambda data: b"<EDKSYSTEM/>", "it lists no modules"),
+    (".hwh", lambda data: ENTITIES, "document type"),
+    (".hwh", lambda data: b"<a>" * 100_000, "it is not XML"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "change", "word"), DAMAGED)
+def test_damaged_files_with_matching_digests_are_refused(weft, overlay, suffix, change, word):
+    folder, manifest = overlay
+    with_its_digest(suffix, change)(folder, manifest.name)
+    for arguments in (("add", folder), ("verify", "--folder", folder)):
+        code, _, err = weft("bitstreams", *arguments)
+        assert code == 5 and re.search(word, err) and err.count("\n") == 1, err
+
+
+def test_a_bitstream_of_which_the_manifest_says_nothing_is_refused(overlay, tmp_path):
+    folder, manifest = overlay
+    path = folder / f"{manifest.name}.json"
+    said = json.loads(path.read_text())
+    del said["files"][f"{manifest.name}.bit"]
+    path.write_text(json.dumps(said))
+    with pytest.raises(Mismatch, match=f"says nothing of {manifest.name}.bit"):
+        verified(folder / f"{manifest.name}.bit")
 
 
 FAULTS = [

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Shape
 
+from weft import bitfile
 from weft.bundle import Manifest
 from weft.bundle.hwh import hwh
 from weft.bundle.overlay import Overlay
 from weft.errors import DeviceError, ToolMissing, ToolWarning, Unsupported
-from weft.synth import container
 from weft.synth.bitstream import make_bitstream
 from weft.synth.flows import WHOLE, Job, flow
 from weft.synth.nextpnr import read_report
@@ -99,8 +99,8 @@ STUBS = {
     "xc7frames2bit": _XC7FRAMES2BIT,
 }
 PAYLOAD = b"\xff" * 32 + bytes.fromhex("000000bb11220044ffffffffffffffffaa99556620000000")
-BIT = container.encode(
-    container.Container("x.frames;Generator=xc7frames2bit", "xc7z020clg400-1", PAYLOAD)
+BIT = bitfile.encode(
+    bitfile.Container("x.frames;Generator=xc7frames2bit", "xc7z020clg400-1", PAYLOAD)
 )
 
 
@@ -275,8 +275,8 @@ def test_a_failing_tool_is_one_sentence(mapped, monkeypatch, name):
         (BIT.replace(b"xc7z020", b"xc7z010"), "xc7z010clg400-1, not for"),
         (BIT.replace(bytes.fromhex("aa995566"), bytes(4)), "synchronisation"),
         (BIT[:13] + b"z" + BIT[14:], "field a"),
-        (container.encode(container.Container("d", PART, PAYLOAD + b"\0")), "whole words"),
-        (container.encode(container.Container("d", PART, b"")), "whole words"),
+        (bitfile.encode(bitfile.Container("d", PART, PAYLOAD + b"\0")), "whole words"),
+        (bitfile.encode(bitfile.Container("d", PART, b"")), "whole words"),
     ],
 )
 def test_a_bitstream_that_no_board_takes_is_not_handed_out(mapped, monkeypatch, data, word):

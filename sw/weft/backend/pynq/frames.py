@@ -8,6 +8,7 @@ pickled. A request names an operation and its arguments; the answer is its resul
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import math
@@ -19,11 +20,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import numpy as np
 
 from weft.errors import DeviceError, ToolMissing, UsageError, WeftError, error_from
+from weft.results import Rule
+from weft.untrusted import MAX_JSON_BYTES, conform, parse_json, printable, record
 
 from .identity import sentence
 
@@ -34,6 +37,12 @@ Operation = Callable[..., Any]
 
 _SOFTWARE = Path(__file__).resolve().parents[3]
 _LENGTHS = struct.Struct("<IQ")
+#: Of arrays in a message: no objects, no fields.
+_DTYPES = frozenset(f"{e}{kind}" for e in "<|" for kind in ("i1", "u1", "b1")) | frozenset(
+    f"<{kind}{size}" for kind in "iuf" for size in (2, 4, 8)
+)
+#: More than a board's memory holds.
+_MAX_BYTES = 4 << 30
 #: How long the other process may take to give back what it holds.
 _CLOSE_S = 30
 
@@ -84,29 +93,84 @@ def _send(stream: IO[bytes], message: Mapping[str, Any]) -> None:
     stream.flush()
 
 
-def _receive(stream: IO[bytes]) -> Any:
+class _Garbled(Exception):
+    """A message that is none; where the next one begins is not known."""
+
+
+def _receive(stream: IO[bytes], result: Any = Any) -> dict[str, Any]:
+    """The next message, whose "error" is an object, or whose "result" is of type `result`.
+
+    Raises
+    ------
+    EOFError
+        There is none.
+    _Garbled
+    """
+
     def read(size: int) -> bytes:
         found = stream.read(size)
         if len(found) < size:
             raise EOFError
         return found
 
-    text, data = (read(size) for size in _LENGTHS.unpack(read(_LENGTHS.size)))
+    sizes = _LENGTHS.unpack(read(_LENGTHS.size))
+    if sizes[0] > MAX_JSON_BYTES or sizes[1] > _MAX_BYTES:
+        raise _Garbled(f"{sizes[0]} and {sizes[1]} bytes are too many")
+    text, data = (read(size) for size in sizes)
+    try:
+        message = _with_arrays(parse_json(text), memoryview(data))
+        conform(message, dict[str, Any], "it")
+        if "error" in message:
+            conform(message["error"], dict[str, Any], "its error")
+        elif dataclasses.is_dataclass(result):
+            message["result"] = record(result, message.get("result"), "its result")  # type: ignore[arg-type]
+        else:
+            conform(message.get("result"), result, "its result")
+    except ValueError as error:
+        raise _Garbled(printable(str(error))) from None
+    return dict(message)
+
+
+def _with_arrays(message: Any, data: memoryview) -> Any:
+    """`message` with its bytes and arrays, which follow one another in `data`.
+
+    Raises
+    ------
+    ValueError
+        They are not what the message says, or more.
+    """
     at = 0
 
-    def unpack(found: dict[str, Any]) -> Any:
+    def take(size: object) -> memoryview:
         nonlocal at
-        if "" not in found:
-            return found
-        (kind, shape), start = found[""], at
-        if kind == "bytes":
-            at += shape
-            return data[start:at]
-        dtype, count = np.dtype(kind), math.prod(shape)
-        at += count * dtype.itemsize
-        return np.frombuffer(data, dtype, count, start).reshape(shape).copy()
+        if type(size) is not int or not 0 <= size <= len(data) - at:
+            raise ValueError(f"{size!r} bytes, where {len(data) - at} are left")
+        at += size
+        return data[at - size : at]
 
-    return json.loads(text, object_hook=unpack)
+    def unpack(found: Any) -> Any:
+        if isinstance(found, list):
+            return [unpack(one) for one in found]
+        if not isinstance(found, dict):
+            return found
+        if "" not in found:
+            return {name: unpack(one) for name, one in found.items()}
+        conform(found[""], list[Any], "an array")
+        if len(found) != 1 or len(found[""]) != 2:
+            raise ValueError(f"an array is a kind and a shape, not {found}")
+        kind, shape = found[""]
+        if kind == "bytes":
+            return bytes(take(shape))
+        conform(shape, list[Annotated[int, Rule(minimum=0)]], "a shape")
+        if kind not in _DTYPES:
+            raise ValueError(f"no array has the type {kind!r}")
+        content = take(math.prod(shape) * np.dtype(kind).itemsize)
+        return np.frombuffer(content, kind).reshape(shape).copy()
+
+    whole = unpack(message)
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes are left over")
+    return whole
 
 
 class FramedProcess:
@@ -139,8 +203,8 @@ class FramedProcess:
         assert self.process.stdin is not None and self.process.stdout is not None
         self._requests, self._answers = self.process.stdin, self.process.stdout
 
-    def ask(self, do: str, **arguments: Any) -> Any:
-        """What the operation `do` answers.
+    def ask(self, do: str, kind: Any = Any, /, **arguments: Any) -> Any:
+        """What the operation `do` answers, of type `kind`: a dataclass, or as ``conform`` takes.
 
         Raises
         ------
@@ -149,17 +213,21 @@ class FramedProcess:
         ToolMissing
             The other process cannot start.
         DeviceError
-            It has ended, or the operation has a fault.
+            It has ended, the operation has a fault, or the answer is none.
         """
         try:
             _send(self._requests, {"do": do, "arguments": arguments})
-            answer = _receive(self._answers)
+            answer = _receive(self._answers, kind)
         except (EOFError, OSError):
             if not self._works:
                 message = f"{self.python} cannot run {self.module}"
                 raise ToolMissing(message, "see its messages above, and make pynq again") from None
             message = f"the process that runs {self.module} has ended before it answered {do!r}"
             raise DeviceError(message, "see its messages above") from None
+        except _Garbled as error:
+            self.process.kill()  # nobody knows where its next answer begins
+            message = f"the process that runs {self.module} gave no answer to {do!r}: {error}"
+            raise DeviceError(message, "see its messages above, and make pynq again") from None
         self._works = True
         if "error" in answer:
             raise error_from(answer["error"])
@@ -193,11 +261,13 @@ def answer_requests(operations: Mapping[str, Operation]) -> None:
             request = _receive(stdin)
         except EOFError:
             return
-        name = request["do"]
+        except _Garbled as error:
+            sys.exit(f"this is no request: {error}")
+        name, arguments = str(request.get("do")), request.get("arguments", {})
         try:
             if name not in operations:
                 raise UsageError(f"there is no operation {name!r}, only {', '.join(operations)}")
-            answer = {"result": operations[name](**request["arguments"])}
+            answer = {"result": operations[name](**arguments)}
         except WeftError as error:
             answer = {"error": error.as_dict()}
         except Exception as error:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from weft.backend.base import Array
 from weft.bundle.manifest import Manifest
 from weft.bundle.store import choose, find
-from weft.errors import Mismatch, UsageError, WeftError
-from weft.program import Program
+from weft.errors import DeviceError, Mismatch, UsageError, WeftError
+from weft.program import Program, TensorSpec
+from weft.results import Count, NonNegative, PositiveFloat
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
 from weft_hw.config import AcceleratorConfig
 
@@ -23,6 +28,32 @@ from .load import PORT
 __all__ = ["PynqProcess", "board_facts", "local_overlay", "open_pynq"]
 
 _SERVER = "weft.backend.pynq.server"
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the other process says of an open board."""
+
+    clock_mhz: PositiveFloat
+    virtual: bool
+    board: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What it says of a run."""
+
+    outputs: dict[str, np.ndarray]
+    seconds: NonNegative
+    accesses: Count
+
+
+def _check_array(spec: TensorSpec, what: str, array: Array) -> None:
+    if array.shape != spec.shape or array.dtype != spec.dtype:
+        raise DeviceError(
+            f"the board gave {what} as {array.dtype} {array.shape}, not {spec.dtype} {spec.shape}",
+            "reset it",
+        )
 
 
 class PynqProcess(BoardBackend):
@@ -59,12 +90,11 @@ class PynqProcess(BoardBackend):
         self._sent: set[str] = set()
         try:
             path = str(Path(bitstream).resolve())
-            known = self._process.ask("open", bitstream=path, host=host, port=port)
+            known = self._process.ask("open", _Known, bitstream=path, host=host, port=port)
         except WeftError:
             self.close()
             raise
-        self.clock_mhz = float(known["clock_mhz"])
-        self.virtual, self.board = bool(known["virtual"]), str(known["board"])
+        self.clock_mhz, self.virtual, self.board = dataclasses.astuple(known)
 
     def load(self, program: Program) -> None:
         self._program = None
@@ -85,23 +115,30 @@ class PynqProcess(BoardBackend):
         self, inputs: Mapping[str, Array], patches: Mapping[str, int] | None = None
     ) -> dict[str, Array]:
         self.check_inputs(inputs)
-        answer = self._process.ask("run", inputs=dict(inputs), patches=dict(patches or {}))
-        self.cost = RunCost(*answer["cost"])
-        outputs: dict[str, Array] = answer["outputs"]
+        patched = dict(patches or {})
+        answer = self._process.ask("run", _Answer, inputs=dict(inputs), patches=patched)
+        self.cost = RunCost(answer.seconds, answer.accesses)
+        outputs: dict[str, Array] = answer.outputs
+        if outputs.keys() != self.program.outputs.keys():
+            raise DeviceError(f"the board gave {', '.join(outputs) or 'nothing'}", "reset it")
+        for output, spec in self.program.outputs.items():
+            _check_array(spec, f"output {output}", outputs[output])
         return outputs
 
     def read_state(self, name: str) -> Array:
-        found: Array = self._process.ask("read_state", name=name)
+        found: Array = self._process.ask("read_state", np.ndarray, name=name)
+        if name in self.program.states:
+            _check_array(self.program.states[name], f"state {name}", found)
         return found
 
     def reset(self) -> None:
         self._process.ask("reset")
 
     def counters(self) -> dict[str, int]:
-        return dict(self._process.ask("counters"))
+        return dict(self._process.ask("counters", dict[str, int]))
 
     def memory(self) -> bytes:
-        return bytes(self._process.ask("memory"))
+        return bytes(self._process.ask("memory", bytes))
 
     def check_registers(self) -> None:
         self._program = None
@@ -109,7 +146,7 @@ class PynqProcess(BoardBackend):
 
     def put_file(self, path: str, data: bytes) -> bool:
         """As :func:`weft.backend.pynq.firmware.put_file`, on the board at the other end."""
-        return bool(self._process.ask("put_file", path=path, data=data))
+        return bool(self._process.ask("put_file", bool, path=path, data=data))
 
     def close(self) -> None:
         super().close()
@@ -132,7 +169,8 @@ def board_facts(host: str, port: int) -> BoardFacts:
     # Any version will do: they agree on reading files.
     python = python_with_pynq(*dict.fromkeys(b.pynq.package for b in PYNQ_BOARDS.values()))
     with FramedProcess(python, _SERVER) as process:
-        return BoardFacts(**process.ask("facts", host=host, port=port))
+        facts: BoardFacts = process.ask("facts", BoardFacts, host=host, port=port)
+        return facts
 
 
 def open_pynq(

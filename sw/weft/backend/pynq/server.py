@@ -48,7 +48,7 @@ def _of(board: PynqBackend) -> dict[str, Operation]:
             board.unload(programs.pop(digest))
 
     def run(inputs: dict[str, Array], patches: dict[str, int]) -> dict[str, Any]:
-        return {"outputs": board.run(inputs, patches), "cost": board.cost}
+        return {"outputs": board.run(inputs, patches), **board.cost._asdict()}
 
     methods = {name: getattr(board, name) for name in _METHODS}
     methods["put_file"] = partial(put_file, board.loaded.device)

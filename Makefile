@@ -42,6 +42,8 @@ pynq:  ## make build/pynq-venv: pynq 4.0 and 3.1, for boards and virtual boards
 
 # As many workers as cores: threads of torch inside them would only fight for these.
 test sim sim-full: export OMP_NUM_THREADS := 1
+# Text files are UTF-8 whatever the locale: Python warns where one is opened without saying so.
+test sim sim-full: export PYTHONWARNDEFAULTENCODING := 1
 
 test: $(ALL) pynq  ## fast tests, then the simulation regression (make sim)
 	@$(PYTEST) -n $(JOBS) tests

@@ -55,7 +55,8 @@ def pip(*arguments: str, check: bool = True, quiet: bool = False) -> int:
     done = subprocess.run(
         [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         cwd=ROOT,
         env={**os.environ, "PIP_NO_INPUT": "1"},
     )
@@ -96,7 +97,12 @@ def torch_options(pin: str, choice: str) -> list[str]:
 def installed_torch() -> str | None:
     """"cpu" or "cuda", the build in .venv; None where there is none."""
     code = "import importlib.metadata as m; print(m.version('torch'))"
-    done = subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [str(PYTHON), "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     if done.returncode:
         return None
     return "cpu" if done.stdout.strip().endswith("+cpu") else "cuda"
@@ -107,13 +113,15 @@ def install(what: str, torch: str) -> None:
     version = subprocess.run(
         [str(PYTHON), "-c", "import sys; print(*sys.version_info[:2], sep='')"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=True,
     ).stdout.strip()
     constraints = ROOT / "constraints" / f"py{version}.txt"
     if not constraints.exists():
         fail(f"there is no {constraints.relative_to(ROOT)}; remove .venv and take Python 3.10-3.12")
-    pin = next(s for s in constraints.read_text().split() if s.startswith("torch=="))
+    pins = constraints.read_text(encoding="utf-8").split()
+    pin = next(s for s in pins if s.startswith("torch=="))
     limits = ("-c", str(constraints))
     if torch == "cuda" and installed_torch() == "cpu":
         pip("uninstall", "--yes", "torch", quiet=True)

@@ -37,7 +37,13 @@ def fail(sentence: str) -> None:
 
 def run(*command: str) -> None:
     """Run a command; its output is shown only when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=ROOT,
+    )
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
         fail(f"failed: {' '.join(command)}")
@@ -50,10 +56,10 @@ def constraints(version: str) -> Path:
 
 def stamp_text(version: str) -> str:
     """What an up-to-date environment was made from."""
-    project = (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     start = project.index("[project.scripts]")
     entries = project[start : project.index("[tool.", start)]
-    locked = constraints(version).read_text()
+    locked = constraints(version).read_text(encoding="utf-8")
     parts = [version, *REQUIREMENTS, locked, sys.version, str(ROOT), entries]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -62,7 +68,7 @@ def make(version: str) -> None:
     """Make the environment of one version of pynq, unless it is there."""
     folder = HOME / version
     stamp = folder / ".weft-stamp"
-    if stamp.exists() and stamp.read_text() == stamp_text(version):
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == stamp_text(version):
         return
     print(f"pynq {version} into {folder.relative_to(ROOT)} (some minutes, 250 MB)", flush=True)
     python = str(folder / "bin" / "python")
@@ -72,7 +78,7 @@ def make(version: str) -> None:
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
     run(*pip, "--constraint", str(constraints(version)), f"pynq=={version}", *REQUIREMENTS)
     run(*pip, "--no-deps", "--editable", str(ROOT))
-    stamp.write_text(stamp_text(version))
+    stamp.write_text(stamp_text(version), encoding="utf-8")
 
 
 def main() -> None:
@@ -87,7 +93,7 @@ def main() -> None:
     if unknown:
         fail(f"unknown version {unknown[0]}; the versions are {', '.join(VERSIONS)}")
     HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / ".lock").open("w") as handle:
+    with (HOME / ".lock").open("w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         for version in wanted:
             make(version)

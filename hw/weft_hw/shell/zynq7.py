@@ -192,7 +192,7 @@ def emit_shell(config: AcceleratorConfig, board: Board, directory: Path) -> Path
     ShellError
         As :class:`Zynq7Shell`.
     """
-    ports = json.loads((directory / f"{TOP_NAME}.json").read_text())["ports"]
+    ports = json.loads((directory / f"{TOP_NAME}.json").read_text(encoding="utf-8"))["ports"]
     shell = Zynq7Shell(config, board, ports)
     path = directory / f"{SHELL_NAME}.v"
     write(path, text_of(shell, SHELL_NAME))

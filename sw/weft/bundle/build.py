@@ -13,6 +13,7 @@ from typing import Any
 
 import weft
 from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
+from weft.outputs import make_folder, write_file
 from weft.results import plain
 from weft.synth.bitstream import make_bitstream
 from weft.synth.fit import check_fit
@@ -133,14 +134,14 @@ def _choose(
 def _write_sources(overlay: Overlay, folder: Path, progress: Progress) -> None:
     from weft_hw.verilog import emit
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     progress(f"{overlay.name}: generating Verilog")
     emit(overlay.config, folder, overlay.target)
-    side = json.loads((folder / "weft_top.json").read_text())
-    (folder / "weft_accelerator.v").write_text(wrapper(overlay, side))
-    (folder / "weft.xdc").write_text(constraints(overlay))
-    (folder / "build.tcl").write_text(script(overlay))
-    (folder / f"{overlay.name}.hwh").write_text(hwh(overlay))
+    side = json.loads((folder / "weft_top.json").read_text(encoding="utf-8"))
+    write_file(folder / "weft_accelerator.v", wrapper(overlay, side))
+    write_file(folder / "weft.xdc", constraints(overlay))
+    write_file(folder / "build.tcl", script(overlay))
+    write_file(folder / f"{overlay.name}.hwh", hwh(overlay))
 
 
 def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def _run_open(overlay: Overlay, folder: Path, tools: Tools, progress: Progress) 
         )
     progress(f"{overlay.name}: bitstream")
     make_bitstream(tools, folder, overlay.board.chip.part, overlay.name)
-    (folder / f"{overlay.name}.hwh").write_text(hwh(overlay, interrupt=False))
+    write_file(folder / f"{overlay.name}.hwh", hwh(overlay, interrupt=False))
     mapped = plain(counts)
     return {
         "tools": tools.versions(),
@@ -189,8 +190,8 @@ def write_virtual(overlay: Overlay, folder: Path, *, gpio: bool = True) -> Manif
         "clock_mhz": overlay.clock.mhz,
         "gpio": gpio,
     }
-    (folder / f"{name}.bit").write_bytes(virtual.encode(header, name, overlay.board.chip.part))
-    (folder / f"{name}.hwh").write_text(hwh(overlay, gpio=gpio))
+    write_file(folder / f"{name}.bit", virtual.encode(header, name, overlay.board.chip.part))
+    write_file(folder / f"{name}.hwh", hwh(overlay, gpio=gpio))
     manifest = _manifest(overlay, "virtual", folder, [f"{name}.bit", f"{name}.hwh"], {})
     manifest.save(folder)
     return manifest

@@ -78,6 +78,10 @@ app.command("embed")(embed.embed)
 app.command("search")(embed.search)
 
 
+#: Errors without a path that are the machine's.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit.
 
@@ -99,10 +103,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     except OSError as error:
         # A path that the user named, or a full disk; anything else is a fault of Weft.
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and error.errno not in _MACHINE:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         cause = UsageError(f"{where}{error.strerror}", "name another path, or make it usable")
+        sys.exit(show_error(cause, as_json))
+    except MemoryError:
+        cause = UsageError("this takes more memory than there is", "close other programs")
         sys.exit(show_error(cause, as_json))
     except Exception as error:
         # Typer's own usage errors; newer releases carry a private copy of click's classes.

@@ -7,16 +7,14 @@ import os
 import platform
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from weft import __version__
-from weft.errors import UsageError, WeftError, WeftWarning
+from weft.errors import WeftError, WeftWarning
 from weft.results import Count, Hash, Positive, Rule, plain
 from weft.untrusted import printable
 
@@ -28,7 +26,6 @@ __all__ = [
     "ErrorObject",
     "Machine",
     "machine",
-    "make_folder",
     "number",
     "print_json",
     "print_table",
@@ -240,16 +237,3 @@ def progress(text: str, total: int | None = None) -> Iterator[Callable[..., None
             bar.update(task, advance=done, description=text)
 
         yield advance
-
-
-def make_folder(path: Path) -> None:
-    """Make folder `path`; raises UsageError where it cannot be made or written."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except FileExistsError:
-        raise UsageError(f"{path} is a file, not a folder", "name another folder") from None
-    except OSError as error:
-        said = f"cannot write to {path}: {error.strerror}"
-        raise UsageError(said, "name another folder") from None

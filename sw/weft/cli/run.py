@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from weft.errors import UsageError
+from weft.outputs import make_folder
 
 from .options import Backend, Host, Json, OutputFolder, Overlay, Port, ProgramFile
 from .output import print_json
@@ -60,6 +61,7 @@ def command(
     known = (*SIMULATED, "pynq")
     if backend not in known:
         raise UsageError(f"unknown backend {backend!r}", f"choose one of {', '.join(known)}")
+    make_folder(output)
     with open_backend(backend, loaded.config, board=(overlay, host, port)) as opened:
         opened.load(loaded)
         paths = write_outputs(opened.run(arrays), output)

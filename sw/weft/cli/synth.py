@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from weft.outputs import make_folder
+
 from . import options
-from .output import make_folder, print_json, print_table, progress
+from .output import print_json, print_table, progress
 
 if TYPE_CHECKING:
     from weft.synth import Report

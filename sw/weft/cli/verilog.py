@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from weft.outputs import make_folder
 from weft.results import Count
 
 from .options import Json, OutputFolder, PresetName, Target, find_preset, known_target
-from .output import make_folder, print_json
+from .output import print_json
 
 __all__ = ["File", "command"]
 

@@ -139,7 +139,8 @@ def deploy_over_ssh(connection: Ssh, there: Probed, program: Path, overlay: Path
         artefact = folder / program_name(program.stem, content)
         artefact.write_bytes(content)
         script = artefact.with_suffix(".sh")
-        script.write_text(_script(there.folder, archive.name, bit.name, artefact.name))
+        text = _script(there.folder, archive.name, bit.name, artefact.name)
+        script.write_text(text, encoding="utf-8")
         files = [bit.with_suffix(suffix) for suffix in (".bit", ".hwh", ".json")]
         sent = _send(connection, there, [archive, *files, artefact, script])
     answer = _on_board(connection, there, f"{there.folder}/{script.name}")

@@ -133,7 +133,12 @@ class Ssh:
     def _call(self, command: list[str], given: str) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                command, input=given, capture_output=True, text=True, timeout=_COMMAND_S
+                command,
+                input=given,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_COMMAND_S,
             )
         except subprocess.TimeoutExpired:
             raise DeviceError(

@@ -116,7 +116,7 @@ def driver_version() -> str:
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
             capture_output=True,
             text=True,
-            check=True,
+            check=True, encoding="utf-8",
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

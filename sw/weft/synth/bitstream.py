@@ -62,7 +62,7 @@ def _parses_slowly(fasm2frames: str) -> bool:
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,
-        check=False,
+        check=False, encoding="utf-8",
     )
     return "much slower" in done.stdout + done.stderr
 

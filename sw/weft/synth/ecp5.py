@@ -117,7 +117,7 @@ def route(job: Job) -> list[Route]:
 
 def _texts(job: Job) -> dict[str, tuple[str, str]]:
     """Module and Verilog of each block, blocks between registers."""
-    design = written(job.config, job.folder, "portable").read_text()
+    design = written(job.config, job.folder, "portable").read_text(encoding="utf-8")
     texts = {}
     for block in job.blocks:
         if block == WHOLE:
@@ -169,7 +169,7 @@ def _run(place: Path, top: str, text: str) -> Path:
     """Route `text` in folder `place`; the report."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
-    (place / "design.v").write_text(text)
+    (place / "design.v").write_text(text, encoding="utf-8")
     run_yosys(_SCRIPT.format(top=top), place, results=(_NETLIST,))
     command = (*_NEXTPNR, *_ARGUMENTS)
     run_tool(command, place, LOG, name="nextpnr-ecp5", results=(REPORT,))

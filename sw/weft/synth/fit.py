@@ -26,7 +26,7 @@ _WORDS = {"lut": "LUT", "ff": "flip-flops", "bram36": "BRAM36", "uram": "URAM", 
 
 def recorded(path: Path = RECORD) -> dict[str, Any]:
     """The record of a file, by preset; empty where there is none."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def misfits(counts: CellCounts, board: Board) -> list[str]:

@@ -35,7 +35,7 @@ def read_report(path: Path, module: str, part: str) -> Route:
         It is no report, or holds no path from register to register.
     """
     try:
-        report = json.loads(path.read_text())
+        report = json.loads(path.read_text(encoding="utf-8"))
         if report["fmax"]:
             return _slowest(report, module, part)
     except (KeyError, TypeError, ValueError) as error:

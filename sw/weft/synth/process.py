@@ -38,7 +38,11 @@ def version_of(command: tuple[str, ...]) -> str:
         lock = locked(user_folder() / "wasm.lock")
     with lock:
         done = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, check=False
+            [*command, "--version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
     lines = (done.stdout + done.stderr).strip().splitlines()
     return lines[0] if done.returncode == 0 and lines else ""
@@ -79,15 +83,21 @@ def run_tool(
     for old in (log, *results):
         (folder / old).unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
-        result = stack.enter_context((folder / output).open("w")) if output else subprocess.PIPE
+        result = stack.enter_context((folder / output).open("wb")) if output else subprocess.PIPE
         done = subprocess.run(
-            command, cwd=folder, stdout=result, stderr=subprocess.PIPE, check=False, text=True
+            command,
+            cwd=folder,
+            stdout=result,
+            stderr=subprocess.PIPE,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
         )
     said, path = (done.stdout or "") + done.stderr, folder / log
     if path.exists():
-        said = f"{path.read_text(errors='replace')}\n{said}"
+        said = f"{path.read_text(encoding='utf-8', errors='replace')}\n{said}"
     else:
-        path.write_text(said)
+        path.write_text(said, encoding="utf-8")
     if done.returncode:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         errors = [line for line in lines if "ERROR" in line.upper()]

@@ -70,7 +70,7 @@ def synthesise(
     chip = chip or default_board(config).chip.target
     target = target or chip
     verilog = written(config, folder, target)
-    design = units(verilog.read_text())
+    design = units(verilog.read_text(encoding="utf-8"))
     netlists = mapped(design, chip, verilog.parent.parent, folder / "cache")
     *_, top = netlists
     flat = flatten(netlists, top)

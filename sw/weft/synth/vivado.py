@@ -89,7 +89,7 @@ def run_script(program: str, script: str, folder: Path, *options: str) -> Path:
         It ended with an error.
     """
     log = folder / "vivado.log"
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             [program, "-mode", "batch", "-notrace", *options, "-source", script],
             cwd=folder,
@@ -98,7 +98,7 @@ def run_script(program: str, script: str, folder: Path, *options: str) -> Path:
             check=False,
         )
     if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        tail = "\n".join(_text(log).splitlines()[-15:])
         raise VivadoFailed(f"Vivado ended with status {done.returncode}:\n{tail}", f"see {log}")
     return log
 
@@ -145,7 +145,7 @@ def route(job: Job) -> list[Route]:
     """
     board = job.board
     work = job.folder / f"{job.config.name}-{job.config.hash}-vivado-{board.name}"
-    verilog = written(job.config, job.folder, board.chip.target).read_text()
+    verilog = _text(written(job.config, job.folder, board.chip.target))
     files = script(job) | {"weft_top.v": verilog}
     digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:24]
 
@@ -155,7 +155,7 @@ def route(job: Job) -> list[Route]:
         for name in _REPORTS:
             (work / name).unlink(missing_ok=True)
         for name, text in files.items():
-            (work / name).write_text(text)
+            (work / name).write_text(text, encoding="utf-8")
         log = run_script("vivado", "route.tcl", work, "-nojournal", "-log", "session.log")
         for name in _REPORTS:
             if not (work / name).exists():
@@ -164,8 +164,8 @@ def route(job: Job) -> list[Route]:
 
     kept = once(job.folder / "cache" / f"vivado-{digest}", make)
     job.advance(1)
-    blocks = read_utilization((kept / "utilization.rpt").read_text())
-    slack, path, begin, end = read_timing((kept / "timing.rpt").read_text())
+    blocks = read_utilization(_text(kept / "utilization.rpt"))
+    slack, path, begin, end = read_timing(_text(kept / "timing.rpt"))
     clock = float(job.config.clock_mhz)
     return [
         Route(
@@ -181,6 +181,11 @@ def route(job: Job) -> list[Route]:
             blocks=blocks,
         )
     ]
+
+
+def _text(path: Path) -> str:
+    """Of a file of Vivado, whatever the locale that it ran in."""
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def read_utilization(text: str) -> list[dict[str, Any]]:
@@ -269,11 +274,11 @@ def read_reports(folder: Path) -> dict[str, Any]:
     """
     resources: dict[str, float] = {}
     try:
-        for cells in _table_rows((folder / "utilization.txt").read_text()):
+        for cells in _table_rows(_text(folder / "utilization.txt")):
             name, count = cells[0].strip().rstrip("*"), cells[1].strip().rstrip("*")
             if name in _ROWS and re.fullmatch(r"[\d.]+", count):
                 resources.setdefault(_ROWS[name], float(count))
-        lines = (folder / "result.txt").read_text().splitlines()
+        lines = _text(folder / "result.txt").splitlines()
         pairs = dict(line.split(" ", 1) for line in lines)
         version = {"vivado": pairs.pop("vivado", "")}
         timing = {name: float(pairs[name]) for name in ("wns_ns", "whs_ns")}

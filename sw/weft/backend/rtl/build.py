@@ -120,7 +120,7 @@ def library_from_verilog(
     def make(folder: Path) -> None:
         env, work = tools.simulator_environment(), folder / "work"
         work.mkdir()
-        (work / "weft_ports.h").write_text(ports)
+        (work / "weft_ports.h").write_text(ports, encoding="utf-8")
         shutil.copy(source, folder / "weft_top.v")
         harness = [str(_HERE / s) for s in _SOURCES if s.endswith(".cpp")]
         command = [verilator, *_VERILATOR, *(["--trace"] if trace else [])]
@@ -153,7 +153,7 @@ def _made(target: Path, make: Callable[[Path], None]) -> Path:
 
 
 def _step(command: list[str], env: dict[str, str], log: Path) -> None:
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         done = subprocess.run(
             command, env=env, stdout=output, stderr=subprocess.STDOUT, check=False
         )

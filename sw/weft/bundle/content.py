@@ -45,7 +45,7 @@ def _check_hwh(data: bytes) -> None:
         raise ValueError("it declares a document type or entities")
     try:
         root = ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # an encoding that nobody knows
         raise ValueError(f"it is not XML: {error}") from None
     if root.tag != _ROOT:
         raise ValueError(f"its root is {root.tag[:80]}, not {_ROOT}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import tokenize
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,9 @@ def parse_npy(data: bytes) -> NDArray[Any]:
         }.get(version)
         if read is None:
             raise ValueError(f"format version {version} is not read")
-        shape, _, dtype = read(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers as Python 2 wrote them
+            shape, _, dtype = read(stream)
     except _NO_HEADER as error:
         said = str(error).partition("\n")[0]
         raise ValueError(f"it has no header of a .npy file: {said or 'it ends'}") from None
@@ -110,7 +113,9 @@ def parse_npy(data: bytes) -> NDArray[Any]:
     if wanted != there:
         raise ValueError(f"its header says {wanted} bytes of values, there are {there}")
     stream.seek(0)
-    found: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return found
 
 

@@ -52,8 +52,12 @@ test: $(ALL) pynq  ## fast tests, then the simulation regression (make sim)
 sim: $(ALL)  ## hardware verification on Verilator, with a table of testpoints
 	@$(PYTEST) sim
 
-sim-full: $(ALL)  ## long random programs and large shapes
+sim-full: $(ALL) pynq  ## long random programs and large shapes, hostile files, other PATHs
 	@$(PYTEST) --full sim
+	@WEFT_HOSTILE_FILES=20000 $(PYTEST) -n $(JOBS) tests/sw/test_hostile_files.py
+	@WEFT_HOSTILE_REQUESTS=20000 $(PYTEST) -k random_requests tests/board/test_virtual_board.py
+	@$(PY) tests/support/paths.py hostile $(PYTEST) -n $(JOBS) tests
+	@$(PY) tests/support/paths.py bare $(PYTEST) -n $(JOBS) tests
 
 docs: $(ALL)  ## write the generated reference pages again
 	@$(PY) -m weft_hw.docgen

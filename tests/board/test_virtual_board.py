@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -273,6 +274,94 @@ backend.load(program)
 same(backend, program, 1)
 """,
     )
+
+
+@pytest.mark.timeout(3600)
+def test_random_requests_do_not_end_the_server(zcu104):
+    """Requests of every kind with random, and nearly right, contents; then a product is right."""
+    number = os.environ.get("WEFT_HOSTILE_REQUESTS", "400")
+    print(passes(
+        zcu104,
+        """
+import random
+from collections import Counter
+from google.protobuf.descriptor import FieldDescriptor as F
+import grpc
+from weft.backend.pynq.load import connect
+device = connect(sys.argv[1])
+from pynq.remote import buffer_pb2, mmio_pb2, remote_device_pb2
+rng = random.Random(int(sys.argv[4]))
+ids = ["", "another", "x" * 5000]
+numbers = [0, 1, 3, 4, 64, 4096, 0x10000000, 0xA0000000, 1 << 20, (1 << 31) - 1]
+
+def value(field):
+    if field.type == F.TYPE_STRING:
+        return rng.choice([*ids, "/lib/firmware/a.bin", "/etc/passwd", "../x", "a\\0b", "|u1"])
+    if field.type == F.TYPE_BYTES:
+        return rng.randbytes(rng.choice([0, 1, 4, 64, 5000]))
+    if field.type == F.TYPE_BOOL:
+        return rng.random() < 0.5
+    if field.type in (F.TYPE_FLOAT, F.TYPE_DOUBLE):
+        return rng.uniform(-1e9, 1e9)
+    top = 31 if field.type in (F.TYPE_INT32, F.TYPE_SINT32, F.TYPE_SFIXED32, F.TYPE_ENUM) else 32
+    if field.type in (F.TYPE_INT64, F.TYPE_UINT64, F.TYPE_FIXED64, F.TYPE_SINT64):
+        top = 63
+    found = rng.choice([*numbers, rng.getrandbits(top)]) % (1 << top)
+    signed = field.type in (F.TYPE_INT32, F.TYPE_INT64, F.TYPE_SINT32, F.TYPE_SINT64)
+    return -found if signed and rng.random() < 0.2 else found
+
+def message(kind):
+    found = kind()
+    for field in kind.DESCRIPTOR.fields:
+        if rng.random() < 0.9 and field.type != F.TYPE_MESSAGE and field.label != F.LABEL_REPEATED:
+            setattr(found, field.name, value(field))
+    return found
+
+calls = []
+for module in (buffer_pb2, mmio_pb2, remote_device_pb2):
+    for service in module.DESCRIPTOR.services_by_name.values():
+        for method in service.methods:
+            kind = getattr(module, method.input_type.name)
+            path = f"/{service.full_name}/{method.name}"
+            calls.append((path, kind, method.client_streaming, method.server_streaming,
+                          getattr(module, method.output_type.name)))
+assert len(calls) > 12, calls
+channel = grpc.insecure_channel(f"{sys.argv[1]}:7967")
+ends = Counter()
+for turn in range(int(sys.argv[3])):
+    path, kind, many, streamed, answer = rng.choice(calls)
+    shape = ("stream" if many else "unary") + "_" + ("stream" if streamed else "unary")
+    call = getattr(channel, shape)(
+        path, request_serializer=kind.SerializeToString, response_deserializer=answer.FromString)
+    request = message(kind)
+    try:
+        sent = iter([request, message(kind)]) if many else request
+        got = call(sent, timeout=20)
+        got = list(got) if streamed else [got]
+        for one in got:
+            for field in ("buffer_id", "mmio_id"):
+                if getattr(one, field, ""):
+                    ids.append(getattr(one, field))
+        ends["answered"] += 1
+    except grpc.RpcError as error:
+        assert error.code() not in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL,
+                                    grpc.StatusCode.UNAVAILABLE), (path, request, error)
+        ends[error.code().name] += 1
+print(dict(ends))
+stub = device._stub["buffer"]
+for name in set(ids):
+    try:
+        stub.freebuffer(buffer_pb2.FreeBufferRequest(buffer_id=name))
+    except grpc.RpcError:
+        pass
+backend = open_board()
+program = product(backend.config)
+backend.load(program)
+same(backend, program, 1)
+""",
+        number,
+        os.environ.get("WEFT_HOSTILE_SEED", "1"),
+    ))
 
 
 def test_nobody_at_home_is_one_sentence(zcu104):

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -130,7 +131,8 @@ def library_from_verilog(
         _step(command, env, folder / "verilator.log")
         _say(progress, f"{config.name}: compiling the simulator (once per configuration)")
         command = ["make", f"-j{_JOBS}", "-C", str(work), "-f", "Vweft_top.mk", *_MAKE]
-        command += [f"VERILATOR_ROOT={env['VERILATOR_ROOT']}", "PYTHON3=python3", "PERL=perl"]
+        command += [f"VERILATOR_ROOT={env['VERILATOR_ROOT']}", f"PYTHON3={sys.executable}"]
+        command += ["PERL=perl"]
         _step(command, env, folder / "make.log")
         shutil.rmtree(work)
 

@@ -21,7 +21,7 @@ from typing import Any
 from unittest import mock
 
 from weft import tools
-from weft.once import once
+from weft.files.once import once
 
 __all__ = ["CLOCK_NS", "BenchFailed", "Outcome", "build", "parameters", "run", "start"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -14,11 +15,11 @@ import pytest
 from jschon import JSON, JSONSchema, create_catalog
 
 from virtual_boards import ROOT, python_for
-from weft import bitfile, tools
 from weft.bundle import Manifest, Overlay, build, virtual
 from weft.bundle.reports import finish
 from weft.bundle.wrapper import interfaces
 from weft.errors import Mismatch, Unsupported, UsageError
+from weft.files import bitfile, tools
 from weft.results import plain
 from weft.synth.vivado import VivadoFailed
 from weft_hw.boards import PYNQ_BOARDS, pynq_board
@@ -55,6 +56,8 @@ def test_manifest_follows_its_schema_and_its_files_are_as_described(bundle):
         manifest = Manifest.load(path)
         manifest.verify(folder)
         assert plain(manifest) == json.loads(path.read_text())
+        more = plain(dataclasses.replace(manifest, untimed=["PS7"]))
+        assert check.evaluate(JSON(more)).valid and more["untimed"] == ["PS7"]
     assert "vivado -mode batch -source build.tcl" in written.next_step
 
 

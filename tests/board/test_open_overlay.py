@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from virtual_boards import ROOT, environment
-from weft import bitfile
 from weft.bundle import Manifest
+from weft.files import bitfile
 
 LOAD = """
 import sys; sys.path.insert(0, "tests/support")

@@ -26,7 +26,6 @@ import pytest
 
 from mutate import changed_bytes, changed_json
 from program_strategies import seeded
-from weft import bitfile
 from weft.backend.pynq.frames import _Garbled, _receive, _send
 from weft.backend.pynq.identity import BoardFacts
 from weft.bundle import Overlay, virtual
@@ -35,6 +34,7 @@ from weft.bundle.content import check_content
 from weft.bundle.manifest import Manifest, verified
 from weft.deploy.over_ssh import Probed, _on_board
 from weft.errors import WeftError
+from weft.files import bitfile
 from weft.models.sentence import read_texts
 from weft.models.vectors import require_embedded
 from weft.program import Program

@@ -13,7 +13,7 @@ from typing import Any
 
 import weft
 from weft.errors import Mismatch, ToolMissing, Unsupported, UsageError
-from weft.outputs import make_folder, write_file
+from weft.files.outputs import make_folder, write_file
 from weft.results import plain
 from weft.synth.bitstream import make_bitstream
 from weft.synth.fit import check_fit

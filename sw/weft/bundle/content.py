@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from weft import bitfile
 from weft.errors import Mismatch
+from weft.files import bitfile
 
 __all__ = ["check_content"]
 

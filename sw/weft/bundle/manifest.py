@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from weft.errors import Mismatch, UsageError
-from weft.outputs import write_file
+from weft.files.outputs import write_file
+from weft.files.untrusted import check_name, conform, inside, parse_json
 from weft.results import OMITTED, Count, Digest, Hash, NonNegative, PositiveFloat, Rule, plain
-from weft.untrusted import check_name, conform, inside, parse_json
 from weft_hw.boards import PYNQ_BOARDS, BoardError, pynq_board
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import ISA_VERSION

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from weft import overlays
 from weft.errors import UsageError, WeftError
-from weft.untrusted import safe_name
+from weft.files.untrusted import safe_name
 from weft_hw.config import AcceleratorConfig
 
 from .manifest import Manifest, verified

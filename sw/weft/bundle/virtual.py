@@ -11,8 +11,8 @@ import json
 import struct
 from typing import Any
 
-from weft import bitfile
-from weft.untrusted import parse_json
+from weft.files import bitfile
+from weft.files.untrusted import parse_json
 
 __all__ = ["MAGIC", "decode", "encode", "swap"]
 

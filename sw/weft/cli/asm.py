@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from weft.outputs import write_file
+from weft.files.outputs import write_file
 from weft.results import Count
 
 from .options import Json, OutputFile, Preset, find_preset, read_text

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.outputs import check_writable, write_file
+from weft.files.outputs import check_writable, write_file
 from weft.results import Count, plain
 
 from . import options

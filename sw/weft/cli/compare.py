@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from weft.errors import UsageError
-from weft.outputs import check_writable, write_file
+from weft.files.outputs import check_writable, write_file
 from weft.results import plain
 from weft.tools import require_simulator
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weft.errors import UsageError
-from weft.outputs import check_writable
+from weft.files.outputs import check_writable
 from weft.results import Count, Positive
 
 from . import options

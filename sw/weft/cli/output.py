@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from weft import __version__
 from weft.errors import WeftError, WeftWarning
+from weft.files.untrusted import printable
 from weft.results import Count, Hash, Positive, Rule, plain
-from weft.untrusted import printable
 
 if TYPE_CHECKING:
     from weft_hw.config import AcceleratorConfig

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from weft.errors import UsageError
-from weft.outputs import make_folder
+from weft.files.outputs import make_folder
 
 from .options import Backend, Host, Json, OutputFolder, Overlay, Port, ProgramFile
 from .output import print_json

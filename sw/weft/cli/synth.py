@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from weft.outputs import make_folder
+from weft.files.outputs import make_folder
 
 from . import options
 from .output import print_json, print_table, progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from weft.outputs import make_folder
+from weft.files.outputs import make_folder
 from weft.results import Count
 
 from .options import Json, OutputFolder, PresetName, Target, find_preset, known_target

@@ -11,8 +11,8 @@ from pathlib import Path
 import weft
 import weft_hw
 from weft.bundle.manifest import Manifest
+from weft.files.untrusted import safe_name
 from weft.program import Program
-from weft.untrusted import safe_name
 
 __all__ = ["offline_zip", "wheel"]
 

@@ -18,8 +18,8 @@ from typing import Any
 from weft.backend.pynq.identity import BoardFacts
 from weft.bundle.store import program_name, stage
 from weft.errors import DeviceError, error_from
+from weft.files.untrusted import conform, parse_json, record
 from weft.results import plain
-from weft.untrusted import conform, parse_json, record
 
 from .offline import wheel
 from .remote import Delivery

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import Mismatch, ToolMissing, UsageError
+from weft.files.untrusted import conform, parse_json, printable
 from weft.tools import require
-from weft.untrusted import conform, parse_json, printable
 
 __all__ = [
     "LAYERS",

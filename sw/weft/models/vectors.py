@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Mismatch, UsageError
-from weft.outputs import write_file
+from weft.files.outputs import write_file
+from weft.files.untrusted import parse_json
 from weft.program.npy import read_npy, write_npy
-from weft.untrusted import parse_json
 
 __all__ = ["DIMENSIONS", "read_vectors", "require_embedded", "write_vectors"]
 

@@ -24,7 +24,7 @@ from itertools import accumulate
 from typing import Any
 
 from weft.errors import Mismatch, ProgramFileError, UsageError
-from weft.untrusted import parse_json
+from weft.files.untrusted import parse_json
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import (
     INSTRUCTION_BYTES,

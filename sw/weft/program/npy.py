@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import UsageError
-from weft.outputs import write_file
-from weft.untrusted import check_name
+from weft.files.outputs import write_file
+from weft.files.untrusted import check_name
 
 from .program import Program
 from .tensor import MAX_ARENA_BYTES, Array

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from weft.untrusted import is_label, is_name
+from weft.files.untrusted import is_label, is_name
 
 from .tensor import is_int, rules
 

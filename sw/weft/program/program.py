@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import Mismatch, UsageError
-from weft.outputs import write_file
+from weft.files.outputs import write_file
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import (
     INSTRUCTION_BYTES,

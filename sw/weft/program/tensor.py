@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import UsageError
-from weft.untrusted import check_name
+from weft.files.untrusted import check_name
 from weft_hw.config import GRANULE_BYTES
 
 __all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int", "rules"]
@@ -56,7 +56,7 @@ class TensorSpec:
 
     Parameters
     ----------
-    name : may name a file, see :data:`weft.untrusted.NAME`: outputs are written under theirs
+    name : may name a file, see :data:`weft.files.untrusted.NAME`: outputs are written under theirs
     dtype : "int8", "int16" or "int32"; little endian.
     shape : 1 to 8 ints, each >= 1
     offset : int, bytes; a multiple of 16.

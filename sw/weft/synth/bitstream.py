@@ -6,8 +6,8 @@ import subprocess
 import warnings
 from pathlib import Path
 
-from weft import bitfile
 from weft.errors import DeviceError, ToolWarning
+from weft.files import bitfile
 
 from .open_tools import Tools
 from .process import run_tool
@@ -59,10 +59,10 @@ def _parses_slowly(fasm2frames: str) -> bool:
     done = subprocess.run(
         [fasm2frames, "--help"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         stdin=subprocess.DEVNULL,
-        check=False, encoding="utf-8",
+        check=False,
     )
     return "much slower" in done.stdout + done.stderr
 

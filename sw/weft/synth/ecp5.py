@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from weft.errors import UsageError
-from weft.once import once
+from weft.files.once import once
 from weft.tools import require
 
 from .flows import CORE, WHOLE, Job, Route

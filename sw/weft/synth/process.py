@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from weft.errors import DeviceError
-from weft.private import locked, user_folder
+from weft.files.private import locked, user_folder
 
 __all__ = ["packaged", "run_tool", "version_of"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from weft.once import gateware_digest, once
+from weft.files.once import gateware_digest, once
 from weft.tools import require
 from weft_hw.config import AcceleratorConfig
 from weft_hw.platform import default_board

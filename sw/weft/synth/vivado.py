@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.errors import DeviceError, Mismatch, ToolMissing, Unsupported, WeftError
-from weft.once import once
+from weft.files.once import once
 from weft.tools import require
 
 from .flows import WHOLE, Job, Route

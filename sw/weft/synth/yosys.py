@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from weft.private import locked, own_folder, trusted
+from weft.files.private import locked, own_folder, trusted
 
 from .modules import Unit
 from .process import packaged, run_tool

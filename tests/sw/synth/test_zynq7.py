@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Shape
 
-from weft import bitfile
 from weft.bundle import Manifest
 from weft.bundle.hwh import hwh
 from weft.bundle.overlay import Overlay
 from weft.errors import DeviceError, ToolMissing, ToolWarning, Unsupported
+from weft.files import bitfile
 from weft.synth.bitstream import make_bitstream
 from weft.synth.flows import WHOLE, Job, flow
 from weft.synth.nextpnr import read_report

@@ -25,8 +25,8 @@ from typing import IO, Annotated, Any
 import numpy as np
 
 from weft.errors import DeviceError, ToolMissing, UsageError, WeftError, error_from
+from weft.files.untrusted import MAX_JSON_BYTES, conform, parse_json, printable, record
 from weft.results import Rule
-from weft.untrusted import MAX_JSON_BYTES, conform, parse_json, printable, record
 
 from .identity import sentence
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.bundle.manifest import Manifest, verified
 from weft.errors import DeviceError, Mismatch, ToolMissing
-from weft.private import locked, user_folder
+from weft.files.private import locked, user_folder
 from weft_hw.boards import pynq_board
 from weft_hw.ip import MODULE_VLNV, PACKAGED_VLNV
 

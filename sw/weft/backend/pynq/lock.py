@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from weft.errors import DeviceError, UsageError
-from weft.private import open_lock
+from weft.files.private import open_lock
 
 __all__ = ["BoardLock"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from weft import tools
 from weft.errors import UsageError, WeftError
-from weft.once import gateware_digest, once
+from weft.files.once import gateware_digest, once
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["BuildFailed", "cache_dir", "library", "library_from_verilog", "verilog"]
@@ -140,7 +140,7 @@ def library_from_verilog(
 
 
 def _made(target: Path, make: Callable[[Path], None]) -> Path:
-    """:func:`~weft.once.once`, with what the machine refuses as a failed build."""
+    """:func:`~weft.files.once.once`, with what the machine refuses as a failed build."""
     try:
         return once(target, make)
     except (OSError, UsageError) as error:

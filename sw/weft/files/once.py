@@ -19,7 +19,7 @@ from pathlib import Path
 
 import weft_hw
 from weft.errors import UsageError
-from weft.private import closed, locked, open_lock, own_folder, trusted
+from weft.files.private import closed, locked, open_lock, own_folder, trusted
 
 __all__ = ["gateware_digest", "once"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from weft.backend.pynq.lock import BoardLock
 from weft.errors import DeviceError, UsageError
-from weft.private import locked, open_lock, own_folder, user_folder
+from weft.files.private import locked, open_lock, own_folder, user_folder
 
 
 @pytest.fixture

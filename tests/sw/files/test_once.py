@@ -14,8 +14,8 @@ import time
 import pytest
 
 from weft.errors import UsageError
-from weft.once import once
-from weft.private import trusted
+from weft.files.once import once
+from weft.files.private import trusted
 
 # Called from tests below with a folder: what was kept there is no longer what was made.
 
@@ -158,7 +158,7 @@ def test_others_may_not_write_what_is_kept(tmp_path):
 
 def test_what_killed_builds_left_is_removed(tmp_path):
     code = (
-        "import os, pathlib, signal, sys; from weft.once import once\n"
+        "import os, pathlib, signal, sys; from weft.files.once import once\n"
         "def make(folder):\n"
         "    (folder / 'a').write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         "once(pathlib.Path(sys.argv[1]), make)\n"

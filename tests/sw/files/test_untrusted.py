@@ -9,8 +9,7 @@ from typing import Annotated
 
 import pytest
 
-from weft.results import Rule
-from weft.untrusted import (
+from weft.files.untrusted import (
     MAX_DEPTH,
     check_name,
     conform,
@@ -20,6 +19,7 @@ from weft.untrusted import (
     parse_json,
     safe_name,
 )
+from weft.results import Rule
 
 BAD_NAMES = ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", ".hidden", "-rf", "a b", "a\nb",
              "a\0b", "a;b", "$(id)", "é", "x" * 129, "a\u2028b", "‮a", None, 3, ["a"], b"a"]

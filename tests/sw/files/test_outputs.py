@@ -14,7 +14,7 @@ import tempfile
 import pytest
 
 from weft.errors import UsageError
-from weft.outputs import check_writable, replaced, write_file
+from weft.files.outputs import check_writable, replaced, write_file
 
 
 def leftovers(folder):
@@ -60,7 +60,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     code = (
         "import signal, resource, sys, pathlib; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
-        "from weft.outputs import write_file\n"
+        "from weft.files.outputs import write_file\n"
         "write_file(pathlib.Path(sys.argv[1]), b'x' * 5000)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)

@@ -15,11 +15,12 @@ import pytest
 from jschon import JSON, JSONSchema, create_catalog
 
 from virtual_boards import ROOT, python_for
+from weft import tools
 from weft.bundle import Manifest, Overlay, build, virtual
 from weft.bundle.reports import finish
 from weft.bundle.wrapper import interfaces
 from weft.errors import Mismatch, Unsupported, UsageError
-from weft.files import bitfile, tools
+from weft.files import bitfile
 from weft.results import plain
 from weft.synth.vivado import VivadoFailed
 from weft_hw.boards import PYNQ_BOARDS, pynq_board

@@ -93,7 +93,7 @@ class Row:
 
 def documented(page: str | None = None) -> dict[tuple[str, Shape], Row]:
     """Rows of the tables of ``docs/measured.md``; `page` is its text, where it is another."""
-    text = (ROOT / PAGES[0]).read_text() if page is None else page
+    text = (ROOT / PAGES[0]).read_text(encoding="utf-8") if page is None else page
     found = {}
     for name in SHAPES:
         body = _between(text, name)
@@ -146,15 +146,15 @@ def front_table(rows: dict[tuple[str, Shape], Row]) -> str:
 def write(tables: dict[str, list[Row]]) -> None:
     """Put the rows of each preset between its markers, and what README shows of them."""
     path = ROOT / PAGES[0]
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for name, rows in tables.items():
         start, end = _span(text, name)
         text = text[:start] + _HEAD + "".join(row.line() for row in rows) + text[end:]
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     front = ROOT / PAGES[1]
-    text = front.read_text()
+    text = front.read_text(encoding="utf-8")
     start, end = _span(text, "")
-    front.write_text(text[:start] + front_table(documented()) + text[end:])
+    front.write_text(text[:start] + front_table(documented()) + text[end:], encoding="utf-8")
 
 
 def main() -> None:

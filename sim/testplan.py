@@ -67,12 +67,13 @@ def parse(document: Mapping[str, Any]) -> list[Testpoint]:
 
 def load(path: Path = PLAN) -> list[Testpoint]:
     """The testpoints of the project."""
-    return parse(tomllib.loads(path.read_text()))
+    return parse(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def tests_in(path: Path) -> list[str]:
     """``file::function`` of each test function in a file, the file relative to the repository."""
-    names = re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    text = path.read_text(encoding="utf-8")
+    names = re.findall(r"^(?:async )?def (test_\w+)\(", text, re.MULTILINE)
     return [f"{path.relative_to(ROOT).as_posix()}::{name}" for name in names]
 
 

@@ -71,7 +71,6 @@ def broken():
             yield f"{opcode.name} {name}", one_more(legal(opcode), name)
     for level in range(LOOP_LEVELS):
         yield f"SETUP result_jump{level}", one_more(legal(Opcode.SETUP), f"result_jump{level}")
-        yield f"MATMUL act_jump{level}", one_more(legal(Opcode.MATMUL), f"act_jump{level}")
         yield f"MATMUL count{level}", [put(legal(Opcode.MATMUL), f"count{level}", 0)]
     yield "SETUP result_type", [put(legal(Opcode.SETUP), "result_type", 3)]
     yield "SETUP per_row", [put(legal(Opcode.SETUP), "per_row", 1)]
@@ -92,7 +91,6 @@ def broken():
         word = legal(Opcode.MATMUL, tile_levels=levels)
         yield f"MATMUL reduction {levels}", [put(word, "reduction", 1 << (levels - 1))]
     yield "MATMUL transposed", [put(legal(Opcode.MATMUL), "transposed", 1)]
-    yield "MATMUL act_address", one_more(legal(Opcode.MATMUL), "act_address")
     yield "MATMUL result_address", one_more(legal(Opcode.MATMUL), "result_address")
 
 

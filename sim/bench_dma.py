@@ -81,7 +81,9 @@ class Bench:
             dram = get("dram_offset") + row * get("dram_pitch")
             at = 4 * (get("chip_address") + row * get("chip_pitch"))
             size = get("bytes")
-            if instruction.opcode is Opcode.LOAD:
+            if instruction.opcode is Opcode.LOAD and get("fill"):
+                chip[at : at + size] = bytes([get("fill_value") & 0xFF]) * size
+            elif instruction.opcode is Opcode.LOAD:
                 chip[at : at + size] = self.image[dram : dram + size]
             else:
                 self.image[dram : dram + size] = chip[at : at + size]
@@ -92,7 +94,16 @@ class Bench:
         assert not wrong, f"{len(wrong)} bytes differ, the first at {wrong[0]:#x}"
 
 
-def move(opcode: Opcode, offset: int, chip: int, size: int, rows: int, gap: int, chip_gap: int):
+def move(
+    opcode: Opcode,
+    offset: int,
+    chip: int,
+    size: int,
+    rows: int,
+    gap: int,
+    chip_gap: int,
+    **more: int,
+):
     """A transfer in bytes; gaps are between the end of a row and the next."""
     return Instruction(
         opcode,
@@ -103,6 +114,7 @@ def move(opcode: Opcode, offset: int, chip: int, size: int, rows: int, gap: int,
             "bytes": size,
             "chip_address": chip // 4,
             "chip_pitch": (size + chip_gap) // 4,
+            **more,
         },
     )
 
@@ -124,7 +136,9 @@ async def random_transfers(dut):
             if here + chip_span > chip_bytes:
                 break
             at = 16 * random.randrange((PART_BYTES - span) // 16)
-            load = move(Opcode.LOAD, at, here, size, rows, gap, chip_gap)
+            fill = {"fill": 1, "fill_value": random.randrange(-128, 128)}
+            fill = fill if random.random() < 0.3 else {}
+            load = move(Opcode.LOAD, at, here, size, rows, gap, chip_gap, **fill)
             bench.expect(load, chip)
             ranges.append((here, size, rows, chip_gap))
             here += chip_span
@@ -150,17 +164,20 @@ async def rates(dut):
     bench = await Bench(dut).begin()
     size, wide = min(8192, bench.config.scratchpad_bytes), bench.config.dma_bytes
     chip = bytearray(size)
-    for unit, opcode, offset in (
-        ("load", Opcode.LOAD, 256),
-        ("store", Opcode.STORE, PART_BYTES),
+    done = {"load": 0, "store": 0}
+    for unit, opcode, offset, more in (
+        ("load", Opcode.LOAD, 256, {}),
+        ("load", Opcode.LOAD, 256, {"fill": 1, "fill_value": -77}),
+        ("store", Opcode.STORE, PART_BYTES, {}),
     ):
         took = []
-        for done, part in enumerate((size // 2, size)):
-            instruction = move(opcode, offset, 0, part, 1, 0, 0)
+        for part in (size // 2, size):
+            instruction = move(opcode, offset, 0, part, 1, 0, 0, **more)
             bench.expect(instruction, chip)
             before = get_sim_time("ns")
             await bench.issue(instruction)
-            await bench.retired(unit, done + 1)
+            done[unit] += 1
+            await bench.retired(unit, done[unit])
             took.append(round(get_sim_time("ns") - before) // CLOCK_NS)
             await ClockCycles(dut.clk, 50)
         dut._log.info("%ss of %d and %d bytes: %s cycles", unit, size // 2, size, took)

@@ -20,6 +20,7 @@ from weft_hw.numerics import (
     ACC_MIN,
     MULTIPLIER_MAX,
     PRE_MAX,
+    RESIDUAL_SHIFT,
     SAT_BITS,
     SHIFT_MAX,
     TABLE_SIZE,
@@ -44,12 +45,18 @@ def wrapped(value: int) -> int:
     return (value + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
-def requantised(acc: int, entry: dict[str, int], setup: dict[str, int]) -> int:
-    """As the instruction set says."""
+def larger(a: int, b: int) -> int:
+    """The larger of the low bytes, as signed numbers."""
+    return max((x + 128) % 256 - 128 for x in (a, b))
+
+
+def requantised(acc: int, entry: dict[str, int], setup: dict[str, int], added: int = 0) -> int:
+    """As the instruction set says; `added` is a residual without its zero point, scaled."""
     limit = 1 << SAT_BITS - 1
     value = max(-limit, min(limit - 1, acc >> setup["pre"]))
     rounding = 1 << entry["shift"] - 1 if entry["shift"] else 0
-    value = setup["zero_point"] + ((value * entry["multiplier"] + rounding) >> entry["shift"])
+    value = value * entry["multiplier"] + added + rounding
+    value = setup["zero_point"] + (value >> entry["shift"])
     return min(max(value, setup["low"]), setup["high"])
 
 
@@ -65,22 +72,35 @@ def random_entry() -> dict[str, int]:
 class Stimulus:
     """Inputs and expected results by cycle of the row's psum, shared by both lanes."""
 
-    def __init__(self, kind: ResultType, table: int | None, tables: bytes, stall: float):
+    def __init__(
+        self,
+        kind: ResultType,
+        table: int | None,
+        tables: bytes,
+        stall: float,
+        residual: int = 0,
+        maximum: int = 0,
+    ):
         bounds = 7 if kind is ResultType.INT8 else 15
         self.mode = {
             "raw": kind is ResultType.INT32,
             "table_enable": table is not None,
             "table": table or 0,
+            "maximum": maximum,
+            "residual": residual,
+            "residual_zero_point": edge(-128, 127),
             "setup": {
+                "residual_multiplier": edge(0, MULTIPLIER_MAX),
                 "pre": random.randint(0, PRE_MAX),
                 "zero_point": edge(-(1 << bounds), (1 << bounds) - 1),
                 "low": -(1 << bounds),
                 "high": (1 << bounds) - 1,
             },
         }
-        self.control, self.psum, self.entry = {}, {}, {}
+        self.control, self.psum, self.entry, self.residual = {}, {}, {}, {}
         self.want: dict[int, dict[int, int]] = defaultdict(dict)
         self.tables, self.pauses = tables, Pauses(stall)
+        self.leaves: set[int] = set()
         self._rows(kind)
 
     def _rows(self, kind):
@@ -101,6 +121,9 @@ class Stimulus:
             address = random.choice(free)
             first = address not in stored or random.random() < 0.3
             last = random.random() < 0.4
+            if self.mode["residual"] and last:
+                # It takes the lane in the cycle before, in which no row leaves.
+                last = cycle - 1 not in self.leaves
             half = 1 << PSUM_BITS - 1
             psum = [edge(-half, half - 1) for _ in range(2)]
             self.control[cycle - LEAD] = {
@@ -108,24 +131,31 @@ class Stimulus:
             }  # fmt: skip
             self.psum[cycle] = psum
             base = [e["bias"] for e in entries] if first else stored[address]
-            sums = [wrapped(b + s) for b, s in zip(base, psum)]
+            sums = [larger(b, s) if self.mode["maximum"] else wrapped(b + s)
+                    for b, s in zip(base, psum)]
             used[address] = cycle
             if last:
+                self.leaves.add(cycle)
+                added = [0, 0]
+                if self.mode["residual"]:
+                    found = self.residual[cycle - 1] = [edge(-128, 127) for _ in range(2)]
+                    scale = self.mode["setup"]["residual_multiplier"] << RESIDUAL_SHIFT
+                    added = [(r - self.mode["residual_zero_point"]) * scale for r in found]
                 # What was stored stays: a later row may go on from it.
                 for lane, (value, entry) in enumerate(zip(sums, entries)):
-                    self._expect(cycle, lane, value, entry)
+                    self._expect(cycle, lane, value, entry, added[lane])
             else:
                 stored[address] = sums
             cycle += period
         self.end = cycle + LanePair.LATENCY + 2
 
-    def _expect(self, cycle, lane, value, entry):
+    def _expect(self, cycle, lane, value, entry, added):
         if self.mode["raw"]:
             at = cycle + LanePair.RAW_LATENCY
             self.want[at][lane] = value & 0xFFFF
             self.want[at + 1][lane] = value >> 16 & 0xFFFF
             return
-        result = requantised(value, entry, self.mode["setup"])
+        result = requantised(value, entry, self.mode["setup"], added)
         if self.mode["table_enable"]:
             at = self.mode["table"] * TABLE_SIZE + result % TABLE_SIZE
             result = int.from_bytes(self.tables[at : at + 1], "little", signed=True)
@@ -156,6 +186,9 @@ async def compare(bench: Lockstep, s: Stimulus) -> int:
         low, high = (v & ((1 << PSUM_BITS) - 1) for v in s.psum.get(now, [0, 0]))
         bench.set("psum", low | high << PSUM_BITS)
         entries = s.entry.get(now, [garbage, garbage])
+        bench.set("residual_en", now in s.residual)
+        low, high = (v & 0xFF for v in s.residual.get(now, [garbage["bias"], garbage["shift"]]))
+        bench.set("residual", low | high << 8)
         bench.set("entry_en", now in s.entry)
         bench.set("entry", sum(bits(EntryLayout, e) << 64 * j for j, e in enumerate(entries)))
         await bench.settle()
@@ -170,15 +203,19 @@ async def compare(bench: Lockstep, s: Stimulus) -> int:
 @cocotb.test()
 async def rows(dut):
     """Every kind of result, a row as often as allowed or with random pauses between."""
-    bench = await Lockstep(dut).begin(table_write_en=0, control=0, entry_en=0)
+    bench = await Lockstep(dut).begin(table_write_en=0, control=0, entry_en=0, residual_en=0)
     tables = await fill_tables(bench)
     stall = parameters()["stall"]
-    for kind, table in (
-        (ResultType.INT8, None),
-        (ResultType.INT8, 0),
-        (ResultType.INT8, CONFIG.tables - 1),
-        (ResultType.INT16, None),
-        (ResultType.INT32, None),
-        (ResultType.INT16, None),
+    for kind, table, residual, maximum in (
+        (ResultType.INT8, None, 0, 0),
+        (ResultType.INT8, 0, 1, 0),
+        (ResultType.INT8, CONFIG.tables - 1, 0, 1),
+        (ResultType.INT8, None, 1, 1),
+        (ResultType.INT16, None, 0, 1),
+        (ResultType.INT32, None, 0, 0),
+        (ResultType.INT8, None, 1, 0),
+        (ResultType.INT32, None, 0, 1),
+        (ResultType.INT16, None, 0, 0),
     ):
-        assert await compare(bench, Stimulus(kind, table, tables, stall)) > ROWS // 2
+        stimulus = Stimulus(kind, table, tables, stall, residual, maximum)
+        assert await compare(bench, stimulus) > ROWS // (2 + residual)

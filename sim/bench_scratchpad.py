@@ -17,6 +17,14 @@ CONFIG = PRESETS[parameters()["preset"]]
 LINE, D, BEAT, PORTS = CONFIG.line_bytes, CONFIG.dma_bytes, CONFIG.beat_bytes, CONFIG.axi_ports
 SIZE, BANK, BANKS = CONFIG.scratchpad_bytes, CONFIG.scratchpad_bank_bytes, CONFIG.scratchpad_banks
 CYCLES = 1500
+#: Words at which a read of the array begins.
+WORDS = SIZE // 4 - LINE // 4 + 1
+
+
+def banks_of(word: int) -> set[int]:
+    """The banks that a read of the array from `word` on takes."""
+    first, last = 4 * word // LINE, (4 * word + LINE - 1) // LINE
+    return {first * LINE // BANK, last * LINE // BANK}
 
 
 class Model:
@@ -28,7 +36,8 @@ class Model:
         self.touched: dict[int, int] = {}
         self.array_due: dict[int, tuple[int, bytes | None]] = {}
         self.store_due: dict[int, tuple[int, bytes | None]] = {}
-        self.array_before: int | None = None
+        #: Words of the array's reads of the last two cycles, the older one first.
+        self.array_before: list[int | None] = [None, None]
         self.conflicts = [0, 0]
         self.compared = 0
 
@@ -43,7 +52,7 @@ class Model:
 
     def _read(self, at: int, size: int, presented: int) -> bytes | None:
         """What a read sees; None where a write came too shortly before, or comes with it."""
-        for beat in range(at // BEAT, (at + size) // BEAT):
+        for beat in range(at // BEAT, -(-(at + size) // BEAT)):
             if presented - self.touched.get(beat, -99) < Scratchpad.WRITE_LATENCY:
                 return None
         return bytes(self.bytes[at : at + size])
@@ -53,7 +62,7 @@ class Model:
 
         Parameters
         ----------
-        array : line, or None
+        array : word, or None
         store : address in units of D, or None
         result : (pair, mask, data), or None
         load : (address in units of D, mask, data), or None
@@ -61,7 +70,7 @@ class Model:
         bench = self.bench
         now, self.pending = bench.cycle, []
         bench.set("array__en", array is not None)
-        bench.set("array__line", random.randrange(SIZE // LINE) if array is None else array)
+        bench.set("array__word", random.randrange(WORDS) if array is None else array)
         bench.set("store__valid", store is not None)
         bench.set("store__address", random.randrange(SIZE // D) if store is None else store)
         pair, mask, data = result or (random.randrange(SIZE // LINE // 2), 3, b"")
@@ -75,11 +84,12 @@ class Model:
         bench.set("load__data", int.from_bytes(loaded, "little"))
         await bench.settle()
 
-        # A store read meets the array's read of the cycle before, a load write the result's of now.
+        # A store read meets the array's read of two cycles before, a load write the result's.
         def same_bank(one, other):
             return one is not None and other is not None and one // BANK == other // BANK
 
-        read_clash = same_bank(self.array_before, store if store is None else store * D)
+        meets = self.array_before[0]
+        read_clash = None not in (store, meets) and store * D // BANK in banks_of(meets)
         write_clash = same_bank(
             None if result is None else 2 * pair * LINE, None if load is None else address * D
         )
@@ -91,7 +101,7 @@ class Model:
             assert bench.get("load__ready") == (not write_clash)
         self.conflicts[0] += read_clash
         self.conflicts[1] += write_clash
-        self.array_before = None if array is None else array * LINE
+        self.array_before = [self.array_before[1], array]
 
         if result is not None:
             for half in range(2):
@@ -102,16 +112,16 @@ class Model:
                 if beats >> beat & 1:
                     self._write(address * D + beat * BEAT, loaded[beat * BEAT :][:BEAT])
         if array is not None:
-            self.array_due[now + Scratchpad.LATENCY] = (array, self._read(array * LINE, LINE, now))
+            self.array_due[now + Scratchpad.LATENCY] = (array, self._read(4 * array, LINE, now))
         if store is not None and not read_clash:
             self.store_due[now + Scratchpad.STORE_LATENCY] = (store, self._read(store * D, D, now))
         for at, data in self.pending:
             self.bytes[at : at + len(data)] = data
 
         if now in self.array_due:
-            line, want = self.array_due.pop(now)
+            word, want = self.array_due.pop(now)
             got = bench.get("array__data").to_bytes(LINE, "little")
-            assert want in (None, got), f"line {line}, cycle {now}"
+            assert want in (None, got), f"word {word}, cycle {now}"
             self.compared += want is not None
         assert bench.get("store__data_valid") == (now in self.store_due), f"cycle {now}"
         if now in self.store_due:
@@ -145,11 +155,14 @@ async def pairs_of_banks(dut):
         def line(bank):
             return random.randrange(BANK // LINE) + bank * (BANK // LINE)
 
+        def word(bank):
+            return random.randrange((BANK - LINE) // 4 + 1) + bank * (BANK // 4)
+
         def wide(bank):
             return random.randrange(BANK // D) + bank * (BANK // D)
 
         clients = {
-            "array": line,
+            "array": word,
             "store": wide,
             "result": lambda bank: (line(bank) // 2, 3, random.randbytes(2 * LINE)),
             "load": lambda bank: (wide(bank), (1 << PORTS) - 1, random.randbytes(D)),
@@ -160,8 +173,8 @@ async def pairs_of_banks(dut):
                 await model.cycle(**{first: clients[first](one), second: clients[second](other)})
             await model.drain()
             same = one == other
-            # The first array read of three meets no store: it is arbitrated a cycle later.
-            reads = 2 * same * ({first, second} == {"array", "store"})
+            # The first store read of three meets the array's first two cycles later.
+            reads = same * ({first, second} == {"array", "store"})
             writes = 3 * same * ({first, second} == {"result", "load"})
             assert model.conflicts == [reads, writes], (first, second, one, other)
 
@@ -172,15 +185,16 @@ async def all_at_full_rate(dut):
     model = await Model(dut).begin()
     await model.fill()
     model.compared = 0
-    lines, wides = BANK // LINE, BANK // D
+    lines, wides, words = BANK // LINE, BANK // D, BANK // 4
     for n in range(200):
         banks = [(n // 50 + i) % BANKS for i in range(4)]
-        # The array's read of the cycle before is still in its bank when the banks change places.
-        store = None if n % 50 == 0 else random.randrange(wides) + banks[1] * wides
+        # The array's reads of two cycles are still in their bank when the banks change places.
+        store = None if n % 50 < 2 else random.randrange(wides) + banks[1] * wides
         pair = random.randrange(lines // 2) + banks[2] * lines // 2
         result = (pair, 3, random.randbytes(2 * LINE))
         load = (random.randrange(wides) + banks[3] * wides, (1 << PORTS) - 1, random.randbytes(D))
-        await model.cycle(random.randrange(lines) + banks[0] * lines, store, result, load)
+        word = random.randrange(words - LINE // 4 + 1) + banks[0] * words
+        await model.cycle(word, store, result, load)
     await model.drain()
     assert model.conflicts == [0, 0] and model.compared >= 380
 
@@ -203,7 +217,7 @@ async def random_clients(dut):
             store = spot(D)
         if load is None and not pauses["load"]:
             load = (spot(D), random.randrange(1 << PORTS), random.randbytes(D))
-        array = None if pauses["array"] else spot(LINE) + random.randrange(max(1, D // LINE))
+        array = None if pauses["array"] else min(spot(4) + random.randrange(D // 4), WORDS - 1)
         result = None
         if not pauses["result"]:
             result = (spot(2 * LINE), random.randrange(4), random.randbytes(2 * LINE))

@@ -37,10 +37,12 @@ def posts_of(instruction: Instruction) -> int:
 class Job:
     """A SETUP and a MATMUL, with the rows and weight words that they mean."""
 
-    def __init__(self, kind: ResultType, counts, levels: int, reduction: int, first=1, last=1):
-        self.kind, self.counts, self.levels = kind, counts, levels
+    def __init__(
+        self, kind: ResultType, counts, levels: int, reduction: int, first=1, last=1, residual=0
+    ):
+        self.kind, self.counts, self.levels, self.residual = kind, counts, levels, residual
         inside = [level < levels for level in LEVELS]
-        units = {"act": LINE_WORDS, "result": 2 * LINE_WORDS}
+        units = {"result": 2 * LINE_WORDS}
         strides, base = {}, {}
         for name in NAMES:
             unit = units.get(name, 1)
@@ -52,7 +54,7 @@ class Job:
         fields = {"tile_levels": levels, "reduction": reduction, "first": first, "last": last}
         fields |= {f"count{i}": count for i, count in enumerate(counts)}
         fields |= {f"{name}_address": base[name] for name in NAMES}
-        setup = {"result_type": int(kind), **VALUES}
+        setup = {"result_type": int(kind), "residual": residual, **VALUES}
         for name in NAMES:
             place = setup if name in ("result", "parameter") else fields
             for i, jump in enumerate(jumps(strides[name], counts)):
@@ -82,7 +84,7 @@ class Job:
                 "last": int(leaves),
                 "parameters": int(starts and (from_bias or leaves)),
                 "final": 0,
-                "act_line": at["act"] // LINE_WORDS,
+                "act_word": at["act"],
                 "acc_address": at["acc"],
                 "result_line": at["result"] // LINE_WORDS,
                 "parameter_address": at["parameter"],
@@ -104,6 +106,7 @@ class Model:
 
     def forget(self):
         self.rows: list[tuple[int, object]] = []
+        self.residuals: list[tuple[int, int]] = []
         self.words: list[tuple[int, int]] = []
         self.copies: list[int] = []
         self.finals: list[tuple[int, int]] = []
@@ -121,6 +124,9 @@ class Model:
         bench, now = self.bench, self.bench.cycle
         raw = bench.get("row")
         row = members(RowLayout(CONFIG), raw)
+        if row.residual:
+            self.residuals.append((now, row.act_word))
+        assert not (row.valid and row.residual)
         if row.valid:
             self.rows.append((now, row))
             if row.final:
@@ -190,10 +196,16 @@ class Model:
             previous = copy, begin
         taking = [cycle for cycle, row in self.rows if row.parameters]
         assert all(b - a >= CONFIG.cols // 2 for a, b in zip(taking, taking[1:]))
-        kinds = [job.kind for job in jobs for _ in job.rows]
-        leaving = [(cycle, kind) for (cycle, row), kind in zip(self.rows, kinds) if row.last]
-        for (a, kind), (b, _) in zip(leaving, leaving[1:]):
-            assert b - a >= CONFIG.row_cycles(kind.bytes)
+        owners = [job for job in jobs for _ in job.rows]
+        leaving = [(cycle, row, job) for (cycle, row), job in zip(self.rows, owners) if row.last]
+        for (a, _, job), (b, _, _) in zip(leaving, leaving[1:]):
+            assert b - a >= CONFIG.row_cycles(job.kind.bytes, bool(job.residual))
+        # Behind each row that leaves, the lines where its result will stand.
+        lines = CONFIG.cols // CONFIG.rows
+        assert self.residuals == [
+            (cycle + 1 + n, (row.result_line + n) * LINE_WORDS)
+            for cycle, row, job in leaving if job.residual for n in range(lines)
+        ]
 
 
 def random_job() -> Job:
@@ -201,7 +213,10 @@ def random_job() -> Job:
     counts = [random.choice((1, 1, 2, 3)) for _ in LEVELS]
     reduction = random.getrandbits(LOOP_LEVELS) >> levels << levels
     kind = random.choice(list(ResultType))
-    return Job(kind, counts, levels, reduction, random.randrange(2), random.randrange(2))
+    residual = int(kind is ResultType.INT8 and random.randrange(2))
+    return Job(
+        kind, counts, levels, reduction, random.randrange(2), random.randrange(2), residual
+    )
 
 
 @cocotb.test()
@@ -246,7 +261,7 @@ async def bounds(dut):
     lines = CONFIG.scratchpad_bytes // CONFIG.line_bytes
     widest = ResultType.INT32.bytes * CONFIG.cols // CONFIG.rows
     for name, limit in (
-        ("act_address", lines * LINE_WORDS),
+        ("act_address", (lines - 1) * LINE_WORDS + 1),
         ("result_address", (lines - widest) * LINE_WORDS + 2 * LINE_WORDS),
         ("acc_address", CONFIG.accumulator_rows),
         ("weight_address", CONFIG.weight_words),
@@ -260,7 +275,7 @@ async def bounds(dut):
         assert model.errors[0] == (ErrorCode.ADDRESS, 3), name
         # The last address that is inside.
         await model.bench.reset()
-        step = {"act_address": LINE_WORDS, "result_address": 2 * LINE_WORDS}.get(name, 1)
+        step = {"result_address": 2 * LINE_WORDS}.get(name, 1)
         last = limit - (H if name == "weight_address" else step)
         setup = Instruction(Opcode.SETUP, fields={"result_type": ResultType.INT32})
         inside = Instruction(Opcode.MATMUL, fields=fields | {name: last})

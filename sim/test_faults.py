@@ -119,7 +119,6 @@ def test_illegal_opcode(backend, job, opcode):
         matmul(tile_levels=6),
         matmul(reduction=1),
         matmul(transposed=1),
-        matmul(act_address=1),
         Instruction(Opcode.SETUP, fields={"result_type": 3}),
         Instruction(Opcode.SETUP, fields={"table": 15}),
         Instruction(Opcode.SETUP, fields={"per_row": 1}),
@@ -172,7 +171,7 @@ def test_chip_addresses(backend, job):
     bad.append(store(chip_address=cfg.scratchpad_words))
     line = cfg.line_bytes // 4
     bad += [
-        matmul(act_address=cfg.scratchpad_words),
+        matmul(act_address=cfg.scratchpad_words - line + 1),
         matmul(count0=2, act_jump0=-line),
         matmul(last=1, result_address=cfg.scratchpad_words),
         matmul(acc_address=cfg.accumulator_rows),

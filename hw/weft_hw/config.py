@@ -226,12 +226,14 @@ class AcceleratorConfig:
         """R * C."""
         return self.rows * self.cols
 
-    def row_cycles(self, result_bytes: int) -> int:
+    def row_cycles(self, result_bytes: int, residual: bool = False) -> int:
         """Cycles between result rows of `result_bytes` (1, 2 or 4) bytes per element.
 
-        The result writer stores two lines per cycle; a lane delivers 16 bits per cycle.
+        The result writer stores two lines per cycle; a lane delivers 16 bits per cycle. A residual
+        is read from the scratchpad in the array's place, a line per cycle.
         """
-        return max(1, result_bytes * self.cols // (2 * self.rows), result_bytes // 2)
+        least = 1 + self.cols // self.rows if residual else 1
+        return max(least, result_bytes * self.cols // (2 * self.rows), result_bytes // 2)
 
     # -- identity ---------------------------------------------------------------------------------
 

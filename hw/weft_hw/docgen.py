@@ -18,6 +18,7 @@ from .isa import (
     LAYOUTS,
     LOOP_LEVELS,
     POSTS,
+    RESIDUAL_SHIFT,
     SEMAPHORE_MAX,
     SEMAPHORES,
     UNITS,
@@ -80,12 +81,15 @@ Ends the program once every earlier instruction is complete. It has no waits and
 Copies `rows` rows of `bytes` bytes from the arena to an on-chip memory. Row r comes from
 `dram_offset + r * dram_pitch` and goes to word `chip_address + r * chip_pitch`. Words have 4 bytes
 in every memory.
+
+With `fill` set nothing is read, and every byte that is written is `fill_value`: borders of a
+convolution. The ports divide its rows as if they came from there, so they must lie in the arena.
 """,
     Opcode.STORE: """\
 Copies `rows` rows of `bytes` bytes from the scratchpad to the arena: row r from word
 `chip_address + r * chip_pitch` to `dram_offset + r * dram_pitch`.
 """,
-    Opcode.SETUP: """\
+    Opcode.SETUP: f"""\
 Sets how the MATMULs behind it turn sums into results, and where level steps move the result and
 parameter addresses. Before the first SETUP of a program all of it is zero.
 
@@ -93,10 +97,18 @@ An int32 result is the sum itself. An int8 or int16 result is the sum scaled by 
 shift of its column, with `pre` and `zero_point`, and clamped to `low`..`high`
 (`numerics.requantise` is the definition); with `table_enable` an int8 result is then replaced by
 entry `result & 255` of the table.
+
+With `residual` set, what stands at the result address of a row when the row is issued, C int8
+values, is added to its scaled sums: less `residual_zero_point`, shifted left by {RESIDUAL_SHIFT},
+times `residual_multiplier`, before the rounding and the shift of the column. The result takes its
+place. Rows with a residual leave every second cycle at most.
+
+With `maximum` set, a row keeps the larger of its product and of what it would be added to (of
+which the low 8 bits count, as signed numbers): `numerics.larger`.
 """,
     Opcode.MATMUL: f"""\
-A nest of {LOOP_LEVELS} loops, level 0 innermost. Each iteration multiplies one line of the
-scratchpad, R int8 activations, with an R x C tile of weights:
+A nest of {LOOP_LEVELS} loops, level 0 innermost. Each iteration multiplies R int8
+activations, from any word of the scratchpad on, with an R x C tile of weights:
 
     v[c] = sum over r of activation[r] * weight[r][c]  +  (bias[c] or accumulator[c])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .isa import WEIGHT_MAX, WEIGHT_MIN
+from .isa import RESIDUAL_SHIFT, WEIGHT_MAX, WEIGHT_MIN
 
 __all__ = [
     "ACC_MAX",
@@ -18,6 +18,7 @@ __all__ = [
     "MULTIPLIER_BITS",
     "MULTIPLIER_MAX",
     "PRE_MAX",
+    "RESIDUAL_SHIFT",
     "SAT_BITS",
     "SHIFT_AT",
     "SHIFT_BITS",
@@ -27,6 +28,7 @@ __all__ = [
     "WEIGHT_MAX",
     "WEIGHT_MIN",
     "accumulate",
+    "larger",
     "lookup",
     "multiplier_for",
     "requantise",
@@ -81,6 +83,21 @@ def accumulate(
     return wrap32(product + np.asarray(start, np.int64))
 
 
+def larger(a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.int32]:
+    """The larger of the low 8 bits of each, as signed numbers: what a maximum keeps.
+
+    Parameters
+    ----------
+    a, b : int arrays, of which 8 bits count
+
+    Returns
+    -------
+    int32, values in -128..127.
+    """
+    low = [(np.asarray(x, np.int64) & 0xFF).astype(np.uint8).view(np.int8) for x in (a, b)]
+    return np.maximum(*low).astype(np.int32)
+
+
 def requantise(
     acc: NDArray[np.int32],
     multiplier: NDArray[np.integer],
@@ -90,11 +107,15 @@ def requantise(
     zero_point: int,
     low: int,
     high: int,
+    residual: NDArray[np.int8] | None = None,
+    residual_zero_point: int = 0,
+    residual_multiplier: int = 0,
 ) -> NDArray[np.int16]:
     """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift), low,
     high)``.
 
-    One rounding, half up. Shifts are arithmetic.
+    One rounding, half up. Shifts are arithmetic. With a residual, ``((residual -
+    residual_zero_point) << RESIDUAL_SHIFT) * residual_multiplier`` is added before the rounding.
 
     Parameters
     ----------
@@ -104,6 +125,9 @@ def requantise(
     pre : int, 0..PRE_MAX
     zero_point, low, high : int16 values; for int8 results they lie in -128..127. Where low > high,
         every result is high; the verifier refuses such a program.
+    residual : int8 [..., N], or None
+    residual_zero_point : int8 value
+    residual_multiplier : int, 0..MULTIPLIER_MAX
 
     Returns
     -------
@@ -113,7 +137,11 @@ def requantise(
     a = np.clip(np.asarray(acc, np.int64) >> pre, -limit, limit - 1)
     s = np.asarray(shift, np.int64)
     half = (np.int64(1) << s) >> 1
-    y = zero_point + ((a * np.asarray(multiplier, np.int64) + half) >> s)
+    product = a * np.asarray(multiplier, np.int64)
+    if residual is not None:
+        difference = np.asarray(residual, np.int64) - residual_zero_point
+        product = product + (difference << RESIDUAL_SHIFT) * residual_multiplier
+    y = zero_point + ((product + half) >> s)
     clamped: Int = np.minimum(np.maximum(y, low), high)
     return clamped.astype(np.int16)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from amaranth.hdl import Assert, Cover, Module, Signal
+from amaranth.hdl import Assert, Cat, Cover, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from inside import mutant
 from sby import Refuted, prove
 from weft_hw.config import PRESETS
-from weft_hw.memory.scratchpad import ResultWrite, Scratchpad, line_bits
+from weft_hw.memory.scratchpad import WORD_BITS, ResultWrite, Scratchpad, line_bits
 
 CONFIG = PRESETS["tiny"].replace(scratchpad_bank_bytes=1024)
 
@@ -24,7 +24,7 @@ class Harness(wiring.Component):
         super().__init__(
             {
                 "array_en": In(1),
-                "array_line": In(bits),
+                "array_word": In(WORD_BITS),
                 "store_valid": In(1),
                 "store_line": In(bits),
                 "result": In(ResultWrite(CONFIG)),
@@ -38,7 +38,7 @@ class Harness(wiring.Component):
         m = Module()
         m.submodules.dut = dut = self._block(CONFIG)
         m.d.comb += [
-            dut.array.en.eq(self.array_en), dut.array.line.eq(self.array_line),
+            dut.array.en.eq(self.array_en), dut.array.word.eq(self.array_word),
             dut.store.valid.eq(self.store_valid), dut.store.address.eq(self.store_line),
             dut.result.eq(self.result),
             dut.load.valid.eq(self.load_valid), dut.load.address.eq(self.load_line),
@@ -48,17 +48,26 @@ class Harness(wiring.Component):
         def bank(line):
             return line[(CONFIG.scratchpad_bank_bytes // CONFIG.line_bytes - 1).bit_length() :]
 
-        # One write per bank and cycle, one read per bank and cycle; the array reads a cycle later.
+        # One write per bank and cycle, one read per bank and cycle; the array reads two cycles
+        # later, at the banks of its first and of its last byte.
         writes = self.load_valid & dut.load.ready & self.result.valid
         result_bank = bank(self.result.pair << 1)
         m.d.comb += Assert(~(writes & (bank(self.load_line) == result_bank)))
-        array_en, array_line = Signal(), Signal.like(self.array_line)
-        m.d.sync += [array_en.eq(self.array_en), array_line.eq(self.array_line)]
-        reads = self.store_valid & dut.store.ready & array_en
-        m.d.comb += Assert(~(reads & (bank(self.store_line) == bank(array_line))))
+        shift = (CONFIG.line_bytes // 4 - 1).bit_length()
+        array_en, first = self.array_en, self.array_word
+        last = (self.array_word + CONFIG.line_bytes // 4 - 1)[:WORD_BITS]
+        for n in range(2):
+            later = Signal(1 + 2 * WORD_BITS, name=f"array{n}")
+            m.d.sync += later.eq(Cat(array_en, first, last))
+            array_en, first, last = later[0], later[1 : 1 + WORD_BITS], later[1 + WORD_BITS :]
+        store_bank = bank(self.store_line)
+        same_read = array_en & (store_bank < CONFIG.scratchpad_banks) & (
+            (store_bank == bank(first >> shift)) | (store_bank == bank(last >> shift))
+        )
+        reads = self.store_valid & dut.store.ready
+        m.d.comb += Assert(~(reads & same_read))
         # Nobody waits without a cause, and each wait is reported.
         same_write = self.result.valid & (bank(self.load_line) == result_bank)
-        same_read = array_en & (bank(self.store_line) == bank(array_line))
         m.d.comb += [
             Assert(dut.load.ready == ~same_write),
             Assert(dut.store.ready == ~same_read),

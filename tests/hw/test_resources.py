@@ -99,7 +99,7 @@ def test_pynq_z2_is_within_the_record_and_the_board():
     report = measured("pynq-z2")
     total, chip = report.total, BOARDS["pynq-z2"].chip
     check_growth("pynq-z2", report)
-    assert total.lut <= 0.45 * chip.lut and total.ff <= 0.45 * chip.ff
+    assert total.lut <= 0.5 * chip.lut and total.ff <= 0.45 * chip.ff
     assert total.bram36 <= 98 and total.dsp <= 152
     blocks = {c.name: c for c in report.counts}
     assert blocks["weft_top.core.compute.array"].dsp == 128

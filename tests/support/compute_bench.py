@@ -78,8 +78,12 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
             pair = at["parameter"]
             bias, mult, shift = machine.entries[2 * pair : 2 * pair + cfg.cols].T if (
                 first or last) else (0, 0, 0)
-            value = a @ w + (bias if first else acc[at["acc"]])
-            value = (value + 2**31) % 2**32 - 2**31
+            before = bias if first else acc[at["acc"]]
+            if setup["maximum"]:
+                low = [(np.asarray(x) + 128) % 256 - 128 for x in (a @ w, before)]
+                value = np.maximum(*low)
+            else:
+                value = (a @ w + before + 2**31) % 2**32 - 2**31
             if not last:
                 acc[at["acc"]] = value
                 continue
@@ -87,7 +91,11 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
             if kind is not ResultType.INT32:
                 limit = 2 ** (SAT_BITS - 1)
                 x = np.clip(value // 2 ** setup["pre"], -limit, limit - 1)
-                y = (x * mult + 2 ** (shift - 1)) // 2**shift + setup["zero_point"]
+                x = x * mult
+                if setup["residual"]:
+                    r = memory[at["result"] * 4 :][: cfg.cols].view(np.int8).astype(np.int64)
+                    x += 4096 * (r - setup["residual_zero_point"]) * setup["residual_multiplier"]
+                y = (x + 2 ** (shift - 1)) // 2**shift + setup["zero_point"]
                 value = np.minimum(np.maximum(y, setup["low"]), setup["high"])
             if setup["table_enable"]:
                 value = machine.tables[setup["table"] * 256 + value % 256].view(np.int8)
@@ -101,8 +109,11 @@ def jumps(strides, counts):
     return [s - sum((counts[j] - 1) * strides[j] for j in range(i)) for i, s in enumerate(strides)]
 
 
-def gemm(cfg, m, kt, nt, kind=ResultType.INT8, table=0, order="nk"):
-    """SETUP and MATMUL of an [m, kt*R] x [kt*R, nt*C] product; activations in the first half."""
+def gemm(cfg, m, kt, nt, kind=ResultType.INT8, table=0, order="nk", **settings):
+    """SETUP and MATMUL of an [m, kt*R] x [kt*R, nt*C] product; activations in the first half.
+
+    `settings` are further fields of the SETUP.
+    """
     line = cfg.line_bytes // 4
     row = nt * cfg.cols * kind.bytes // 4
     counts = [m, kt, nt, 1, 1, 1] if order == "nk" else [m, nt, kt, 1, 1, 1]
@@ -125,6 +136,7 @@ def gemm(cfg, m, kt, nt, kind=ResultType.INT8, table=0, order="nk"):
     setup = {"result_type": int(kind), "pre": 1, "zero_point": 3, "low": low, "high": high}
     if table:
         setup |= {"table_enable": 1, "table": table - 1}
+    setup |= settings
     setup |= {f"result_jump{i}": x for i, x in enumerate(
         vec(m_=row, n_=cfg.cols * kind.bytes // 4))}
     setup |= {f"parameter_jump{i}": x for i, x in enumerate(vec(n_=cfg.cols // 2)) if i}
@@ -191,7 +203,7 @@ def run(
             await ctx.tick()
             clock[0] += 1
             if ctx.get(row):
-                rows.append({"cycle": clock[0], "line": ctx.get(dut.array.line)})
+                rows.append({"cycle": clock[0], "word": ctx.get(dut.array.word)})
             if ctx.get(dut.port.retire.valid):
                 retired.append(clock[0])
             if ctx.get(dut.port.error.valid):

@@ -23,9 +23,9 @@ def legal_word(rng: random.Random, opcode: Opcode, config: AcceleratorConfig) ->
     """A random word that satisfies every rule, but perhaps those that depend on the result type."""
     word = int(opcode)
     line = config.line_bytes // 4
-    steps = {"act_address": line, "act_jump": line, "result_jump": rng.choice([1, 2]) * line}
+    steps = {"result_jump": rng.choice([1, 2]) * line}
     steps |= {"result_address": rng.choice([1, 2]) * line, "dram": 16, "bytes": 16, "chip": 4}
-    fixed = {"header_reserved": 0, "transposed": 0, "per_row": 0, "table_enable": 0}
+    fixed = {"header_reserved": 0, "transposed": 0, "per_row": 0, "table_enable": 0, "residual": 0}
     fixed |= {"opcode": 0, "reduction": 0}
     for f in LAYOUTS[opcode]:
         step = next((s for name, s in steps.items() if f.name.startswith(name)), 1)

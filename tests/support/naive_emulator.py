@@ -47,6 +47,10 @@ def load(state: State, instruction: Instruction) -> None:
     """Copy rows from the arena to an on-chip memory."""
     memory = state.spaces[Space(instruction["space"])]
     pairs = _transfer(state, instruction)
+    if instruction["fill"]:
+        for _, chip in pairs:
+            memory[chip] = instruction["fill_value"] % 256
+        return
     for dram, chip in pairs:
         memory[chip] = state.arena[dram]
     state.bytes_read += len(pairs)
@@ -129,8 +133,10 @@ def _row(state: State, at: Mapping[str, int], first: bool, last: bool) -> None:
     for c in range(c_count):
         v = sum(x * w[offset + c] for x, offset in zip(a, offsets))
         entry = _entry(state, 2 * at["parameter"] + c) if first or last else 0
-        v += _signed(entry, 32) if first else int(state.accumulators[at["acc"], c])
-        v = _signed(v, 32)
+        before = _signed(entry, 32) if first else int(state.accumulators[at["acc"], c])
+        if state.setting("maximum"):
+            v = max(_signed(v, 8), _signed(before, 8))
+        v = _signed(v if state.setting("maximum") else v + before, 32)
         if last:
             _result(state, at["result"], c, v, entry)
         else:
@@ -153,7 +159,11 @@ def _result(state: State, address: int, c: int, v: int, entry: int) -> None:
         multiplier, shift = entry >> 32 & 0x1FFFF, entry >> 49 & 63
         a = min(max(v >> state.setting("pre"), -(1 << 24)), (1 << 24) - 1)
         rounding = 1 << (shift - 1) if shift else 0
-        v = state.setting("zero_point") + ((a * multiplier + rounding) >> shift)
+        scaled = a * multiplier
+        if state.setting("residual"):
+            r = _signed(int(pad[4 * address + c]), 8) - state.setting("residual_zero_point")
+            scaled += 4096 * r * state.setting("residual_multiplier")
+        v = state.setting("zero_point") + ((scaled + rounding) >> shift)
         v = min(max(v, state.setting("low")), state.setting("high"))
         if state.setting("table_enable"):
             table = state.spaces[Space.TABLES]

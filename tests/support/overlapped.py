@@ -118,6 +118,8 @@ class _Run:
             columns = np.arange(instruction["bytes"])
             if flight.phase == 0:
                 flight.data = source[source_at[:, None] + columns]
+                if is_load and instruction["fill"]:
+                    flight.data[:] = instruction["fill_value"] & 0xFF
             else:
                 target[target_at[:, None] + columns] = flight.data
         flight.phase += 1

@@ -30,6 +30,7 @@ from weft_hw.isa import (
     result_align_words,
     space_words,
 )
+from weft_hw.numerics import SHIFT_MAX
 
 __all__ = ["DUMP", "PARAMETERS", "POOL", "STORES", "WEIGHTS_END", "Builder"]
 
@@ -39,6 +40,9 @@ POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
 WEIGHTS_END = 4096
 #: Rows of one MATMUL; the loop-by-loop emulator takes about 50 us for each.
 MAX_ROWS = 120
+
+#: What fills memories that do not take every byte: weights above -128, shifts of at most 42.
+FILLS = {Space.WEIGHTS: (-127, 127), Space.PARAMETERS: (0, 2 * SHIFT_MAX + 1)}
 
 #: Constants as the builder knows them: bytes that may be -128 are.
 _DOUBTFUL = [(WEIGHTS_END, b"\x80" * (STORES - WEIGHTS_END))]
@@ -233,6 +237,9 @@ class Builder:
         fields = self._shape(space, source)
         if self.choices.chance(10):
             fields["dram_pitch"] = 0
+        if self.choices.chance(15):
+            low, high = FILLS.get(space, (-128, 127))
+            fields |= {"fill": 1, "fill_value": self.choices.integer(low, high)}
         self.add(Instruction(Opcode.LOAD, (), (), fields))
 
     def carry(self, opcode: Opcode) -> None:
@@ -356,6 +363,12 @@ class Builder:
         if choices.chance(30):
             low, high = sorted(choices.integer(low, high) for _ in range(2))
         table = kind is ResultType.INT8 and choices.chance(35)
+        residual = kind is ResultType.INT8 and choices.chance(35)
+        if residual and choices.chance(80):  # only results at different places can have one
+            step = 1
+            for level, count in enumerate(counts):
+                results[level] = step * result_align_words(kind, config)
+                step *= count
         fields = {
             "result_type": kind,
             "pre": choices.pick([0, 0, 1, 7, choices.integer(0, 7)]),
@@ -364,6 +377,10 @@ class Builder:
             "high": high,
             "table_enable": int(table),
             "table": choices.integer(0, config.tables - 1),
+            "residual": int(residual),
+            "residual_zero_point": choices.pick([0, -128, 127, choices.integer(-128, 127)]),
+            "residual_multiplier": choices.pick([1, 1 << 11, (1 << 17) - 1]),
+            "maximum": int(choices.chance(15)),
             **self._jumps("result_jump", counts, results),
             **self._jumps("parameter_jump", counts, parameters, max(levels, 1)),
         }
@@ -403,8 +420,11 @@ class Builder:
         assert self.setup is not None
         kind = ResultType(self.setup["result_type"])
         acc = acc or self._acc(counts, levels, reduction)
-        steps = self._random_strides(counts, line, words // 2)
-        act = self._placed("act", counts, self._jumps("act_jump", counts, steps), line, line, words)
+        # Lines mostly, as in products; any word, as in convolutions, often.
+        unit = self.choices.pick([line, line, 1])
+        steps = self._random_strides(counts, unit, words // 2)
+        jumps = self._jumps("act_jump", counts, steps)
+        act = self._placed("act", counts, jumps, self.choices.pick([unit, 1]), line, words)
         h = config.tile_words
         unit = self.choices.pick([h, h, 1])
         steps = self._random_strides(counts, unit, config.weight_words // 2, levels)

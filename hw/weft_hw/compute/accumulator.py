@@ -30,7 +30,8 @@ class AccumulatorControl(data.StructLayout):
 class Accumulator(wiring.Component):
     """Read, add, write for the int32 accumulators of one column pair; wraps at 32 bits.
 
-    Realises the first/middle/last pass of ``MATMUL``: see ``numerics.accumulate``.
+    Realises the first/middle/last pass of ``MATMUL``: see ``numerics.accumulate``, and
+    ``numerics.larger`` where `maximum` takes the place of the sum.
 
     Members
     -------
@@ -38,6 +39,8 @@ class Accumulator(wiring.Component):
         Two cycles before `psum`.
     psum : In(ArrayLayout(signed, 2)), bias : In(ArrayLayout(signed(32), 2))
         The row's column sums and the biases, which count where the row is `first`.
+    maximum : In(1)
+        Keep the larger instead of the sum. Constant while rows are in flight.
     sum : Out(ArrayLayout(signed(32), 2))
         The row's new values.
 
@@ -58,6 +61,7 @@ class Accumulator(wiring.Component):
                 "control": In(AccumulatorControl(config)),
                 "psum": In(data.ArrayLayout(signed(psum_bits(config)), 2)),
                 "bias": In(data.ArrayLayout(signed(32), 2)),
+                "maximum": In(1),
                 "sum": Out(data.ArrayLayout(signed(32), 2)),
             }
         )
@@ -86,7 +90,10 @@ class Accumulator(wiring.Component):
         for j in range(2):
             base = Mux(stage2.first, self.bias[j], stored[32 * j : 32 * j + 32].as_signed())
             total = Signal(signed(32), name=f"sum{j}", reset_less=True)
-            m.d.sync += total.eq(base + self.psum[j])
+            a, b = base[:8].as_signed(), self.psum[j][:8].as_signed()
+            m.d.sync += total.eq(
+                Mux(self.maximum, Mux(a > b, a, b), (base + self.psum[j])[:32].as_signed())
+            )
             m.d.comb += [self.sum[j].eq(total), write.data[32 * j : 32 * j + 32].eq(total)]
         m.d.comb += [write.addr.eq(stage3.address), write.en.eq(writing)]
         return m

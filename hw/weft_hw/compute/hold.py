@@ -143,6 +143,10 @@ class InstructionHold(wiring.Component):
                 mode.setup.zero_point.eq(field(word, SETUP, "zero_point")),
                 mode.setup.low.eq(field(word, SETUP, "low")),
                 mode.setup.high.eq(field(word, SETUP, "high")),
+                mode.setup.residual_multiplier.eq(field(word, SETUP, "residual_multiplier")),
+                mode.residual.eq(field(word, SETUP, "residual")),
+                mode.residual_zero_point.eq(field(word, SETUP, "residual_zero_point")),
+                mode.maximum.eq(field(word, SETUP, "maximum")),
                 parameter_jumps.eq(_jumps(word, "parameter_jump", 13)),
             ]
         with m.If(cleared[1]):

@@ -18,9 +18,18 @@ from .requantise import Requantise, SetupLayout
 
 __all__ = ["LanePair", "ModeLayout"]
 
-#: How results leave: raw int32 halves, or requantised values, through a table or not.
+#: How rows accumulate, and how results leave: raw int32 halves, or requantised values, with a
+#: residual or not, through a table or not.
 ModeLayout = data.StructLayout(
-    {"raw": unsigned(1), "table_enable": unsigned(1), "table": unsigned(4), "setup": SetupLayout}
+    {
+        "raw": unsigned(1),
+        "table_enable": unsigned(1),
+        "table": unsigned(4),
+        "maximum": unsigned(1),
+        "residual": unsigned(1),
+        "residual_zero_point": signed(8),
+        "setup": SetupLayout,
+    }
 )
 
 
@@ -34,6 +43,8 @@ class LanePair(wiring.Component):
     psum : In(ArrayLayout(signed, 2))
     entry_en : In(1), entry : In(ArrayLayout(EntryLayout, 2))
         New parameters, one cycle before the `psum` of the first row that uses them.
+    residual : In(ArrayLayout(signed(8), 2)), residual_en : In(1)
+        What is added to the row's results, one cycle before its `psum`.
     mode : In(ModeLayout)
         Constant while rows are in flight, and in the cycle before.
     result : Out(ArrayLayout(16, 2))
@@ -61,6 +72,8 @@ class LanePair(wiring.Component):
                 "psum": In(data.ArrayLayout(signed(psum_bits(config)), 2)),
                 "entry_en": In(1),
                 "entry": In(data.ArrayLayout(EntryLayout, 2)),
+                "residual": In(data.ArrayLayout(signed(8), 2)),
+                "residual_en": In(1),
                 "mode": In(ModeLayout),
                 "result": Out(data.ArrayLayout(16, 2)),
                 "table_write_en": In(1),
@@ -80,6 +93,7 @@ class LanePair(wiring.Component):
         m.d.comb += [
             accumulator.control.eq(self.control),
             accumulator.psum.eq(self.psum),
+            accumulator.maximum.eq(mode.maximum),
             table.en.eq(mode.table_enable),
             table.write_en.eq(self.table_write_en),
             table.write_address.eq(self.table_write_address),
@@ -87,6 +101,7 @@ class LanePair(wiring.Component):
         ]
         # The new multiplier reaches the lane two cycles after the bias, as the row does.
         fresh = delay(m, self.entry_en, 2, name="fresh")
+        residual_en = delay(m, self.residual_en, 1, name="residual_en", reset=True)
         for j in range(2):
             bias = Signal(signed(32), name=f"bias{j}", reset_less=True)
             held = Signal(MULTIPLIER_BITS + 6, name=f"held{j}", reset_less=True)
@@ -98,6 +113,8 @@ class LanePair(wiring.Component):
                 m.d.sync += used.eq(held)
             lane = Requantise()
             m.submodules[f"requantise{j}"] = lane
+            residual = Signal(signed(9), name=f"residual{j}", reset_less=True)
+            m.d.sync += residual.eq(self.residual[j] - mode.residual_zero_point)
             value = delay(m, lane.result, TableMemory.LATENCY, name=f"value{j}")
             looked_up = table.data[j].as_signed()
             # Raw rows leave early: the low half at once, the high half a cycle later.
@@ -114,6 +131,9 @@ class LanePair(wiring.Component):
                 lane.acc.eq(accumulator.sum[j]),
                 lane.multiplier.eq(used[:MULTIPLIER_BITS]),
                 lane.shift.eq(used[MULTIPLIER_BITS:]),
+                lane.residual.eq(residual),
+                lane.residual_en.eq(residual_en),
+                lane.residual_shift.eq(Mux(fresh, held, used)[MULTIPLIER_BITS:]),
                 lane.setup.eq(mode.setup),
                 table.address[j].eq(
                     Cat(lane.result[:8], mode.table)[: len(table.address[j])]

@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..numerics import MULTIPLIER_BITS, PRE_MAX, SAT_BITS
+from ..numerics import MULTIPLIER_BITS, PRE_MAX, RESIDUAL_SHIFT, SAT_BITS
 
 __all__ = ["Requantise", "SetupLayout", "saturate"]
 
@@ -15,7 +15,13 @@ COARSE_BITS = 26
 
 #: Per-tensor constants of the result stage; they change only while the compute pipeline is empty.
 SetupLayout = data.StructLayout(
-    {"pre": unsigned(3), "zero_point": signed(16), "low": signed(16), "high": signed(16)}
+    {
+        "pre": unsigned(3),
+        "zero_point": signed(16),
+        "low": signed(16),
+        "high": signed(16),
+        "residual_multiplier": unsigned(MULTIPLIER_BITS),
+    }
 )
 
 
@@ -31,7 +37,9 @@ class Requantise(wiring.Component):
     """``clamp(zero_point + ((sat25(acc >> pre) * multiplier + 2**(shift-1)) >> shift))``.
 
     Realises ``numerics.requantise``, stage by stage; the multiplication and the rounding constant
-    fit one DSP48 (25 x 18 bits signed, 48-bit sum).
+    fit one DSP48 (25 x 18 bits signed, 48-bit sum). A residual goes through the same multiplier,
+    one cycle ahead of its value, whose place it takes there: such values come every second cycle
+    at most, and what else is in flight between them gives no result.
 
     Members
     -------
@@ -39,6 +47,10 @@ class Requantise(wiring.Component):
     multiplier : In(17), shift : In(6)
         Shift 0..42; 0 (padding columns) means no shift and no rounding.
         In force one cycle after the row's `acc` (they are registered beside the saturated value).
+    residual : In(signed(9)), residual_en : In(1)
+        Less its zero point; one cycle before the value's `acc`.
+    residual_shift : In(6)
+        The value's `shift`, with its `acc`: what is added for the rounding goes with the residual.
     setup : In(SetupLayout)
     result : Out(signed(16))
 
@@ -59,6 +71,9 @@ class Requantise(wiring.Component):
                 "acc": In(signed(32)),
                 "multiplier": In(MULTIPLIER_BITS),
                 "shift": In(6),
+                "residual": In(signed(9)),
+                "residual_en": In(1),
+                "residual_shift": In(6),
                 "setup": In(SetupLayout),
                 "result": Out(signed(16)),
             }
@@ -77,18 +92,32 @@ class Requantise(wiring.Component):
                 with m.Case(n):
                     m.d.comb += pre.eq(self.acc >> n)
         a = register("saturated", signed(SAT_BITS))
-        m.d.sync += a.eq(saturate(pre, SAT_BITS))
+        is_residual = register("is_residual", unsigned(1))
+        raised = Signal(signed(SAT_BITS))
+        m.d.comb += raised.eq(self.residual << RESIDUAL_SHIFT)
+        m.d.sync += [
+            a.eq(Mux(self.residual_en, raised, saturate(pre, SAT_BITS))),
+            is_residual.eq(self.residual_en),
+        ]
         # Cycle 1: multiply; the parameters were registered in cycle 0.
         bits = SAT_BITS + MULTIPLIER_BITS
         product = register("product", signed(bits))
-        m.d.sync += product.eq(a * self.multiplier)
+        after = register("after", unsigned(1))
+        factor = Mux(is_residual, self.setup.residual_multiplier, self.multiplier)
+        m.d.sync += [product.eq(a * factor), after.eq(is_residual)]
         half = register("half", unsigned(bits))
         s1 = register("shift1", unsigned(6))
-        m.d.sync += [s1.eq(self.shift), half.eq((Const(1) << self.shift) >> 1)]
-        # Cycle 2: add a half.
-        rounded = register("rounded", signed(bits + 1))
+        rounding = Mux(is_residual, self.residual_shift, self.shift)
+        m.d.sync += [s1.eq(self.shift), half.eq((Const(1) << rounding) >> 1)]
+        # Cycle 2: add a half; to a value behind its residual, that, to which a half was added.
+        rounded = register("rounded", signed(bits + 2))
+        added = register("added", unsigned(1))
         s2 = register("shift2", unsigned(6))
-        m.d.sync += [rounded.eq(product + half), s2.eq(s1)]
+        m.d.sync += [
+            added.eq(after),
+            rounded.eq(product + Mux(added, rounded, half)),
+            s2.eq(s1),
+        ]
         # Cycles 3 and 4: shift by multiples of eight, then by the rest. 18 bits hold every value
         # that the clamp can tell apart (int16 bounds, int16 zero point), so 26 do before a shift by
         # 0..7; what does not fit is found beside the shift, not behind it.
@@ -99,7 +128,7 @@ class Requantise(wiring.Component):
         fits = Signal()
         with m.Switch(s2[3:]):
             for n in range(bits // 8 + 1):
-                top = rounded[min(8 * n + COARSE_BITS - 1, bits) :]
+                top = rounded[min(8 * n + COARSE_BITS - 1, len(rounded) - 1) :]
                 with m.Case(n):
                     m.d.comb += [shifted.eq(rounded >> (8 * n)), fits.eq(top.all() | ~top.any())]
         sign = rounded[-1]

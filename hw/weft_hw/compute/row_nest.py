@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,7 @@ from ..config import AcceleratorConfig
 from ..interface import INDEX_BITS, POST_BITS, StartLayout, field, vector
 from ..isa import LOOP_LEVELS, Opcode, ResultType
 from ..memory.parameters import PAIR_BYTES
-from ..memory.scratchpad import line_bits
+from ..memory.scratchpad import WORD_BITS, line_bits
 from ..repeat import repeated
 from .hold import posts_of
 from .nest import AddressGenerator, LoopNest
@@ -34,7 +34,8 @@ class RowLayout(data.StructLayout):
                 "last": 1,  # leaves as a result
                 "parameters": 1,  # the tile takes new parameters
                 "final": 1,  # last row of its instruction
-                "act_line": unsigned(line_bits(config)),
+                "residual": 1,  # no row: `act_word` is that of a line of the last row's residual
+                "act_word": unsigned(WORD_BITS),
                 "acc_address": unsigned((config.accumulator_rows - 1).bit_length()),
                 "result_line": unsigned(line_bits(config)),
                 "parameter_address": unsigned(
@@ -53,7 +54,7 @@ def _step_layout(config: AcceleratorConfig) -> data.StructLayout:
             "last": 1,
             "takes_parameters": 1,
             "final": 1,
-            "act_line": unsigned(line_bits(config)),
+            "act_word": unsigned(WORD_BITS),
             "acc": unsigned(ADDRESS_BITS),
             "result_line": unsigned(line_bits(config)),
             "parameter": unsigned(ADDRESS_BITS),
@@ -87,6 +88,8 @@ class RowNest(wiring.Component):
         Words of a result address.
     parameter_jumps : In(ArrayLayout(signed(13), LOOP_LEVELS))
         Pairs of a parameter address.
+    residual : In(1)
+        Residuals are read behind each row that leaves, from where its result will stand.
     tile_ready : In(1)
         The tile is in A1.
     tile_start : Out(1)
@@ -100,7 +103,7 @@ class RowNest(wiring.Component):
     index : Out(INDEX_BITS)
         The instruction that `row` belongs to.
     wait : Out(1)
-        A row waited for its tile, for its parameters, or for result pacing.
+        A row waited for its tile, for its parameters, for result pacing, or for a residual.
 
     Latency
     -------
@@ -118,6 +121,7 @@ class RowNest(wiring.Component):
                 "result_type": In(2),
                 "result_jumps": In(data.ArrayLayout(signed(20), LOOP_LEVELS)),
                 "parameter_jumps": In(data.ArrayLayout(signed(13), LOOP_LEVELS)),
+                "residual": In(1),
                 "tile_ready": In(1),
                 "tile_start": Out(1),
                 "row": Out(RowLayout(config)),
@@ -186,7 +190,7 @@ class RowNest(wiring.Component):
             following.last.eq(last),
             following.takes_parameters.eq(at_start & (first | last)),
             following.final.eq(nest.last),
-            following.act_line.eq(generator("act", 20, act_jumps, step) >> line_shift),
+            following.act_word.eq(generator("act", WORD_BITS, act_jumps, step)),
             following.acc.eq(generator("acc", ADDRESS_BITS, acc_jumps, step)),
             following.result_line.eq(
                 generator("result", 20, self.result_jumps, step) >> line_shift
@@ -214,9 +218,13 @@ class RowNest(wiring.Component):
         # `parameter_timer == 0` and `pace == 0` of the next cycle are registers.
         parameter_timer, parameters_free = Signal(range(cfg.cols // 2)), Signal(init=1)
         pace, paced = Signal(range(8)), Signal(init=1)
+        # Bit n: line n of a residual is read, and no row goes.
+        fetch = Signal(cfg.cols // cfg.rows)
+        fetch_line = Signal(line_bits(cfg), reset_less=True)
         m.d.comb += [
             go.eq(
                 has_head
+                & ~fetch.any()
                 & (~head.at_start | self.tile_ready)
                 & (~head.takes_parameters | parameters_free)
                 & (~head.last | paced)
@@ -248,6 +256,10 @@ class RowNest(wiring.Component):
             with m.If(~paced):
                 m.d.sync += pace.eq(pace - 1)
 
+        m.d.sync += fetch.eq(Cat(go & head.last & self.residual, fetch[:-1]))
+        with m.If(go):
+            m.d.sync += fetch_line.eq(head.result_line)
+
         # What leaves, registered.
         row = self.row
         wide_acc, wide_parameter = (Signal(ADDRESS_BITS, reset_less=True) for _ in range(2))
@@ -259,7 +271,8 @@ class RowNest(wiring.Component):
             row.last.eq(head.last),
             row.parameters.eq(go & head.takes_parameters),
             row.final.eq(go & head.final),
-            row.act_line.eq(head.act_line),
+            row.residual.eq(fetch.any()),
+            row.act_word.eq(head.act_word),
             row.acc_address.eq(head.acc),
             row.result_line.eq(head.result_line),
             row.parameter_address.eq(head.parameter),
@@ -268,6 +281,9 @@ class RowNest(wiring.Component):
             wide_parameter.eq(head.parameter),
             index_out.eq(head.index),
         ]
+        for n, bit in enumerate(fetch):  # a row of two lines starts on an even one
+            with m.If(bit):
+                m.d.sync += row.act_word.eq((fetch_line | n) << line_shift)
         m.d.comb += [
             self.acc_address.eq(wide_acc),
             self.parameter_address.eq(wide_parameter),

@@ -49,7 +49,7 @@ class Sequencer(wiring.Component):
     posts : Out(POST_BITS)
         Posts of the instruction that `row.final` ends, in the same cycle.
     wait : Out(1)
-        A row waited for its tile, for its parameters, or for result pacing.
+        A row waited for its tile, for its parameters, for result pacing, or for a residual.
     error : Out(ErrorPort())
         ADDRESS, a few cycles after the offending access.
 
@@ -109,6 +109,7 @@ class Sequencer(wiring.Component):
             rows.result_type.eq(hold.result_type),
             rows.result_jumps.eq(hold.result_jumps),
             rows.parameter_jumps.eq(hold.parameter_jumps),
+            rows.residual.eq(hold.mode.residual),
             rows.tile_ready.eq(weights.tile_ready),
             weights.tile_start.eq(rows.tile_start),
             self.weight_en.eq(weights.weight_en),
@@ -134,7 +135,7 @@ class Sequencer(wiring.Component):
         m.d.sync += [
             outside.eq(
                 Cat(
-                    row.valid & (row.act_line >= lines),
+                    row.valid & (row.act_word > cfg.scratchpad_words - cfg.line_bytes // 4),
                     row.valid & row.last & (row.result_line > last_line),
                     row.valid & ~(row.first & row.last) & (acc_address >= cfg.accumulator_rows),
                     row.parameters & (rows.parameter_address > pairs - cfg.cols // 2),

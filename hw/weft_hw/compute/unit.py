@@ -10,7 +10,7 @@ from ..config import AcceleratorConfig
 from ..delay import delay
 from ..interface import POST_BITS, BeatWrite, UnitPort
 from ..memory.parameters import ParameterMemory
-from ..memory.scratchpad import LineRead, ResultWrite, Scratchpad
+from ..memory.scratchpad import ResultWrite, Scratchpad, WordRead
 from ..memory.table import TableLoader
 from ..memory.weight_buffer import WeightBuffer
 from ..repeat import repeated
@@ -33,7 +33,7 @@ class ComputeUnit(wiring.Component):
     -------
     port : In(UnitPort())
         MATMUL and SETUP.
-    array : Out(LineRead(config))
+    array : Out(WordRead(config))
         Scratchpad reads, answered ``Scratchpad.LATENCY`` cycles later.
     result : Out(ResultWrite(config))
         Scratchpad writes, which always proceed.
@@ -62,7 +62,7 @@ class ComputeUnit(wiring.Component):
         super().__init__(
             {
                 "port": In(UnitPort()),
-                "array": Out(LineRead(config)),
+                "array": Out(WordRead(config)),
                 "result": Out(ResultWrite(config)),
                 "weights": In(BeatWrite(config)),
                 "parameters": In(BeatWrite(config)),
@@ -85,8 +85,8 @@ class ComputeUnit(wiring.Component):
         wiring.connect(m, wiring.flipped(self.port.start), sequencer.start)
         wiring.connect(m, wiring.flipped(self.port.error), sequencer.error)
         m.d.comb += [
-            self.array.en.eq(row.valid),
-            self.array.line.eq(row.act_line),
+            self.array.en.eq(row.valid | row.residual),
+            self.array.word.eq(row.act_word),
             self.array_row.eq(row.valid),
             self.wait.eq(sequencer.wait),
         ]
@@ -146,7 +146,15 @@ class ComputeUnit(wiring.Component):
         m.d.comb += [control.valid.eq(valid[0]), Cat(
             control.first, control.last, control.address).eq(fields)]
         mode = sequencer.mode
+        # Residuals go round the array: line n comes n + 1 cycles behind its row, and pair p takes
+        # its two bytes p cycles later than pair 0.
+        residual_en = delay(m, valid[1] & mode.residual, 1, name="residual_en", reset=True)
+        around = self._array.LATENCY - 2
         for p in range(pairs):
+            n, at = divmod(16 * p, 8 * cfg.line_bytes)
+            residual = delay(
+                m, self.array.data[at : at + 16], around + p - n, name=f"residual{p}"
+            )
             lane = LanePair(cfg, self.target)
             m.submodules[f"lane{p}"] = lane
             m.d.comb += [
@@ -155,6 +163,8 @@ class ComputeUnit(wiring.Component):
                 lane.psum[1].eq(array.psum[2 * p + 1]),
                 lane.entry_en.eq(entry_en),
                 lane.entry.eq(entry),
+                lane.residual.as_value().eq(residual),
+                lane.residual_en.eq(residual_en),
                 lane.mode.eq(mode),
                 lane.table_write_en.eq(tables.write_en),
                 lane.table_write_address.eq(tables.write_address),
@@ -163,9 +173,15 @@ class ComputeUnit(wiring.Component):
                 writer.lanes[2 * p + 1].eq(lane.result[1]),
             ]
             following = Signal(AccumulatorControl(cfg), name=f"control{p}")
-            following_en = Signal(name=f"entry_en{p}")
-            m.d.sync += [following.eq(control), following_en.eq(entry_en)]
-            control, entry_en = following, following_en
+            following_entry, following_residual = (
+                Signal(name=f"{what}_en{p}") for what in ("entry", "residual")
+            )
+            m.d.sync += [
+                following.eq(control),
+                following_entry.eq(entry_en),
+                following_residual.eq(residual_en),
+            ]
+            control, entry_en, residual_en = following, following_entry, following_residual
 
         # Results: raw rows leave the lanes earlier.
         raw_delay = 2 + LanePair.RAW_LATENCY

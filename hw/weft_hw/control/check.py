@@ -76,7 +76,7 @@ def violations(
             get("result_type") > max(ResultType),
             get("table") >= config.tables,
             get("per_row"),
-            get("table_enable") & (get("result_type") != ResultType.INT8),
+            (get("table_enable") | get("residual")) & (get("result_type") != ResultType.INT8),
         ]
         for kind in ResultType:
             step = result_align_words(kind, config)
@@ -84,12 +84,9 @@ def violations(
             rules.append((get("result_type") == kind) & jumps.any())
     elif opcode is Opcode.MATMUL:
         levels = get("tile_levels")
-        line = config.line_bytes // 4
         rules += [count == 0 for count in vector(word, opcode, "count")]
         rules += [(levels == 0) | (levels >= LOOP_LEVELS), get("transposed")]
         rules += [get("reduction")[i] & (levels > i) for i in range(LOOP_LEVELS)]
-        rules.append(_misaligned(get("act_address"), line))
-        rules += [_misaligned(jump, line) for jump in vector(word, opcode, "act_jump")]
     return rules
 
 

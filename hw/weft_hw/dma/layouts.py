@@ -46,7 +46,7 @@ def transfer_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A whole transfer, as every walker takes it.
 
     offset, pitch : beats in the arena; chip, chip_pitch : beats on chip; length : beats of a row;
-    rows : rows, >= 1; space : ``isa.Space``; tag : slot.
+    rows : rows, >= 1; space : ``isa.Space``; tag : slot; fill, value : every byte is `value`.
     """
     return data.StructLayout(
         {
@@ -58,6 +58,8 @@ def transfer_layout(config: AcceleratorConfig) -> data.StructLayout:
             "chip_pitch": unsigned(chip_beat_bits(config)),
             "space": unsigned(2),
             "tag": unsigned(TAG_BITS),
+            "fill": unsigned(1),
+            "value": unsigned(8),
         }
     )
 
@@ -66,7 +68,7 @@ def piece_layout(config: AcceleratorConfig) -> data.StructLayout:
     """What one port moves in one burst.
 
     offset : beats in the arena; beats : 1..16, or 0 for a bare end marker; chip : beats on chip;
-    last : nothing of this transfer follows on this port.
+    last : nothing of this transfer follows on this port; fill, value : as in the transfer.
     """
     return data.StructLayout(
         {
@@ -76,6 +78,8 @@ def piece_layout(config: AcceleratorConfig) -> data.StructLayout:
             "space": unsigned(2),
             "tag": unsigned(TAG_BITS),
             "last": unsigned(1),
+            "fill": unsigned(1),
+            "value": unsigned(8),
         }
     )
 

@@ -115,6 +115,11 @@ class Ledger(wiring.Component):
                     transfer.tag.eq(tail),
                     granules.eq(get("bytes") >> 4),
                 ]
+                if "fill" in LAYOUTS[self._opcode]:
+                    m.d.sync += [
+                        transfer.fill.eq(get("fill")),
+                        transfer.value.eq(get("fill_value")),
+                    ]
                 with m.If(starting):
                     m.next = "Multiply"
             with m.State("Multiply"):

@@ -97,11 +97,11 @@ class Load(wiring.Component):
             wiring.connect(m, wiring.flipped(self.data[p]), lane.data)
             wiring.connect(m, walker.fault, first.faults[p])
 
-            # A piece goes into the queue of contexts, then, or at once, to the bus; an end marker
-            # goes only there. The queue does not wait for the bus, whose ready comes late.
+            # A piece goes into the queue of contexts, then, or at once, to the bus; a fill, and an
+            # end marker, go only there. The queue does not wait for the bus: its ready comes late.
             piece, burst = walker.piece, self.bursts[p]
             queued, waits = Signal(name=f"queued{p}"), Signal(name=f"waits{p}")
-            to_bus = piece.payload.beats != 0
+            to_bus = (piece.payload.beats != 0) & ~piece.payload.fill
             m.d.comb += [
                 walker.arena_bytes.eq(self.arena_bytes),
                 waits.eq(~queued & ~context.i.ready),
@@ -115,6 +115,8 @@ class Load(wiring.Component):
                 context.i.payload.beats.eq(piece.payload.beats),
                 context.i.payload.space.eq(piece.payload.space),
                 context.i.payload.last.eq(piece.payload.last),
+                context.i.payload.fill.eq(piece.payload.fill),
+                context.i.payload.value.eq(piece.payload.value),
                 first.faults[ports + p].valid.eq(self.faults[p].valid),
                 first.faults[ports + p].tag.eq(self.faults[p].tag),
                 first.faults[ports + p].code.eq(ErrorCode.BUS_READ),

@@ -14,13 +14,16 @@ __all__ = ["LoadLane", "context_layout", "gathered_layout"]
 
 
 def context_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Where a burst's data go: chip in beats, beats (0: a bare end marker), space, last."""
+    """Where a burst's data go: chip in beats, beats (0: a bare end marker), space, last; where it
+    fills, every byte is `value`, and no data come."""
     return data.StructLayout(
         {
             "chip": unsigned(chip_beat_bits(config)),
             "beats": unsigned(5),
             "space": unsigned(2),
             "last": unsigned(1),
+            "fill": unsigned(1),
+            "value": unsigned(8),
         }
     )
 
@@ -45,7 +48,7 @@ class LoadLane(wiring.Component):
     context : In(stream)
         Bursts under way, in order.
     data : In(stream)
-        Their beats; one a cycle.
+        Their beats, but of a fill; one a cycle.
     word : Out(stream)
         Gathered writes, at most one every P cycles where bursts are aligned. Latency 2.
     """
@@ -88,14 +91,17 @@ class LoadLane(wiring.Component):
         gathered = Signal(gathered_layout(config), reset_less=True)
         full, empty = Signal(), Signal(init=1)
         offered = Signal(gathered_layout(config), reset_less=True)
-        free, move, marker = Signal(), Signal(), Signal()
+        free, move, marker, dry = (Signal() for _ in range(4))
+        beat = Signal(width)
         m.d.comb += [
             self.word.payload.eq(offered),
             free.eq(~self.word.valid | self.word.ready),
             move.eq(full & free),
             marker.eq(current.beats == 0),
-            take.eq(has_current & (self.data.valid | marker) & (~full | move)),
-            self.data.ready.eq(has_current & ~marker & (~full | move)),
+            beat.eq(Mux(current.fill, current.value.replicate(width // 8), self.data.payload)),
+            dry.eq(marker | current.fill),
+            take.eq(has_current & (self.data.valid | dry) & (~full | move)),
+            self.data.ready.eq(has_current & ~dry & (~full | move)),
         ]
         with m.If(free):
             m.d.sync += [offered.eq(gathered), self.word.valid.eq(full)]
@@ -120,7 +126,7 @@ class LoadLane(wiring.Component):
                 m.d.sync += gathered.write.mask.eq(gathered.write.mask | fresh)
             for p in range(ports):
                 with m.If(here[p]):
-                    m.d.sync += gathered.write.data.word_select(p, width).eq(self.data.payload)
+                    m.d.sync += gathered.write.data.word_select(p, width).eq(beat)
         with m.Elif(move):
             m.d.sync += full.eq(0)
         return m

@@ -202,6 +202,8 @@ class Walker(wiring.Component):
                 burst.chip.eq(chip),
                 burst.space.eq(walk.space),
                 burst.tag.eq(walk.tag),
+                burst.fill.eq(walk.fill),
+                burst.value.eq(walk.value),
                 burst.last.eq(row_last & ~more),
                 stripe_past.eq(offset[4:] > arena_end[4:]),
                 stripe_last.eq(offset[4:] == arena_end[4:]),

@@ -72,6 +72,10 @@ def check(
             not get("table_enable") or get("result_type") == ResultType.INT8,
             "table_enable needs result_type 0 (int8)",
         )
+        rule(
+            not get("residual") or get("result_type") == ResultType.INT8,
+            "residual needs result_type 0 (int8)",
+        )
         step = result_align_words(ResultType(get("result_type")), config)
         for level in range(LOOP_LEVELS):
             multiple(f"result_jump{level}", step)
@@ -86,7 +90,4 @@ def check(
             f"reduction must be zero below tile_levels ({levels}), not {get('reduction'):#08b}",
         )
         rule(get("transposed") == 0, "transposed must be 0")
-        multiple("act_address", config.line_bytes // 4)
-        for level in range(LOOP_LEVELS):
-            multiple(f"act_jump{level}", config.line_bytes // 4)
         multiple("result_address", result_align_words(result_type, config))

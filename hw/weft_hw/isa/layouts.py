@@ -89,7 +89,12 @@ def _transfer(spaces: str) -> list[Field]:
 _LAYOUTS: dict[Opcode, Layout] = {
     Opcode.END: Layout(_header()),
     Opcode.LOAD: Layout(
-        _header() + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables")
+        _header()
+        + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables")
+        + [
+            Field("fill", 1, "read nothing: every byte is fill_value"),
+            Field("fill_value", 8, "what a fill writes", True),
+        ]
     ),
     Opcode.STORE: Layout(_header() + _transfer("0 scratchpad; others are illegal")),
     Opcode.SETUP: Layout(
@@ -108,6 +113,12 @@ _LAYOUTS: dict[Opcode, Layout] = {
         + _levels(
             "parameter_jump", 13, "pairs added to the parameter address when level {i} steps", 1
         )
+        + [
+            Field("maximum", 1, "keep the larger of sum and accumulator instead of adding them"),
+            Field("residual", 1, "int8 only: add what stands at the result address"),
+            Field("residual_zero_point", 8, "subtracted from it", True),
+            Field("residual_multiplier", 17, "scales it, with the shift of its column"),
+        ]
     ),
     Opcode.MATMUL: Layout(
         _header()
@@ -118,7 +129,7 @@ _LAYOUTS: dict[Opcode, Layout] = {
             Field("first", 1, "start from the bias where all reduction levels start"),
             Field("last", 1, "emit results where all reduction levels are at their end"),
             Field("transposed", 1, "reserved for a transposed tile load; must be 0"),
-            Field("act_address", 20, "first activation line, in words; multiple of a line"),
+            Field("act_address", 20, "first word of the activations"),
             Field("weight_address", 14, "first weight buffer word"),
             Field("acc_address", 12, "first accumulator row"),
             Field("result_address", 20, "first result row, in words"),

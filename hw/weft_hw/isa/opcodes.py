@@ -15,6 +15,7 @@ __all__ = [
     "LOOP_LEVELS",
     "Opcode",
     "POSTS",
+    "RESIDUAL_SHIFT",
     "ResultType",
     "SEMAPHORES",
     "SEMAPHORE_MAX",
@@ -24,8 +25,8 @@ __all__ = [
     "WEIGHT_MIN",
 ]
 
-#: (major << 8) | minor; a program of another major version is refused.
-ISA_VERSION = 0x0100
+#: (major << 8) | minor. A program runs on its own version and on later minor ones.
+ISA_VERSION = 0x0101
 INSTRUCTION_BYTES = 64
 LOOP_LEVELS = 6
 SEMAPHORES = 16
@@ -36,6 +37,8 @@ WAITS, POSTS = 3, 2
 #: Weights are symmetric: a packed cell gives a wrong product for -128. Constants are refused where
 #: they break it, and programs whose loads of weights could.
 WEIGHT_MIN, WEIGHT_MAX = -127, 127
+#: Left shift of a residual in front of its multiplication: it has 9 bits where a sum has 25.
+RESIDUAL_SHIFT = 12
 
 
 class Opcode(enum.IntEnum):

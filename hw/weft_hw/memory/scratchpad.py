@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,20 +12,24 @@ from ..interface import BeatWrite, ChipRead
 from ..repeat import KEEP
 from ..target import check_target
 
-__all__ = ["LineRead", "ResultWrite", "Scratchpad", "line_bits"]
+__all__ = ["WORD_BITS", "ResultWrite", "Scratchpad", "WordRead", "line_bits"]
+
+#: Bits of a word address, as instructions have them: words past the end of any scratchpad, too.
+WORD_BITS = 20
 
 
 def line_bits(config: AcceleratorConfig) -> int:
     """Bits of a line address that can also name lines past the end of the scratchpad."""
-    return 20 - (config.line_bytes // 4 - 1).bit_length()
+    return WORD_BITS - (config.line_bytes // 4 - 1).bit_length()
 
 
-class LineRead(wiring.Signature):
-    """Reads of the array: any line, every cycle; the data come a fixed number of cycles later."""
+class WordRead(wiring.Signature):
+    """Reads of the array: R bytes from any word on, every cycle; the data come a fixed number of
+    cycles later."""
 
     def __init__(self, config: AcceleratorConfig) -> None:
         super().__init__(
-            {"en": Out(1), "line": Out(line_bits(config)), "data": In(8 * config.line_bytes)}
+            {"en": Out(1), "word": Out(WORD_BITS), "data": In(8 * config.line_bytes)}
         )
 
 
@@ -47,6 +51,10 @@ class Scratchpad(wiring.Component):
     """Independent 1R+1W banks, contiguous in address; each an even and an odd memory of R-byte
     lines.
 
+    A read of the array begins at any word, so it takes a line, or the end of one and the beginning
+    of the next, which is in the other memory of the same or the next bank. A rotator puts the words
+    in order.
+
     Array reads and result writes always proceed. A store read, or a load write, that meets them in
     a bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past
     the end write nothing and read no particular value.
@@ -59,8 +67,8 @@ class Scratchpad(wiring.Component):
 
     Members
     -------
-    array : In(LineRead(config))
-        Read one line.
+    array : In(WordRead(config))
+        Read R bytes.
     store : In(ChipRead(config))
         Reads of D bytes.
     result : In(ResultWrite(config))
@@ -72,12 +80,12 @@ class Scratchpad(wiring.Component):
 
     Latency
     -------
-    ``LATENCY = 4`` cycles from `array.en` to its data, ``STORE_LATENCY = 3`` from an accepted
+    ``LATENCY = 6`` cycles from `array.en` to its data, ``STORE_LATENCY = 3`` from an accepted
     store read to its data; a write is seen by a read that is presented ``WRITE_LATENCY = 2`` cycles
     after it.
     """
 
-    LATENCY = 4
+    LATENCY = 6
     STORE_LATENCY = 3
     WRITE_LATENCY = 2
 
@@ -87,7 +95,7 @@ class Scratchpad(wiring.Component):
         self._style = packing.ram_style(scratchpad=True) if packing else {}
         super().__init__(
             {
-                "array": In(LineRead(config)),
+                "array": In(WordRead(config)),
                 "store": In(ChipRead(config)),
                 "result": In(ResultWrite(config)),
                 "load": In(BeatWrite(config)),
@@ -113,20 +121,40 @@ class Scratchpad(wiring.Component):
         def banks_of(pair: Value, valid: Value) -> Value:
             return Cat(valid & (bank_of(pair) == b) for b in banks)
 
-        # Reads, cycle 0: the array's request is registered, its bank decoded; cycle 1: arbitration
-        # at the banks.
+        # Reads, cycle 0: the pair of lines that each half reads, and whether it does; cycle 1: its
+        # bank; cycle 2: arbitration at the banks.
+        word_bits = (line // 4 - 1).bit_length()
+        within, first = self.array.word[:word_bits], self.array.word[word_bits:]
+        odd_first, beyond = first[0], within.any()
         array_en = Signal()
-        array_line = Signal(line_bits(cfg), reset_less=True)
-        array_here = Signal(cfg.scratchpad_banks)
+        array_within = Signal(word_bits, reset_less=True)
+        array_odd_first = Signal(reset_less=True)
         m.d.sync += [
             array_en.eq(self.array.en),
-            array_line.eq(self.array.line),
-            array_here.eq(banks_of(self.array.line[1:], self.array.en)),
+            array_within.eq(within),
+            array_odd_first.eq(odd_first),
         ]
-        array_pair = array_line[1:]
+        array_here, array_row, array_bank = [], [], []
+        for half, (pair, needs) in enumerate(
+            ((first[1:] + odd_first, ~odd_first | beyond), (first[1:], odd_first | beyond))
+        ):
+            wanted = Signal(line_bits(cfg) - 1, name=f"array_pair{half}", reset_less=True)
+            used = Signal(name=f"array_used{half}", reset_less=True)
+            here = Signal(cfg.scratchpad_banks, name=f"array_here{half}")
+            row = Signal(row_bits, name=f"array_row{half}", reset_less=True)
+            m.d.sync += [
+                wanted.eq(pair),
+                used.eq(needs),
+                here.eq(banks_of(wanted, array_en & used)),
+                row.eq(wanted[:row_bits]),
+            ]
+            array_here.append(here)
+            array_row.append(row)
+            array_bank.append(bank_of(wanted))
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
-        clash = array_en & (bank_of(array_pair) == bank_of(store_pair))
+        store_bank_here = banks_of(store_pair, Const(1))
+        clash = (store_bank_here & (array_here[0] | array_here[1])).any()
         store_go = Signal()
         m.d.comb += [
             self.store.ready.eq(~clash),
@@ -161,8 +189,7 @@ class Scratchpad(wiring.Component):
         result_here = banks_of(self.result.pair, self.result.valid)
         load_here = banks_of(load_pair, self.load.valid)
         for b in banks:
-            from_store = store_here[b] & ~array_here[b]
-            address = Mux(array_here[b], array_pair[:row_bits], store_pair[:row_bits])
+            from_store = store_here[b] & ~array_here[0][b] & ~array_here[1][b]
             write_row = Signal(row_bits, name=f"write_row{b}", reset_less=True)
             m.d.sync += write_row.eq(Mux(result_here[b], self.result.pair, load_pair)[:row_bits])
             for half in range(2):
@@ -175,7 +202,8 @@ class Scratchpad(wiring.Component):
                 store_half = from_store if lines_per_dma == 2 else from_store & (
                     store_line[0] == half
                 )
-                en = (array_here[b] & (array_line[0] == half)) | store_half
+                en = array_here[half][b] | store_half
+                address = Mux(array_here[half][b], array_row[half], store_pair[:row_bits])
                 out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
                 live = Signal(name=f"live{b}_{half}", reset_less=True)
                 # A copy of the selection for every half of a bank: it has a load per bit.
@@ -208,19 +236,23 @@ class Scratchpad(wiring.Component):
                     m.d.sync += out.eq(read.data)
                 halves[half].append(out)
 
-        # Cycle 3: choose the bank; the data are registered for cycle 4.
+        # Cycle 4: choose the bank of each half. Cycle 5: turn the words of both into place.
         select_bits = (cfg.scratchpad_banks - 1).bit_length()
         selectable = 1 << select_bits
         padded = [h + [Signal(8 * line, name="none")] * (selectable - len(h)) for h in halves]
-        array_bank = delay(m, bank_of(array_pair)[:select_bits], 2, name="array_bank")
-        array_odd = delay(m, array_line[0], 2, name="array_odd")
+        array_halves = []
+        for half in range(2):
+            bank_there = delay(m, array_bank[half][:select_bits], 3, name=f"array_bank{half}")
+            chosen_line = Signal(8 * line, name=f"array_line{half}", reset_less=True)
+            m.d.sync += chosen_line.eq(Array(padded[half])[bank_there])
+            array_halves.append(chosen_line)
+        turn = delay(m, Cat(array_within, array_odd_first), 4, name="array_turn")
         store_bank = delay(m, bank_of(store_pair)[:select_bits], 2, name="store_bank")
         store_odd = delay(m, store_line[0], 2, name="store_odd")
         array_data = Signal(8 * line, reset_less=True)
         store_data = Signal(8 * cfg.dma_bytes, reset_less=True)
-        m.d.sync += array_data.eq(
-            Mux(array_odd, Array(padded[1])[array_bank], Array(padded[0])[array_bank])
-        )
+        m.d.sync += array_data.eq(_turned(array_halves, turn))
+        # The store's banks a cycle earlier than the array's: it waits for none.
         even, odd = Array(padded[0])[store_bank], Array(padded[1])[store_bank]
         chosen = Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even)
         m.d.sync += store_data.eq(chosen)
@@ -230,3 +262,13 @@ class Scratchpad(wiring.Component):
             self.store.data_valid.eq(delay(m, store_go, 3, name="store_valid", reset=True)),
         ]
         return m
+
+
+def _turned(halves: list[Value], turn: Value) -> Value:
+    """The words of an even and an odd line, from word `turn` of the even one on, as in a ring."""
+    words = [half.word_select(j, 32) for half in halves for j in range(len(halves[0]) // 32)]
+    number = len(words) // 2
+    return Cat(
+        Array([words[(j + start) % len(words)] for start in range(len(words))])[turn]
+        for j in range(number)
+    )

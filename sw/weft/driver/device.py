@@ -73,7 +73,8 @@ class Device:
                 "check the base address and that a Weft bitstream is loaded",
             )
         version = self.read("isa_version")
-        if version >> 8 != ISA_VERSION >> 8:
+        # An accelerator of a later minor version runs older programs; an older one refuses fields.
+        if version >> 8 != ISA_VERSION >> 8 or version < ISA_VERSION:
             raise Mismatch(
                 f"the accelerator has ISA version {version >> 8}.{version & 255}, "
                 f"this software has {ISA_VERSION >> 8}.{ISA_VERSION & 255}",

@@ -153,7 +153,7 @@ def unpack(raw: bytes, source: str) -> dict[str, Any]:
             "compile the program again with this version of Weft",
         )
     version = header["isa_version"]
-    if version >> 8 != ISA_VERSION >> 8:
+    if version >> 8 != ISA_VERSION >> 8 or version > ISA_VERSION:
         raise Mismatch(
             f"the program is for ISA {version >> 8}.{version & 255}, "
             f"this Weft has {ISA_VERSION >> 8}.{ISA_VERSION & 255}",

@@ -109,12 +109,16 @@ class MatmulNest:
         self._first, self.writes_results = bool(get("first")), bool(get("last"))
         self.touches_parameters = self._first or self.writes_results
 
+    def reduces(self, level: int) -> bool:
+        """Whether `level` runs along K."""
+        return bool(self._reduction >> level & 1)
+
     def passes(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(bool [tiles], bool [tiles]): the tile is a first pass; it is a last pass."""
         first, last = np.array([self._first]), np.array([self.writes_results])
         for level in range(self.tile_levels, LOOP_LEVELS):
             index = np.arange(self.counts[level])[:, None]
-            reduces = bool(self._reduction >> level & 1)
+            reduces = self.reduces(level)
             at_start = (index == 0) if reduces else np.ones_like(index, bool)
             at_end = (index == self.counts[level] - 1) if reduces else np.ones_like(index, bool)
             first = (at_start & first).reshape(-1)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+import numpy as np
+
 from weft.errors import ProgramRefused
-from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
+from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest, grid
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
 
@@ -111,7 +113,10 @@ def _transfer(
             f"and {name} writes rows in any order",
             "space them by at least their size",
         )
-    return Touched((Access(Memory.ARENA, not is_load, dram), Access(memory, is_load, chip)))
+    on_chip = Access(memory, is_load, chip)
+    if is_load and get("fill"):
+        return Touched((on_chip,))
+    return Touched((Access(Memory.ARENA, not is_load, dram), on_chip))
 
 
 def _matmul(
@@ -157,6 +162,28 @@ def _matmul(
                 f"scratchpad bytes {clash[0]}..{clash[1] - 1}",
                 "give results another place",
             )
+        if setup and setup["residual"]:
+            accesses.append(Access(Memory.SCRATCHPAD, False, result))
+            _check_distinct(index, nest, row)
         if setup and setup["table_enable"]:
             accesses.append(Access(Memory.TABLES, False, Region(256 * setup["table"], 256)))
     return Touched(tuple(accesses), nest)
+
+
+def _check_distinct(index: int, nest: MatmulNest, row: int) -> None:
+    """Refuse two results at one place: the second would be added to the first, or not yet."""
+    levels = [
+        (stride, count)
+        for level, (stride, count) in enumerate(zip(nest.result.strides, nest.counts))
+        if not nest.reduces(level)
+    ]
+    starts = np.sort(grid(nest.result.base, levels))
+    close = np.flatnonzero(np.diff(starts) < row)
+    if len(close):
+        refuse(
+            index,
+            "hazard",
+            f"instruction {index}: MATMUL with a residual writes two results at scratchpad word "
+            f"{int(starts[close[0] + 1])}",
+            "give every result a place of its own",
+        )

@@ -24,6 +24,7 @@ from .accumulators import check_accumulators
 from .defined import check_defined
 from .hazards import check_hazards
 from .order import Order, execution_order
+from .parameters import check_parameters
 from .regions import MAX_BLOCKS, Region, overlap
 from .weights import check_weights
 
@@ -101,6 +102,7 @@ def _check(program: Program) -> Callable[[Sequence[bool]], list[bool]]:
     check_hazards(instructions, touched, order)
     check_accumulators(instructions, touched, config, order)
     constants = [*program.constants, (program.program_offset, program.encoded)]
+    check_parameters(instructions, constants)
     inputs = [_region(s) for s in program.inputs.values()]
     states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
     given = [*(Region(at, len(data)) for at, data in constants), *inputs, *states]

@@ -58,8 +58,13 @@ def check_weights(
     Raises
     ------
     ProgramRefused
-        Rule ``weights``, at the load. Rule ``size``: the arena is too large to follow its bytes.
+        Rule ``weights``, at the load, or the fill. Rule ``size``: the arena is too large to follow
+        its bytes.
     """
+    for index, instruction in enumerate(instructions):
+        if _is_load(instruction, Space.WEIGHTS) and _fills_lowest(instruction):
+            message = f"instruction {index} (LOAD) fills weights with -128; they lie in "
+            refuse(index, "weights", message + f"{WEIGHT_MIN}..127", "fill them with another value")
     accesses = [
         (instruction, access)
         for instruction, item in zip(instructions, touched, strict=True)
@@ -93,6 +98,11 @@ def _is_load(instruction: Instruction, space: Space) -> bool:
     return instruction.opcode is Opcode.LOAD and instruction["space"] == space
 
 
+def _fills_lowest(instruction: Instruction) -> bool:
+    """Whether a LOAD fills with -128."""
+    return bool(instruction["fill"]) and instruction["fill_value"] < WEIGHT_MIN
+
+
 def _follow(
     instructions: Sequence[Instruction],
     touched: Sequence[Touched],
@@ -112,6 +122,11 @@ def _follow(
             for access in touched[index].accesses:
                 if access.memory is Memory.SCRATCHPAD and access.is_write:
                     _fill(chip[Space.SCRATCHPAD], access.region, doubt)
+        elif instruction.opcode is Opcode.LOAD and instruction["fill"]:
+            for access in touched[index].accesses:
+                if access.memory.value in ("scratchpad", "tables"):
+                    space = Space[access.memory.name]
+                    _fill(chip[space], access.region, _fills_lowest(instruction))
         elif _is_load(instruction, Space.WEIGHTS):
             _check_load(index, instruction, arena)
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):

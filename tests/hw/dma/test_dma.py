@@ -34,6 +34,9 @@ def random_transfer(rng, config, opcode, arena, region, posts=()):
     chip = region.start + beat * rng.randint(0, chip_room // beat)
     if rng.random() < 0.5:
         chip -= (chip - region.start) % config.dma_bytes
+    fill = {}
+    if opcode is Opcode.LOAD and rng.random() < 0.25:
+        fill = {"fill": 1, "fill_value": rng.randrange(-128, 128)}
     return transfer(
         opcode,
         posts=posts,
@@ -44,6 +47,7 @@ def random_transfer(rng, config, opcode, arena, region, posts=()):
         bytes=size,
         chip_address=chip // 4,
         chip_pitch=chip_pitch // 4,
+        **fill,
     )
 
 
@@ -95,27 +99,32 @@ def test_random(config, stall):
         bench.run(issue(Opcode.LOAD), issue(Opcode.STORE))
         assert not bench.errors
 
-        # Loads overlap on chip in any order: compare where one load alone wrote.
-        writers: dict[tuple[int, int], int] = {}
+        # Loads overlap on chip in any order: compare where one load alone wrote. What is written
+        # is known by the place that it comes from, or, of a fill, by its value.
+        writers: dict[tuple[int, int], int | bytes] = {}
         for instruction in work[Opcode.LOAD]:
             for source, target, size in rows_of(instruction):
                 for i in range(0, size, 8):
                     key = (instruction["space"], target + i)
-                    writers[key] = -1 if key in writers else source + i
+                    filled = bytes([instruction["fill_value"] & 0xFF]) * 8
+                    known = filled if instruction["fill"] else source + i
+                    writers[key] = -1 if key in writers else known
         for space in Space:
             for at in range(0, len(before[space]), 8):
                 source = writers.get((int(space), at))
                 got = bench.chip[space][at : at + 8]
                 if source is None:
                     assert got == before[space][at : at + 8]
-                elif source >= 0:
-                    assert got == bench.arena(source, source + 8)
+                elif source != -1:
+                    filled = isinstance(source, bytes)
+                    assert got == (source if filled else bench.arena(source, source + 8))
         touched = bytearray(memory)
         for instruction in work[Opcode.STORE]:
             for target, _, size in rows_of(instruction):
                 touched[256 + target : 256 + target + size] = bench.arena(target, target + size)
         assert bench.memory == touched
-        reads = sum(i["rows"] * i["bytes"] for i in work[Opcode.LOAD])
+        reads = sum(i["rows"] * i["bytes"] for i in work[Opcode.LOAD] if not i["fill"])
+        assert any(i["fill"] for i in work[Opcode.LOAD])
         writes = sum(i["rows"] * i["bytes"] for i in work[Opcode.STORE])
         assert bench.beats_read == reads // config.beat_bytes
         assert bench.beats_written == writes // config.beat_bytes

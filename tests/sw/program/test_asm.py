@@ -64,7 +64,7 @@ def test_printed_form():
     [
         ("jump x=1", "unknown instruction 'jump'; there are end, load, store, setup, matmul"),
         ("load address=1", "load has no field 'address'; it has wait, post, space, dram_offset, "
-         "dram_pitch, rows, bytes, chip_address, chip_pitch"),
+         "dram_pitch, rows, bytes, chip_address, chip_pitch, fill, fill_value"),
         ("load rows", "'rows' is not name=value; write it without spaces round '='"),
         ("load rows=", "'rows=' is not name=value; write it without spaces round '='"),
         ("load rows=1 rows=2", "rows is given twice; name each field once"),

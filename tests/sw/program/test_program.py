@@ -20,7 +20,7 @@ from weft.program import (
     TensorSpec,
 )
 from weft_hw.config import preset
-from weft_hw.isa import Instruction, Opcode
+from weft_hw.isa import ISA_VERSION, Instruction, Opcode
 
 TINY = preset("tiny")
 LOAD = Instruction(Opcode.LOAD, (), (1,), {"dram_offset": 4096, "rows": 3, "bytes": 16})
@@ -349,9 +349,13 @@ def test_wrong_accelerator_names_both_hashes():
     raw = reseal(make().to_bytes(), lambda h: h.update(config_hash="0" * 16))
     with pytest.raises(Mismatch, match=f"0{{16}}.*{TINY.hash}"):
         Program.from_bytes(raw)
-    raw = reseal(make().to_bytes(), lambda h: h.update(isa_version=0x0200))
-    with pytest.raises(Mismatch, match="ISA 2.0, this Weft has 1.0"):
-        Program.from_bytes(raw)
+    for version in (0x0200, ISA_VERSION + 1):
+        raw = reseal(make().to_bytes(), lambda h, v=version: h.update(isa_version=v))
+        said = f"ISA {version >> 8}.{version & 255}, this Weft has 1.{ISA_VERSION & 255}"
+        with pytest.raises(Mismatch, match=said):
+            Program.from_bytes(raw)
+    raw = reseal(make().to_bytes(), lambda h: h.update(isa_version=ISA_VERSION - 1))
+    assert Program.from_bytes(raw).isa_version == ISA_VERSION - 1
 
 
 def test_missing_file():

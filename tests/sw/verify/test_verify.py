@@ -116,6 +116,15 @@ def test_accepts_the_plain_program():
          "rows of 16 bytes, 0 bytes apart, overlap in the arena"),
         ({"matmul": matmul(8, waits=(0,), posts=(1,), result_address=14)}, "hazard", 5,
          "MATMUL writes results over its own activations, scratchpad bytes 56..63"),
+        ({"setup": setup(residual=1, result_jump0=0)}, "hazard", 5,
+         "MATMUL with a residual writes two results at scratchpad word 512"),
+        ({"setup": setup(residual=1), "store": store(waits=(1,), posts=(2,)),
+          "acts": load(posts=(0,), address=512), "matmul": matmul(8, posts=(1,))}, "hazard", 5,
+         "instruction 3 (LOAD) writes and instruction 5 (MATMUL) writes scratchpad bytes"),
+        ({"weights": load(Space.WEIGHTS, 1024, fill=1, fill_value=-128)}, "weights", 0,
+         "instruction 0 (LOAD) fills weights with -128; they lie in -127..127"),
+        ({"parameters": load(Space.PARAMETERS, 2048, fill=1, fill_value=86)}, "parameters", 1,
+         "instruction 1 (LOAD) brings a parameter with a shift of 43; shifts lie in 0..42"),
         ({"setup": None}, "undefined", 4, "MATMUL stands before the first SETUP"),
         ({"weights": None}, "undefined", 4, "reads weights byte 0, which nothing has written"),
         ({"parameters": None}, "undefined", 4, "reads parameters byte 0"),
@@ -381,6 +390,34 @@ def test_weights_from_constants():
     error = refusal(program(*base, constants=[(1024, bytes(data))]))
     assert (error.rule, error.index) == ("weights", 0)
     assert "arena byte 1087 as a weight" in str(error)
+
+
+def test_shifts_of_constants():
+    """An entry with a shift of 43, where a load takes it as a parameter, and beside it."""
+    base = list(good().instructions[:-1])
+    data = bytearray(128)
+    data[64 + 6] = 43 << 1
+    verify(program(*base, constants=[(2048, bytes(data))]))
+    data[56 + 6] = 42 << 1
+    verify(program(*base, constants=[(2048, bytes(data))]))
+    data[56 + 6] = 43 << 1
+    error = refusal(program(*base, constants=[(2048, bytes(data))]))
+    assert (error.rule, error.index) == ("parameters", 1)
+
+
+def test_fills_are_followed_to_weights():
+    """What a fill leaves in the scratchpad, and a store in the arena, may become weights."""
+    for value, accepted in ((-127, True), (-128, False)):
+        steps = [
+            load(posts=(0,), fill=1, fill_value=value),
+            setup(),
+            store(address=0, waits=(0,), posts=(2,)),
+            load(Space.WEIGHTS, 8192, 64, 256, waits=(2,)),
+        ]
+        if accepted:
+            verify(program(*steps))
+        else:
+            assert refusal(program(*steps)).rule == "weights"
 
 
 def test_weights_from_inputs():

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from weft.errors import Unsupported
@@ -53,9 +54,13 @@ def transfer_rows(state: State, instruction: Instruction) -> tuple[Int, Int]:
 
 
 def load(state: State, instruction: Instruction) -> None:
-    """Copy rows from the arena to an on-chip memory."""
+    """Copy rows from the arena to an on-chip memory, or fill them."""
     dram, chip = transfer_rows(state, instruction)
     size, memory = instruction["bytes"], state.spaces[Space(instruction["space"])]
+    if instruction["fill"]:
+        for b in chip.tolist():
+            memory[b : b + size] = instruction["fill_value"] & 0xFF
+        return
     for a, b in zip(dram.tolist(), chip.tolist()):
         memory[b : b + size] = state.arena[a : a + size]
     state.bytes_read += len(dram) * size
@@ -83,7 +88,8 @@ def matmul(state: State, instruction: Instruction) -> None:
     """Stream activation rows past weight tiles into accumulators, and emit the last passes.
 
     For every row of the nest, in order: ``v = act @ W + (bias if first pass else accumulators)``,
-    modulo 2**32; a last pass writes the result of v to the scratchpad, others keep v.
+    modulo 2**32, or the larger of the two; a last pass writes the result of v to the scratchpad,
+    others keep v.
     """
     decoded = _decoded(instruction, state.setup)
     nest = decoded.nest
@@ -172,23 +178,24 @@ def _matmul_batch(state: State, decoded: _Decoded, tiles: slice, rows: slice) ->
     if not np.all(first & last) and np.unique(acc[0]).size < tile_rows:
         # Rows of a tile meet in an accumulator, so each row counts as a tile: one after the other.
         each = tile_rows
-    line, acc = (x.reshape(count * each, -1) for x in (act // line_words, acc))
+    act, acc = (x.reshape(count * each, -1) for x in (act, acc))
     tile = np.repeat(np.arange(count), each)
-    v = _runs(state, line, acc, weight[tile], start[tile], first[tile], last[tile])
+    v = _runs(state, act, acc, weight[tile], start[tile], first[tile], last[tile])
     v = v.reshape(-1, tile_rows, config.cols)
     if np.any(last):
         at = decoded.addresses("result", tiles, rows)[last]
         _emit(state, numerics.wrap32(v), at, multiplier[last], shift[last])
 
 
-def _lines(state: State) -> NDArray[np.int8]:
-    """int8 [lines, R]: the scratchpad as the array reads it."""
-    return state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1, state.config.rows)
+def _rows(state: State) -> NDArray[np.int8]:
+    """int8 [words, R]: what the array reads from each word of the scratchpad on; a view."""
+    scratchpad = state.spaces[Space.SCRATCHPAD].view(np.int8).reshape(-1)
+    return sliding_window_view(scratchpad, state.config.rows)[::4]
 
 
 def _runs(
     state: State,
-    line: Int,
+    act: Int,
     acc: Int,
     weight: Int,
     start: Int,
@@ -199,7 +206,7 @@ def _runs(
 
     Parameters
     ----------
-    line : int64 [tiles, rows], scratchpad lines
+    act : int64 [tiles, rows], scratchpad words
     acc : int64 [tiles, rows], accumulator rows, all different within a tile that uses them
     weight : int64 [tiles], weight words
     start : int64 [tiles, C], the bias of a first pass, else zero
@@ -208,6 +215,8 @@ def _runs(
     A run is a series of tiles that add to the same accumulators, so it is one product with all
     their rows of weights. It starts at a first pass and ends at a last one.
     """
+    if state.setting("maximum"):
+        return _maxima(state, act, acc, weight, start, first, last)
     count, rows = acc.shape
     starts = first.copy()
     starts[0] = True
@@ -221,21 +230,44 @@ def _runs(
         if not first[begin]:
             v = v + state.accumulators[at]
         if kept > begin:
-            v = v + _product(state, line[begin:kept], weight[begin:kept])
+            v = v + _product(state, act[begin:kept], weight[begin:kept])
             state.accumulators[at] = numerics.wrap32(v)
         if last[end - 1]:
-            results[done] = v + _product(state, line[kept:end], weight[kept:end])
+            results[done] = v + _product(state, act[kept:end], weight[kept:end])
             done += 1
     return results
 
 
-def _product(state: State, line: Int, weight: Int) -> Int:
-    """int64 [rows, C]: lines [tiles, rows] times the tiles at `weight` [tiles], summed."""
-    tiles, rows = line.shape
+def _maxima(
+    state: State,
+    act: Int,
+    acc: Int,
+    weight: Int,
+    start: Int,
+    first: NDArray[np.bool_],
+    last: NDArray[np.bool_],
+) -> Int:
+    """:func:`_runs` where each pass keeps the larger of product and accumulator."""
+    found = []
+    for i in range(len(acc)):
+        before = start[i] if first[i] else state.accumulators[acc[i]]
+        v = numerics.larger(before, _product(state, act[i : i + 1], weight[i : i + 1]))
+        if last[i]:
+            found.append(v)
+        else:
+            state.accumulators[acc[i]] = v
+    shape = (len(found), acc.shape[1], state.config.cols)
+    return np.array(found, np.int64).reshape(shape)
+
+
+def _product(state: State, act: Int, weight: Int) -> Int:
+    """int64 [rows, C]: activations from words `act` [tiles, rows] on times the tiles at `weight`
+    [tiles], summed."""
+    tiles, rows = act.shape
     reduction = tiles * state.config.rows
     # Products are at most 2**14, so the sums are exact.
     kind = np.float32 if reduction <= 1 << 10 else np.float64
-    a = _lines(state)[line.T].reshape(rows, reduction).astype(kind)
+    a = _rows(state)[act.T].reshape(rows, reduction).astype(kind)
     w = _weights(state, weight).reshape(reduction, -1).astype(kind)
     return np.asarray(np.matmul(a, w), np.int64)
 
@@ -269,6 +301,9 @@ def _emit(state: State, v: NDArray[np.int32], address: Int, multiplier: Int, shi
     config, kind = state.config, ResultType(state.setting("result_type"))
     row_words = config.cols * kind.bytes // 4
     _within("result", address, row_words, config.scratchpad_words)
+    words = state.spaces[Space.SCRATCHPAD].view("<u4")
+    at = address.reshape(-1, 1) + np.arange(row_words)
+    residual = words[at].view(np.int8).reshape(v.shape) if state.setting("residual") else None
     results: NDArray[np.signedinteger]
     if kind is ResultType.INT32:
         results = v.astype("<i4")
@@ -281,14 +316,15 @@ def _emit(state: State, v: NDArray[np.int32], address: Int, multiplier: Int, shi
             zero_point=state.setting("zero_point"),
             low=state.setting("low"),
             high=state.setting("high"),
+            residual=residual,
+            residual_zero_point=state.setting("residual_zero_point"),
+            residual_multiplier=state.setting("residual_multiplier"),
         )
         results = y.astype("<i2") if kind is ResultType.INT16 else y.astype(np.int8)
         if state.setting("table_enable"):
             tables = state.spaces[Space.TABLES].view(np.int8).reshape(-1, numerics.TABLE_SIZE)
             results = numerics.lookup(tables[state.setting("table")], results)
-    words = state.spaces[Space.SCRATCHPAD].view("<u4")
     # Where rows overlap the later one wins: numpy assigns in order of the index.
-    at = address.reshape(-1, 1) + np.arange(row_words)
     words[at.reshape(-1)] = np.ascontiguousarray(results).view("<u4").reshape(-1)
 
 

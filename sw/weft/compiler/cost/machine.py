@@ -9,6 +9,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 from weft.dram import MemoryModel
@@ -208,6 +209,8 @@ class _Transfers:
     def __init__(self, machine: Machine, direction: int) -> None:
         self.machine, self.direction = machine, direction
         t = machine.timing
+        #: What a fill sees in place of the DRAM.
+        self.on_chip = replace(machine.memory, read_latency=0)
         self.front = t.store_front if direction else t.load_front + machine.memory.read_latency
         #: Cycles of data that may be left when the bursts of the next transfer are issued.
         self.window = t.store_front if direction else BURST_BEATS * machine.config.read_outstanding
@@ -224,6 +227,7 @@ class _Transfers:
 
     def start(self, instruction: Instruction) -> None:
         machine, rows, size = self.machine, instruction["rows"], instruction["bytes"]
+        fills = self.direction == 0 and instruction["fill"]
         alone = port_cycles(
             instruction["dram_offset"],
             instruction["dram_pitch"],
@@ -231,12 +235,15 @@ class _Transfers:
             size,
             write=bool(self.direction),
             config=machine.config,
-            memory=machine.memory,
+            memory=self.on_chip if fills else machine.memory,
             timing=machine.timing,
         )
         work, ready = max(1.0, alone), machine.now + self.front
+        moved = rows * size
+        if fills:
+            ready, moved = ready - machine.memory.read_latency, 0
         machine.work[self.direction] += work
-        machine.flows[self.direction].append(_Flow(instruction, work, rows * size, ready))
+        machine.flows[self.direction].append(_Flow(instruction, work, moved, ready))
         machine.wake(ready)
 
 
@@ -245,7 +252,7 @@ class _Compute:
 
     def __init__(self, machine: Machine, unit: int) -> None:
         self.machine, self.unit = machine, unit
-        self.result_bytes = 1
+        self.result_bytes, self.residual = 1, False
         self.array_end = self.end = 0.0
 
     def may_start(self, instruction: Instruction) -> bool:
@@ -259,9 +266,10 @@ class _Compute:
         config, t, free = machine.config, machine.timing, machine.free
         if instruction.opcode is Opcode.SETUP:
             self.result_bytes = ResultType(instruction["result_type"]).bytes
+            self.residual = bool(instruction["residual"])
             machine.retire(machine.now + 1, instruction)
             return
-        cycles = matmul_cycles(instruction, self.result_bytes, config)
+        cycles = matmul_cycles(instruction, self.result_bytes, config, self.residual)
         ready = machine.now + t.compute_front
         begin = max(self.array_end, ready)
         if ready + config.tile_words > self.array_end:

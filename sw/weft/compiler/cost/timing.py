@@ -44,7 +44,7 @@ class Timing:
     #: More than R / L, where the weights were not fetched ahead.
     weights_front: int = 5
     #: More than R + C/2, from the issue of the last row to the retirement.
-    compute_back: int = 22
+    compute_back: int = 24
     #: Last retirement to done.
     done: int = 5
 
@@ -117,22 +117,30 @@ def port_cycles(
 
 
 def tile_cycles(
-    rows: int, tiles: int, last: int, result_bytes: int, config: AcceleratorConfig
+    rows: int,
+    tiles: int,
+    last: int,
+    result_bytes: int,
+    config: AcceleratorConfig,
+    residual: bool = False,
 ) -> int:
     """Cycles of the array for `rows` rows past each of `tiles` tiles.
 
-    `last` of these tiles end a reduction, and send results of `result_bytes` bytes each.
+    `last` of these tiles end a reduction, and send results of `result_bytes` bytes each, to which a
+    `residual` may be added.
     """
     period = max(rows, config.tile_words)
-    paced = max(period, rows * config.row_cycles(result_bytes), config.cols // 2)
+    paced = max(period, rows * config.row_cycles(result_bytes, residual), config.cols // 2)
     return (tiles - last) * period + last * paced
 
 
-def matmul_cycles(instruction: Instruction, result_bytes: int, config: AcceleratorConfig) -> int:
+def matmul_cycles(
+    instruction: Instruction, result_bytes: int, config: AcceleratorConfig, residual: bool = False
+) -> int:
     """:func:`tile_cycles` of a MATMUL whose results have `result_bytes` bytes each."""
     counts, levels = instruction.vector("count"), instruction["tile_levels"]
     rows, tiles = math.prod(counts[:levels]), math.prod(counts[levels:])
     mask = instruction["reduction"]
     reduced = math.prod(c for i, c in enumerate(counts) if mask >> i & 1)
     last = tiles // reduced if instruction["last"] else 0
-    return tile_cycles(rows, tiles, last, result_bytes, config)
+    return tile_cycles(rows, tiles, last, result_bytes, config, residual)

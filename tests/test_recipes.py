@@ -32,9 +32,9 @@ TINY = preset("tiny")
 # -- a new operator -----------------------------------------------------------------------------
 
 
-def _negate_rules(operands, output, requant):
+def _negate_rules(node, operands, output):
     (x,) = operands
-    if (x.dtype, x.shape) != (output.dtype, output.shape) or requant is not None:
+    if (x.dtype, x.shape) != (output.dtype, output.shape) or node.requant is not None:
         raise UsageError(f"the output must be as the operand {x}, not {output}")
 
 

@@ -209,13 +209,13 @@ def test_programs_are_compiled_once(monkeypatch):
     weight, x = rng.normal(size=(12, 20)), rng.normal(size=(30, 20))
     layer = quantise_linear("a", weight, None, x, x @ weight.T)
     searches = []
-    search = lowering.schedule_gemm
+    search = lowering.schedule_node
 
     def counted(config, problem, memory):
         searches.append(problem.m)
         return search(config, problem, memory)
 
-    monkeypatch.setattr(lowering, "schedule_gemm", counted)
+    monkeypatch.setattr(lowering, "schedule_node", counted)
     lowering.scheduled.cache_clear()
     monkeypatch.setattr(session_module, "MAX_ROWS", 24)
     with Session(open_backend("emulator", TINY), memory_of(TINY)) as session:

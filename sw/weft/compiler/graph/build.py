@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .graph import Graph, Node
 from .requant import Requant
 from .tensor import Dim, Tensor
+from .window import Window
 
 __all__ = ["Builder", "linear_layer"]
 
@@ -49,6 +50,105 @@ class Builder:
         """Let `state` have the value of tensor `value` when the next run starts."""
         self._states[state] = value
 
+    def _constants(
+        self, name: str, weights: NDArray[np.int8], bias: NDArray[np.int32]
+    ) -> tuple[str, str]:
+        return (
+            self._tensor(Tensor.constant(f"{name}.weights", np.asarray(weights))),
+            self._tensor(Tensor.constant(f"{name}.bias", np.asarray(bias))),
+        )
+
+    def _node(
+        self,
+        op: str,
+        name: str,
+        inputs: tuple[str, ...],
+        shape: tuple[Dim, ...],
+        requant: Requant | None,
+        result: str,
+        window: Window | None = None,
+        output: str | None = None,
+    ) -> str:
+        kind = "int32" if requant is None and op != "max_pool" else result
+        made = self._tensor(Tensor(output or name, kind, shape))
+        self._nodes.append(Node(name, op, inputs, made, requant, window))
+        return made
+
+    def conv2d(
+        self,
+        name: str,
+        x: str,
+        weights: NDArray[np.int8],
+        bias: NDArray[np.int32],
+        requant: Requant | None = None,
+        result: str = "int8",
+        *,
+        window: Window | None = None,
+        residual: str | None = None,
+    ) -> str:
+        """A dense convolution of map `x`; see :data:`.ops.OPS`.
+
+        Parameters
+        ----------
+        x : tensor int8 [H, W, C]
+        weights : int8 [kernel, kernel, C, N]; bias : int32 [N]
+        window : one that moves by a pixel, without a border, by default.
+        residual : tensor int8 of the output's shape, where the requantisation has one.
+        """
+        how = requant, result, window, residual
+        return self._convolution("conv2d", name, x, weights, bias, *how)
+
+    def depthwise(
+        self,
+        name: str,
+        x: str,
+        weights: NDArray[np.int8],
+        bias: NDArray[np.int32],
+        requant: Requant | None = None,
+        result: str = "int8",
+        *,
+        window: Window | None = None,
+        residual: str | None = None,
+    ) -> str:
+        """A convolution of each channel by itself; weights int8 [kernel, kernel, C], bias [C]."""
+        how = requant, result, window, residual
+        return self._convolution("depthwise", name, x, weights, bias, *how)
+
+    def _convolution(
+        self,
+        op: str,
+        name: str,
+        x: str,
+        weights: NDArray[np.int8],
+        bias: NDArray[np.int32],
+        requant: Requant | None,
+        result: str,
+        window: Window | None,
+        residual: str | None,
+    ) -> str:
+        high, wide = np.asarray(weights).shape[:2]
+        window = window or Window((high, wide))
+        inputs = (x, *self._constants(name, weights, bias), *([residual] if residual else []))
+        size = self._of(x).sizes
+        shape = (*window.output(*size[:2]), np.asarray(weights).shape[-1])
+        return self._node(op, name, inputs, shape, requant, result, window)
+
+    def avg_pool(self, name: str, x: str, window: Window, requant: Requant) -> str:
+        """The sum of each channel of map `x` over the window, requantised."""
+        size = self._of(x).sizes
+        shape = (*window.output(*size[:2]), size[2])
+        return self._node("avg_pool", name, (x,), shape, requant, "int8", window)
+
+    def max_pool(self, name: str, x: str, window: Window, requant: Requant | None = None) -> str:
+        """The largest value of each channel of map `x` in the window."""
+        size = self._of(x).sizes
+        shape = (*window.output(*size[:2]), size[2])
+        return self._node("max_pool", name, (x,), shape, requant, "int8", window)
+
+    def add(self, name: str, a: str, b: str, requant: Requant) -> str:
+        """The sum of two maps; `b` is the residual of `requant`."""
+        return self._node("add", name, (a, b), self._of(a).shape, requant, "int8")
+
     def linear(
         self,
         name: str,
@@ -70,16 +170,9 @@ class Builder:
         result : "int8" or "int16", where there is a requantisation
         output : name of the result; that of the node by default.
         """
-        kind = "int32" if requant is None else result
-        inputs = (
-            x,
-            self._tensor(Tensor.constant(f"{name}.weights", np.asarray(weights))),
-            self._tensor(Tensor.constant(f"{name}.bias", np.asarray(bias))),
-        )
+        inputs = (x, *self._constants(name, weights, bias))
         shape = (self._of(x).shape[0], *np.asarray(weights).shape[1:])
-        made = self._tensor(Tensor(output or name, kind, shape))
-        self._nodes.append(Node(name, "linear", inputs, made, requant))
-        return made
+        return self._node("linear", name, inputs, shape, requant, result, output=output)
 
     def build(self, *outputs: str) -> Graph:
         """The graph, verified; raises UsageError."""

@@ -16,6 +16,7 @@ from weft.errors import UsageError
 from .ops import OPS, Op
 from .requant import Requant
 from .tensor import Tensor, rule
+from .window import Window
 
 __all__ = ["Graph", "Node"]
 
@@ -32,6 +33,7 @@ class Node:
     inputs : names of tensors, in the order that the operation defines
     output : name of a tensor
     requant : how sums become the output; None where the output are the int32 sums themselves.
+    window : how a convolution or a pool moves over its map; None where the operation has none.
     """
 
     name: str
@@ -39,9 +41,18 @@ class Node:
     inputs: tuple[str, ...]
     output: str
     requant: Requant | None = None
+    window: Window | None = None
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """The inputs that are neither weights nor a bias: the first, and what is added."""
+        has_residual = self.requant is not None and self.requant.residual_multiplier is not None
+        return (self.inputs[0], *((self.inputs[-1],) if has_residual else ()))
 
     def __str__(self) -> str:
         text = f"{self.output} = {self.op}({', '.join(self.inputs)})"
+        if self.window is not None:
+            text += f" {self.window}"
         return text if self.requant is None else f"{text} {self.requant}"
 
 
@@ -112,7 +123,7 @@ class Graph:
             known.add(node.output)
             op = ops[node.op]
             operands = [self.tensors[name] for name in node.inputs]
-            op.verify(node.name, operands, self.tensors[node.output], node.requant)
+            op.verify(node, operands, self.tensors[node.output])
         for name in self.outputs:
             rule(name in self.producers, f"output {name!r} is not computed by a node")
         for state, source in self.states.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from weft.dram import MemoryModel, roofline_cycles
 from weft.errors import UsageError
@@ -33,6 +34,8 @@ class GemmProblem:
         Element type of `out`.
     table : bool
         Each int8 result is replaced by an entry of a table.
+    residual : bool
+        Something is added to each int8 result.
 
     Raises
     ------
@@ -45,6 +48,9 @@ class GemmProblem:
     n: int
     result_type: ResultType = ResultType.INT8
     table: bool = False
+    residual: bool = False
+    #: Products are added, and not compared.
+    maximum: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in "mkn":
@@ -62,11 +68,12 @@ class GemmProblem:
     @classmethod
     def of(cls, graph: Graph, node: Node) -> GemmProblem:
         """The problem of a ``linear`` node of a bound graph."""
-        x, weights, _ = graph.operands(node)
+        x, weights, *_ = graph.operands(node)
         m, (k, n) = x.shape[0], weights.shape
         kind = ResultType[graph.tensors[node.output].dtype.upper()]
         table = node.requant is not None and node.requant.table is not None
-        return cls(m, k, n, kind, table)  # type: ignore[arg-type]  # the rule names what is unbound
+        residual = node.requant is not None and node.requant.residual_multiplier is not None
+        return cls(m, k, n, kind, table, residual)  # type: ignore[arg-type]  # the rule names what is unbound
 
     @property
     def name(self) -> str:
@@ -91,6 +98,11 @@ class GemmProblem:
     def roofline(self, config: AcceleratorConfig, memory: MemoryModel) -> float:
         """Cycles that no schedule can beat."""
         return roofline_cycles(config, memory, self.macs, self.bytes_read, self.bytes_written)
+
+    def weight_tiles(self, config: AcceleratorConfig) -> int:
+        """Tiles of weights."""
+        k, n = self.tiles(config)
+        return k * n
 
     def tiles(self, config: AcceleratorConfig) -> tuple[int, int]:
         """(tiles along K, tiles along N) on `config`."""

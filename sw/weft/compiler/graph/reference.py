@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from weft.errors import ToolMissing, UsageError
 from weft.tools import require
-from weft_hw.numerics import SAT_BITS, TABLE_SIZE
+from weft_hw.numerics import RESIDUAL_SHIFT, SAT_BITS, TABLE_SIZE
 
 from .graph import Graph, Node
+from .ops import ADD_WEIGHT
 from .requant import Requant
 from .tensor import DTYPES
+from .window import Window
 
 if TYPE_CHECKING:
     import torch
@@ -127,24 +129,90 @@ class TorchInt:
     def linear(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
         """``x @ weights + bias`` modulo 2**32, then requantised."""
         torch = self._torch
-        x, w, bias = operands
+        x, w, bias, *residual = operands
         if x.device.type == "cpu":
             total = torch.matmul(x.to(torch.int32), w.to(torch.int32)).to(torch.int64)
         else:
             if x.shape[1] > _FLOAT64_TERMS:
                 raise UsageError(f"K must be at most {_FLOAT64_TERMS}, not {x.shape[1]}")
             total = torch.matmul(x.to(torch.float64), w.to(torch.float64)).to(torch.int64)
-        acc = torch.remainder(total + bias + 2**31, 2**32) - 2**31
-        return acc if node.requant is None else self.requantise(acc, node.requant)
+        return self._results(node, total + bias, residual)
 
-    def requantise(self, acc: torch.Tensor, by: Requant) -> torch.Tensor:
-        """Scale, round half up, add the zero point, clamp, look up; the upper bound wins."""
+    def _results(
+        self, node: Node, total: torch.Tensor, residual: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Sums modulo 2**32, requantised where the node says so."""
+        acc = self._torch.remainder(total + 2**31, 2**32) - 2**31
+        return acc if node.requant is None else self.requantise(acc, node.requant, *residual)
+
+    def convolution(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A dense convolution, or one in which each channel is by itself, of a map [H, W, C]."""
+        torch = self._torch
+        x, w, bias, *residual = operands
+        window, groups = _window(node), 1
+        kernel = w.permute(3, 2, 0, 1) if node.op == "conv2d" else w.permute(2, 0, 1)[:, None]
+        if node.op == "depthwise":
+            groups = w.shape[2]
+        # Products are below 2**14, so float64 sums are exact up to 2**39 of them.
+        total = torch.nn.functional.conv2d(
+            self._bordered(x, window)[None].to(torch.float64),
+            kernel.to(torch.float64),
+            stride=window.stride,
+            dilation=window.dilation,
+            groups=groups,
+        )
+        return self._results(node, total[0].permute(1, 2, 0).to(torch.int64) + bias, residual)
+
+    def average(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The sum of each channel over the window, requantised: its multiplier divides."""
+        return self._results(node, self._taps(node, operands[0]).sum(0), ())
+
+    def maximum(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The largest value of each channel in the window."""
+        found = self._taps(node, operands[0]).amax(0)
+        return found if node.requant is None else self.requantise(found, node.requant)
+
+    def add(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """``ADD_WEIGHT * a`` requantised, with ``b`` as its residual."""
+        a, b = operands
+        return self._results(node, a * ADD_WEIGHT, [b])
+
+    def _bordered(self, x: torch.Tensor, window: Window) -> torch.Tensor:
+        """int64 [C, H, W] of a map [H, W, C], with its border."""
+        top, bottom, left, right = window.padding
+        across_and_down = (left, right, top, bottom)
+        return self._torch.nn.functional.pad(
+            x.permute(2, 0, 1), across_and_down, value=window.value
+        )
+
+    def _taps(self, node: Node, x: torch.Tensor) -> torch.Tensor:
+        """int64 [taps, OH, OW, C]: what each tap of the kernel sees."""
+        window = _window(node)
+        high, wide = window.output(*x.shape[:2])
+        bordered = self._bordered(x, window).permute(1, 2, 0)
+        (down, across), (step_y, step_x) = window.kernel, window.stride
+        found = []
+        for i in range(down):
+            for j in range(across):
+                y, z = i * window.dilation[0], j * window.dilation[1]
+                rows = bordered[y : y + step_y * (high - 1) + 1 : step_y]
+                found.append(rows[:, z : z + step_x * (wide - 1) + 1 : step_x])
+        return self._torch.stack(found)
+
+    def requantise(
+        self, acc: torch.Tensor, by: Requant, residual: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Scale, add the residual, round half up, add the zero point, clamp, look up; the upper
+        bound wins."""
         torch = self._torch
         limit = 2 ** (SAT_BITS - 1)
         a = torch.div(acc, 2**by.pre, rounding_mode="floor")
         a = torch.clamp(a, -limit, limit - 1)
         divisor = self._tensor(2 ** np.array(by.shift, np.int64))
         scaled = a * self._tensor(by.multiplier) + torch.div(divisor, 2, rounding_mode="floor")
+        if residual is not None and by.residual_multiplier is not None:
+            factor = 2**RESIDUAL_SHIFT * by.residual_multiplier
+            scaled = scaled + (residual - by.residual_zero_point) * factor
         y = torch.div(scaled, divisor, rounding_mode="floor") + by.zero_point
         y = torch.clamp(torch.clamp(y, min=by.low), max=by.high)
         if by.table is not None:
@@ -153,4 +221,18 @@ class TorchInt:
 
 
 #: By the name of the operation.
-ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType({"linear": TorchInt.linear})
+ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType(
+    {
+        "linear": TorchInt.linear,
+        "conv2d": TorchInt.convolution,
+        "depthwise": TorchInt.convolution,
+        "avg_pool": TorchInt.average,
+        "max_pool": TorchInt.maximum,
+        "add": TorchInt.add,
+    }
+)
+
+
+def _window(node: Node) -> Window:
+    assert node.window is not None
+    return node.window

@@ -59,6 +59,10 @@ class Requant:
     zero_point, low, high : int, values of the result type
     table : int8 [TABLE_SIZE] or None
         For int8 results: entry i replaces the result whose byte is i.
+    residual_multiplier : int, 0..MULTIPLIER_MAX, or None
+        For int8 results: the node has one more operand r, int8, and ``((r - residual_zero_point) <<
+        RESIDUAL_SHIFT) * residual_multiplier`` is added before the rounding.
+    residual_zero_point : int, -128..127
 
     Raises
     ------
@@ -73,6 +77,8 @@ class Requant:
     low: int = -128
     high: int = 127
     table: NDArray[np.int8] | None = None
+    residual_multiplier: int | None = None
+    residual_zero_point: int = 0
 
     def __post_init__(self) -> None:
         channels = np.asarray(self.multiplier).shape[:1]
@@ -87,6 +93,9 @@ class Requant:
             object.__setattr__(self, "table", table)
         limits = {"pre": (0, PRE_MAX)}
         limits |= dict.fromkeys(("zero_point", "low", "high"), BOUNDS["int16"])
+        limits["residual_zero_point"] = BOUNDS["int8"]
+        if self.residual_multiplier is not None:
+            limits["residual_multiplier"] = (0, MULTIPLIER_MAX)
         for name, (least, most) in limits.items():
             value = getattr(self, name)
             if not (isinstance(value, (int, np.integer)) and least <= value <= most):
@@ -102,6 +111,8 @@ class Requant:
                              f"not {len(self.multiplier)}")
         if self.table is not None and dtype != "int8":
             raise UsageError(f"a table needs int8 results, not {dtype}")
+        if self.residual_multiplier is not None and dtype != "int8":
+            raise UsageError(f"a residual needs int8 results, not {dtype}")
         least, most = BOUNDS[dtype]
         for name in ("zero_point", "low", "high"):
             value = getattr(self, name)
@@ -114,4 +125,6 @@ class Requant:
 
     def __str__(self) -> str:
         text = f">> {self.pre} * m >> s + {self.zero_point}, {self.low}..{self.high}"
+        if self.residual_multiplier is not None:
+            text += f", residual - {self.residual_zero_point} * {self.residual_multiplier}"
         return text if self.table is None else f"{text}, table"

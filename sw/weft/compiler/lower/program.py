@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import groupby
@@ -16,36 +15,33 @@ from weft.compiler.cost.predict import predict
 from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.graph.tensor import DTYPES, Tensor
+from weft.compiler.graph.tensor import DTYPES
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
-from weft.compiler.schedule.plan import REGION_ALIGN, Layout, place_constants, round_up
-from weft.compiler.schedule.search import Schedule, check_arena, schedule_gemm
+from weft.compiler.schedule.plan import (
+    REGION_ALIGN,
+    Layout,
+    Problem,
+    place_constants,
+    round_up,
+)
+from weft.compiler.schedule.search import Schedule, check_arena, schedule_node
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .constants import pack_parameters, pack_weights
+from .nodes import bytes_of, constants_of, pitches_of, problem_of, requant_of
 
 __all__ = ["compile_graph", "scheduled"]
 
 
 @lru_cache(maxsize=512)
-def scheduled(config: AcceleratorConfig, problem: GemmProblem, memory: MemoryModel) -> Schedule:
+def scheduled(config: AcceleratorConfig, problem: Problem, memory: MemoryModel) -> Schedule:
     """The schedule of a shape, which all layers of this shape share; raises Unsupported."""
-    return schedule_gemm(config, problem, memory)
-
-
-def _pitch(tensor: Tensor) -> int:
-    """Bytes from one row, which the innermost dimension is, to the next."""
-    return round_up(tensor.sizes[-1] * DTYPES[tensor.dtype].itemsize, GRANULE_BYTES)
-
-
-def _bytes(tensor: Tensor) -> int:
-    return math.prod(tensor.sizes[:-1]) * _pitch(tensor)
+    return schedule_node(config, problem, memory)
 
 
 def _in_place(graph: Graph, state: str) -> bool:
@@ -62,7 +58,8 @@ def _in_place(graph: Graph, state: str) -> bool:
 
 def _fixed(graph: Graph) -> list[str]:
     """Constants that lie in the arena as tensors do: activations, and values of states."""
-    used = dict.fromkeys([*(node.inputs[0] for node in graph.nodes), *graph.states.values()])
+    read = [name for node in graph.nodes for name in node.activations]
+    used = dict.fromkeys([*read, *graph.states.values()])
     return [n for n in used if graph.tensors[n].data is not None and n not in graph.states]
 
 
@@ -71,7 +68,7 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
     last = len(graph.nodes)
     shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
     found = [
-        Region(name, _bytes(graph.tensors[name]), 0, last)
+        Region(name, bytes_of(graph, name), 0, last)
         for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
@@ -81,7 +78,7 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
         # What nobody reads keeps its place: nothing would order the stores of the next tenant.
         until = last if kept else max(graph.consumers[node.output], default=last)
         first = 0 if node.output in graph.outputs else index
-        found.append(Region(node.output, _bytes(graph.tensors[node.output]), first, until))
+        found.append(Region(node.output, bytes_of(graph, node.output), first, until))
     return found, shared
 
 
@@ -103,7 +100,7 @@ def _copies(graph: Graph, shared: Mapping[str, str], places: Mapping[str, int]) 
                 "let a node compute one of them",
             )
         value = left.pop(state)
-        size = _bytes(graph.tensors[state])
+        size = bytes_of(graph, state)
         found.append(Copy(tensor=value, source=places[value], target=places[state], bytes=size))
     return found
 
@@ -140,7 +137,7 @@ def compile_graph(
     if not graph.nodes:
         raise UsageError("graph: there is no node", "give a graph that computes something")
     memory = memory or memory_of(config)
-    problems = [GemmProblem.of(graph, node) for node in graph.nodes]
+    problems = [problem_of(graph, node) for node in graph.nodes]
     schedules = [scheduled(config, problem, memory) for problem in problems]
 
     # Places: the constants of each node, then the tensors.
@@ -154,35 +151,44 @@ def compile_graph(
     tensors |= {value: tensors[state] for value, state in shared.items()}
 
     layers = []
-    for node, schedule, offsets in zip(graph.nodes, schedules, places):
+    for node, problem, schedule, offsets in zip(graph.nodes, problems, schedules, places):
         source, target = node.inputs[0], node.output
+        added = node.inputs[-1] if problem.residual else ""
+        pitches = pitches_of(graph, source)
+        if isinstance(problem, GemmProblem):  # a single row may be a whole map
+            a_pitch = pitches[-1] if problem.m > 1 else round_up(problem.k, GRANULE_BYTES)
+        else:
+            a_pitch = pitches[0]
         layout = Layout(
-            **offsets,
+            weights=offsets["weights"],
+            parameters=offsets["parameters"],
+            table=offsets["table"],
             a=tensors[source],
-            a_pitch=_pitch(graph.tensors[source]),
+            a_pitch=a_pitch,
             out=tensors[target],
-            out_pitch=_pitch(graph.tensors[target]),
+            out_pitch=pitches_of(graph, target)[-1],
             source=source,
             target=target,
+            residual=tensors[added] if added else 0,
+            added=added,
         )
         (layer,) = schedule.plan.layers
         layers.append(dataclasses.replace(layer, layout=layout))
     copies = _copies(graph, shared, tensors)
     plan = place_layers(config, layers, copies)
-    work = queues_of(plan, [node.requant for node in graph.nodes])
+    work = queues_of(plan, [requant_of(node) for node in graph.nodes])
     program, owners = emit(work, config, memory)
     alone = len(layers) == 1 and not copies
     prediction = schedules[0].prediction if alone else predict(program, config, memory, TIMING)
 
     arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
     one = len(problems) == 1
-    check_arena(f"gemm {problems[0].name}" if one else f"a chain of {len(problems)} nodes", arena)
+    check_arena(problems[0].name if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
-    for node, offsets in zip(graph.nodes, places):
-        weights, bias = graph.tensors[node.inputs[1]].data, graph.tensors[node.inputs[2]].data
-        assert weights is not None and bias is not None
-        pieces.append((offsets["weights"], pack_weights(config, weights)))
-        pieces.append((offsets["parameters"], pack_parameters(config, bias, node.requant)))
+    for node, problem, offsets in zip(graph.nodes, problems, places):
+        weights, parameters = constants_of(config, graph, node, problem)
+        pieces.append((offsets["weights"], weights))
+        pieces.append((offsets["parameters"], parameters))
         if node.requant is not None and node.requant.table is not None:
             pieces.append((offsets["table"], node.requant.table))
 
@@ -191,15 +197,15 @@ def compile_graph(
         if tensor.data is not None:
             rows = np.ascontiguousarray(tensor.data, DTYPES[tensor.dtype]).view(np.uint8)
             rows = rows.reshape(-1, rows.shape[-1])
-            rows = np.pad(rows, ((0, 0), (0, _pitch(tensor) - rows.shape[1])))
+            pitch = (pitches_of(graph, name) or (bytes_of(graph, name),))[-1]
+            rows = np.pad(rows, ((0, 0), (0, pitch - rows.shape[1])))
             pieces.append((tensors[name], rows))
 
     def specs(names: Iterable[str]) -> Mapping[str, TensorSpec]:
         found = {}
         for name in names:
             t = graph.tensors[name]
-            pitches = tuple(_pitch(t) * math.prod(t.sizes[d:-1]) for d in range(1, len(t.sizes)))
-            found[name] = TensorSpec(name, t.dtype, t.sizes, tensors[name], pitches)
+            found[name] = TensorSpec(name, t.dtype, t.sizes, tensors[name], pitches_of(graph, name))
         return found
 
     return Program(
@@ -221,12 +227,23 @@ def compile_graph(
             "roofline_cycles": sum(p.roofline(config, memory) for p in problems),
             "memory_model": memory.hash,
             "nodes": [
-                {"name": node.name, "op": node.op, "m": p.m, "k": p.k, "n": p.n,
+                {"name": node.name, "op": node.op, **_shape(p),
                  "schedule": dataclasses.asdict(layer.tiling)}
                 for node, p, layer in zip(graph.nodes, problems, layers)
             ],
         },
     )
+
+
+def _shape(problem: Problem) -> dict[str, Any]:
+    """The sizes of a problem, for people."""
+    if isinstance(problem, GemmProblem):
+        return {"m": problem.m, "k": problem.k, "n": problem.n}
+    return {
+        "map": [problem.height, problem.width, problem.channels],
+        "window": str(problem.window),
+        "outputs": problem.outputs,
+    }
 
 
 def _spans(graph: Graph, owners: list[int]) -> list[NodeSpan]:

@@ -29,18 +29,15 @@ __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
 
 
 def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
-    """How the steps of a layer that have as many rows as `step` make results."""
+    """How a step makes results."""
     problem = plan.layers[step.layer].problem
-    pitch, rows = step.result_pitch // 4, step.rows
-    column = plan.config.cols * problem.result_type.bytes // 4
     fields = {
         "result_type": int(problem.result_type),
-        "result_jump0": pitch,
-        "result_jump1": -(rows - 1) * pitch,
-        "result_jump2": column - (rows - 1) * pitch,
-        "parameter_jump2": plan.config.cols // 2,
+        **step.nest.setup_fields(),
         "table_enable": int(problem.table),
         "table": step.table,
+        "maximum": int(problem.maximum),
+        "residual": int(problem.residual),
     }
     if requant is not None:
         fields |= {
@@ -48,39 +45,24 @@ def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
             "zero_point": requant.zero_point,
             "low": requant.low,
             "high": requant.high,
+            "residual_zero_point": requant.residual_zero_point,
+            "residual_multiplier": requant.residual_multiplier or 0,
         }
     return Instruction(Opcode.SETUP, fields=fields)
 
 
-def _matmul(plan: Plan, step: Step, waits: tuple[int, ...], posts: tuple[int, ...]) -> Instruction:
-    line, h = plan.config.line_bytes, plan.config.tile_words
-    back = (step.rows - 1) * step.act_pitch
+def _matmul(step: Step, waits: tuple[int, ...], posts: tuple[int, ...]) -> Instruction:
     return Instruction(
         Opcode.MATMUL,
         waits,
         posts,
         {
-            "count0": step.rows,
-            "count1": step.k_tiles,
-            "count2": step.n_tiles,
-            "count3": 1,
-            "count4": 1,
-            "count5": 1,
-            "tile_levels": 1,
-            "reduction": 0b10,
+            **step.nest.matmul_fields(),
             "first": int(step.first),
             "last": int(step.last),
             "act_address": step.act // 4,
-            "act_jump0": step.act_pitch // 4,
-            "act_jump1": (line - back) // 4,
-            "act_jump2": (-(step.k_tiles - 1) * line - back) // 4,
             "weight_address": step.weight,
-            "weight_jump1": h,
-            "weight_jump2": step.weight_n - (step.k_tiles - 1) * h,
             "acc_address": step.acc,
-            "acc_jump0": 1,
-            "acc_jump1": 1 - step.rows,
-            "acc_jump2": step.acc_n - (step.rows - 1),
             "result_address": step.result // 4,
             "parameter_address": step.parameter,
         },
@@ -99,6 +81,8 @@ def _transfer(
         "chip_address": item.chip // 4,
         "chip_pitch": item.chip_pitch // 4,
     }
+    if isinstance(item, Load) and item.fill is not None:
+        fields |= {"fill": 1, "fill_value": item.fill}
     return Instruction(opcode, waits, posts, fields)
 
 
@@ -184,13 +168,13 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
         (STORE_TO_COMPUTE, STORE_TO_LOAD),
     )
     compute: Queue = []
-    in_force = (-1, 0)
+    in_force: Instruction | None = None
     for i, step in enumerate(plan.steps):
-        if (step.layer, step.rows) != in_force:
-            in_force = (step.layer, step.rows)
-            compute.append((_setup(plan, step, requants[step.layer]), step.layer))
+        setup = _setup(plan, step, requants[step.layer])
+        if setup != in_force:
+            in_force = setup
+            compute.append((setup, step.layer))
         matmul = _matmul(
-            plan,
             step,
             waits(i, LOAD_TO_COMPUTE, STORE_TO_COMPUTE),
             posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),

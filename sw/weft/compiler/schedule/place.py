@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.compiler.graph.matmul import GemmProblem
 from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space, result_align_words
@@ -12,15 +13,14 @@ from weft_hw.numerics import TABLE_SIZE
 
 from .chip import Chip, Held, Ring
 from .cut import Cut, Pass
-from .plan import Layer, Load, Plan, Step, Store, round_up
+from .nest import Loop, Nest
+from .place_window import WindowPlacer
+from .plan import Layer, Load, Plan, Step, Store, Tiling, Written, round_up, stores_of
 
 __all__ = ["Copy", "place_layers"]
 
 #: Tiles along N whose parameters one load brings, so that the first product starts early.
 PARAMETER_TILES = 12
-#: (first row, end, index of the store) of what a plan writes to each tensor.
-Written = dict[str, list[tuple[int, int, int]]]
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -39,6 +39,7 @@ class _Placer:
         self.plan, self.index, self.chip, self.written = plan, index, chip, written
         layer, config = plan.layers[index], plan.config
         problem, tiling = layer.problem, layer.tiling
+        assert isinstance(problem, GemmProblem) and isinstance(tiling, Tiling)
         self.config, self.problem, self.tiling = config, problem, tiling
         self.layout = layer.layout
         self.cut = Cut(config, problem, tiling)
@@ -68,6 +69,7 @@ class _Placer:
         self.slots: dict[int, tuple[int, int, int]] = {}
         self.parameter_load: dict[int, int] = {}
         self.table, self.table_load = 0, -1
+        self.residual_load = -1
 
     # -- what a step needs ------------------------------------------------------------------------
 
@@ -159,18 +161,18 @@ class _Placer:
         if self.act_done < k1:
             start = self.act_done
             stop = round_up(self.cut.k_tiles if resident and block else k1, self.cut.k_grain)
-            sources = self.written.get(layout.source, [])
-            stored = [i for first, end, i in sources if first < m0 + rows and m0 < end]
+            begin = layout.a + m0 * layout.a_pitch
+            stored = stores_of(self.written, layout.source, begin, begin + rows * layout.a_pitch)
             load = self.load(
                 Space.SCRATCHPAD,
-                dram=layout.a + m0 * layout.a_pitch + start * r,
+                dram=begin + start * r,
                 dram_pitch=layout.a_pitch,
                 rows=rows,
                 bytes=min(stop * r, layout.a_pitch) - start * r,
                 chip=place.start + (start - (0 if resident else k0)) * r,
                 chip_pitch=pitch,
                 after_step=self.act_after[0],
-                after_store=max([self.act_after[1], *stored]),
+                after_store=max(self.act_after[1], stored),
             )
             self.acts[key] = (place, load)
             self.act_done = stop
@@ -205,7 +207,10 @@ class _Placer:
     def group(self, block: int, m0: int, m1: int, gather: tuple[int, int], final: bool) -> None:
         """Steps and stores of one block of M and one gather group."""
         rows, pitch = m1 - m0, self.pitch
-        place, _, after_store = self.out_ring.take(rows * pitch)
+        place, after_step, after_store = self.out_ring.take(rows * pitch)
+        self.residual_load = -1
+        if self.problem.residual:
+            self.load_residual(m0, rows, gather, place, after_step, after_store)
         passes = list(self.cut.passes(block, gather, final))
         # Only the last accumulators are still there when the rows are split.
         last = (self.cut.k_tiles, passes[-1].acc_n)
@@ -241,43 +246,82 @@ class _Placer:
             self.chip.tables[self.table] = index
         whole = p.k0 == 0 and p.k1 == self.cut.k_tiles
         fits = (p.n1 - p.acc_n) * rows <= self.config.accumulator_rows
+        column = self.cut.column_bytes
+        nest = Nest(
+            (
+                Loop(stop - first, act=act_pitch // 4, acc=1, result=self.pitch // 4),
+                Loop(
+                    p.k1 - p.k0,
+                    act=self.config.line_bytes // 4,
+                    weight=self.config.tile_words,
+                    reduces=True,
+                ),
+                Loop(
+                    p.n1 - p.n0,
+                    weight=weight_n,
+                    acc=rows if fits or not whole else 0,
+                    result=column // 4,
+                    parameter=self.config.cols // 2,
+                ),
+            ),
+            tile_levels=1,
+        )
         self.plan.steps.append(
             Step(
                 layer=self.index,
-                rows=stop - first,
-                k_tiles=p.k1 - p.k0,
-                n_tiles=p.n1 - p.n0,
+                nest=nest,
                 first=p.k0 == 0,
                 last=p.k1 == self.cut.k_tiles,
                 act=act + first * act_pitch,
-                act_pitch=act_pitch,
                 weight=weight,
-                weight_n=weight_n,
                 acc=0 if whole else (p.n0 - p.acc_n) * rows + first,
-                acc_n=rows if fits or not whole else 0,
-                result=result
-                + first * self.pitch
-                + (p.n0 - gather) * self.cut.column_bytes,
-                result_pitch=self.pitch,
+                result=result + first * self.pitch + (p.n0 - gather) * column,
                 parameter=parameter,
                 table=self.table,
-                after_load=max(load_w, load_a, load_p, self.table_load),
+                after_load=max(load_w, load_a, load_p, self.table_load, self.residual_load),
                 after_store=after_store,
             )
         )
 
+    def load_residual(
+        self, m0: int, rows: int, gather: tuple[int, int], place: Held, after_step: int,
+        after_store: int,
+    ) -> None:  # fmt: skip
+        """Bring what is added to the results of a block to where they will stand."""
+        layout = self.layout
+        left, size = self.segment(gather)
+        begin = layout.residual + m0 * layout.out_pitch
+        end = begin + rows * layout.out_pitch
+        self.residual_load = self.load(
+            Space.SCRATCHPAD,
+            dram=begin + left,
+            dram_pitch=layout.out_pitch,
+            rows=rows,
+            bytes=size,
+            chip=place.start,
+            chip_pitch=self.pitch,
+            after_step=after_step,
+            after_store=max(after_store, stores_of(self.written, layout.added, begin, end)),
+        )
+
+    def segment(self, gather: tuple[int, int]) -> tuple[int, int]:
+        """(first byte, bytes) of the columns of a gather group in a row of results."""
+        left = gather[0] * self.cut.column_bytes
+        size = min(gather[1] * self.cut.column_bytes, self.layout.out_pitch) - left
+        return left, round_up(size, GRANULE_BYTES)
+
     def store(self, m0: int, first: int, stop: int, gather: tuple[int, int], place: Held) -> None:
         layout, pitch, rows = self.layout, self.pitch, stop - first
-        left = gather[0] * self.cut.column_bytes
-        size = min(gather[1] * self.cut.column_bytes, layout.out_pitch) - left
-        size = round_up(size, GRANULE_BYTES)
+        left, size = self.segment(gather)
         index = len(self.plan.stores)
         place.store = index
-        self.written.setdefault(layout.target, []).append((m0 + first, m0 + stop, index))
+        begin = layout.out + (m0 + first) * layout.out_pitch
+        wrote = (begin, begin + rows * layout.out_pitch, index)
+        self.written.setdefault(layout.target, []).append(wrote)
         self.plan.stores.append(
             Store(
                 layer=self.index,
-                dram=layout.out + (m0 + first) * layout.out_pitch + left,
+                dram=begin + left,
                 dram_pitch=layout.out_pitch,
                 rows=rows,
                 bytes=size,
@@ -334,6 +378,9 @@ def place_layers(
     plan, chip = Plan(config, list(layers)), Chip(config)
     written: Written = {}
     for index, layer in enumerate(layers):
+        if not isinstance(layer.tiling, Tiling):
+            WindowPlacer(plan, index, chip, written).build()
+            continue
         if layer.tiling.block_rows > config.accumulator_rows:
             raise Unsupported(
                 f"a block of {layer.tiling.block_rows} rows needs as many accumulator rows, "

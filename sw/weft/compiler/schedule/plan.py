@@ -9,15 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.windowed import WindowProblem
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
 from weft_hw.numerics import TABLE_SIZE
 
+from .nest import Nest
+
 __all__ = [
-    "Layer", "Layout", "Load", "Plan", "Step", "Store", "Tiling", "layout_of", "place_constants",
-    "round_up",
+    "Layer", "Layout", "Load", "Plan", "Problem", "Step", "Store", "Tiling", "WindowTiling",
+    "Written", "layout_of", "place_constants", "round_up", "stores_of",
 ]  # fmt: skip
 
+#: What a layer computes.
+Problem = GemmProblem | WindowProblem
+
+#: (first byte, end, index of the store) of what a plan writes to each tensor.
+Written = dict[str, list[tuple[int, int, int]]]
 #: Regions of the arena start at multiples of this: every port begins with a whole stripe.
 REGION_ALIGN = 4096
 
@@ -25,6 +33,12 @@ REGION_ALIGN = 4096
 def round_up(value: int, step: int) -> int:
     """Smallest multiple of `step` that is at least `value`."""
     return -(-value // step) * step
+
+
+def stores_of(written: Written, tensor: str, start: int, end: int) -> int:
+    """The last store of bytes [start, end) of a tensor, or -1."""
+    found = (i for a, b, i in written.get(tensor, []) if a < end and start < b)
+    return max(found, default=-1)
 
 
 @dataclass(frozen=True)
@@ -69,10 +83,36 @@ class Tiling:
 
 
 @dataclass(frozen=True)
+class WindowTiling:
+    """The choices that make a schedule of a window over a map.
+
+    Parameters
+    ----------
+    lines : int
+        Lines of the result in one block.
+    gather : int, tiles
+        Columns of tiles whose results are gathered on chip before a store.
+    result_banks : int
+        Scratchpad banks that hold results; the others hold lines of the map.
+    chunk_tiles : int
+        Weight tiles of one load and one MATMUL, at most.
+    weights_resident : bool
+        All weights are loaded once; otherwise they are loaded again for each block.
+    """
+
+    lines: int
+    gather: int
+    result_banks: int
+    chunk_tiles: int
+    weights_resident: bool
+
+
+@dataclass(frozen=True)
 class Layout:
     """Byte offsets and pitches in the arena of what one layer reads and writes.
 
-    `source` and `target` are the names of the tensors at `a` and `out`.
+    `source` and `target` are the names of the tensors at `a` and `out`; `added` is that at
+    `residual`, whose rows are as far apart as those of `out`.
     """
 
     weights: int
@@ -84,14 +124,16 @@ class Layout:
     out_pitch: int
     source: str
     target: str
+    residual: int = 0
+    added: str = ""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One matrix multiplication of a plan, under its tiling, at its place in the arena."""
+    """One node of a plan, under its tiling, at its place in the arena."""
 
-    problem: GemmProblem
-    tiling: Tiling
+    problem: Problem
+    tiling: Tiling | WindowTiling
     layout: Layout
 
 
@@ -118,10 +160,12 @@ class Transfer:
 class Load(Transfer):
     """One LOAD.
 
-    `after_*` is the last step, or store, that uses what it overwrites or writes what it reads.
+    `after_*` is the last step, or store, that uses what it overwrites or writes what it reads. With
+    a value in `fill`, it writes that and reads nothing.
     """
 
     space: Space
+    fill: int | None = None
     after_step: int = -1
     after_store: int = -1
 
@@ -130,24 +174,17 @@ class Load(Transfer):
 class Step:
     """One MATMUL. Addresses in bytes (activations, results), words (weights), rows, pairs.
 
-    `layer` is the index of its layer, `table` that of the table on the chip, `result_pitch` the
-    bytes between its rows of results there.
+    `layer` is the index of its layer, `table` that of the table on the chip.
     """
 
     layer: int
-    rows: int
-    k_tiles: int
-    n_tiles: int
+    nest: Nest
     first: bool
     last: bool
     act: int
-    act_pitch: int
     weight: int
-    weight_n: int
     acc: int
-    acc_n: int
     result: int
-    result_pitch: int
     parameter: int
     table: int
     after_load: int
@@ -174,12 +211,12 @@ class Plan:
 
 
 def place_constants(
-    config: AcceleratorConfig, problem: GemmProblem, start: int = 0
+    config: AcceleratorConfig, problem: Problem, start: int = 0
 ) -> tuple[dict[str, int], int]:
     """(offsets of weights, parameters and table in the arena from `start` on, end of all)."""
-    k_tiles, n_tiles = problem.tiles(config)
+    n_tiles = problem.tiles(config)[1]
     sizes = {
-        "weights": k_tiles * n_tiles * config.tile_bytes,
+        "weights": problem.weight_tiles(config) * config.tile_bytes,
         "parameters": n_tiles * config.cols * PARAMETER_BYTES,
         "table": TABLE_SIZE if problem.table else 0,
     }
@@ -190,12 +227,21 @@ def place_constants(
     return offsets, at
 
 
-def layout_of(config: AcceleratorConfig, problem: GemmProblem) -> tuple[Layout, int]:
-    """(where constants, A and the result lie in an arena of one layer, its end)."""
-    a_pitch = round_up(problem.k, GRANULE_BYTES)
-    out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
+def layout_of(config: AcceleratorConfig, problem: Problem) -> tuple[Layout, int]:
+    """(where constants, A, the result and what is added to it lie in an arena of one layer, its
+    end)."""
+    if isinstance(problem, GemmProblem):
+        a_pitch = round_up(problem.k, GRANULE_BYTES)
+        out_pitch = round_up(problem.n * problem.result_type.bytes, GRANULE_BYTES)
+        a_rows, out_rows = problem.m, problem.m
+    else:
+        a_pitch = round_up(problem.width * problem.in_pixel, GRANULE_BYTES)
+        a_rows, out_rows, out_pitch = problem.height, problem.pixels, problem.out_pixel
     constants, a = place_constants(config, problem)
-    out = round_up(a + problem.m * a_pitch, REGION_ALIGN)
-    end = round_up(out + problem.m * out_pitch, REGION_ALIGN)
+    out = round_up(a + a_rows * a_pitch, REGION_ALIGN)
+    residual = round_up(out + out_rows * out_pitch, REGION_ALIGN)
+    end = residual
+    if problem.residual:
+        end = round_up(residual + out_rows * out_pitch, REGION_ALIGN)
     places = {**constants, "a": a, "a_pitch": a_pitch, "out": out, "out_pitch": out_pitch}
-    return Layout(**places, source="a", target="out"), end
+    return Layout(**places, source="a", target="out", residual=residual, added="residual"), end

@@ -7,6 +7,7 @@ the next one alone takes longer than the best that was found.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
@@ -18,12 +19,12 @@ from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
+from . import matmul, windows
 from .emit import emit, queues_of
-from .matmul import candidates
 from .place import place_layers
-from .plan import Layer, Load, Plan, Store, layout_of
+from .plan import Layer, Load, Plan, Problem, Store, Tiling, WindowTiling, layout_of
 
-__all__ = ["Schedule", "check_arena", "schedule_gemm"]
+__all__ = ["Schedule", "check_arena", "schedule_node"]
 
 #: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
 EFFORT = 6000
@@ -40,7 +41,7 @@ class Schedule:
     """A problem, the tiling chosen for it, and what follows."""
 
     config: AcceleratorConfig
-    problem: GemmProblem
+    problem: Problem
     memory: MemoryModel
     plan: Plan
     instructions: tuple[Instruction, ...]
@@ -95,11 +96,12 @@ def _bound(plan: Plan, memory: MemoryModel, timing: Timing) -> float:
     writes = [cycles(store, True) for store in plan.stores]
     array = sum(
         tile_cycles(
-            step.rows,
-            step.k_tiles * step.n_tiles,
-            step.n_tiles if step.last else 0,
+            step.nest.rows,
+            step.nest.tiles,
+            step.nest.sums if step.last else 0,
             plan.layers[step.layer].problem.result_type.bytes,
             config,
+            plan.layers[step.layer].problem.residual,
         )
         for step in plan.steps
     )
@@ -111,9 +113,9 @@ def _bound(plan: Plan, memory: MemoryModel, timing: Timing) -> float:
     return _score(busiest, sum(reads) + sum(writes), count)
 
 
-def schedule_gemm(
+def schedule_node(
     config: AcceleratorConfig,
-    problem: GemmProblem,
+    problem: Problem,
     memory: MemoryModel | None = None,
     timing: Timing = TIMING,
 ) -> Schedule:
@@ -126,10 +128,17 @@ def schedule_gemm(
     """
     memory = memory or memory_of(config)
     layout, end = layout_of(config, problem)
-    check_arena(f"gemm {problem.name}", end)
+    is_product = isinstance(problem, GemmProblem)
+    what = f"gemm {problem.name}" if is_product else problem.name
+    check_arena(what, end)
     placed: list[tuple[float, Plan]] = []
     reason = ""
-    for tiling in candidates(config, problem):
+    tilings: Iterable[Tiling | WindowTiling] = (
+        matmul.candidates(config, problem)
+        if isinstance(problem, GemmProblem)
+        else windows.candidates(config, problem)
+    )
+    for tiling in tilings:
         try:
             plan = place_layers(config, [Layer(problem, tiling, layout)])
         except Unsupported as error:
@@ -151,7 +160,7 @@ def schedule_gemm(
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)
     if best is None:
         raise Unsupported(
-            f"gemm {problem.name} fits {config.name} under no tiling" + (reason and f": {reason}"),
+            f"{what} fits {config.name} under no tiling" + (reason and f": {reason}"),
             "choose a larger preset or split the problem",
         )
     return best

@@ -6,7 +6,7 @@ import pytest
 
 from weft.compiler.cost.predict import predict
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.schedule.search import Schedule, schedule_gemm
+from weft.compiler.schedule.search import Schedule, schedule_node
 from weft.dram import memory_of
 from weft.errors import UsageError
 from weft_hw.config import preset
@@ -34,7 +34,7 @@ CASES = [(name, shape, least) for name, of in TARGETS.items() for shape, least i
 def schedule(name: str, shape: tuple[int, int, int], latency: int = 1) -> Schedule:
     config = preset(name)
     memory = memory_of(config).with_latency_factor(latency)
-    return schedule_gemm(config, GemmProblem(*shape), memory)
+    return schedule_node(config, GemmProblem(*shape), memory)
 
 
 @pytest.mark.parametrize(("name", "shape", "least"), CASES)

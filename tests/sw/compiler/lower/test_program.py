@@ -14,7 +14,7 @@ from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.reference import TorchInt
 from weft.compiler.lower.program import compile_graph
-from weft.compiler.schedule.search import schedule_gemm
+from weft.compiler.schedule.search import schedule_node
 from weft.errors import Unsupported, UsageError
 from weft.verify import verify
 from weft_hw.config import PRESETS, AcceleratorConfig, preset
@@ -381,7 +381,7 @@ def test_places_of_what_is_needed_no_more_are_used_again() -> None:
 
 def test_a_shape_beyond_the_arena_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="needs an arena of .* split the problem"):
-        schedule_gemm(preset("pynq-z2"), GemmProblem(1 << 20, 4096, 16))
+        schedule_node(preset("pynq-z2"), GemmProblem(1 << 20, 4096, 16))
 
 
 def test_bad_problems() -> None:
@@ -412,4 +412,4 @@ def test_a_size_that_is_not_bound_is_refused() -> None:
     ],
 )
 def test_long_dimensions_have_a_schedule(name: str, shape: tuple[int, int, int]) -> None:
-    assert schedule_gemm(preset(name), GemmProblem(*shape)).prediction.cycles > 0
+    assert schedule_node(preset(name), GemmProblem(*shape)).prediction.cycles > 0

@@ -80,7 +80,8 @@ module dsp48_core #(
     always @(posedge CLK) begin
         // X and Y together are the product; Z is zero, PCIN or C; ALU and pre-adder as after reset.
         if (OPMODE[3:0] != 4'b0101 || OTHER != 0 || W != 0
-            || (OPMODE[6:4] != 3'b000 && OPMODE[6:4] != 3'b001 && OPMODE[6:4] != 3'b011))
+            || (OPMODE[6:4] != 3'b000 && OPMODE[6:4] != 3'b001 && OPMODE[6:4] != 3'b011
+                && (OPMODE[6:4] != 3'b010 || PREG == 0)))
             `REFUSE("DSP48: this operation is not modelled");
     end
 
@@ -95,7 +96,8 @@ module dsp48_core #(
     wire signed [OPERAND + 17:0] product = $signed(a[OPERAND-1:0]) * $signed(b);
     wire signed [OPERAND + 17:0] m = MREG == 0 ? product : m1;
     wire signed [47:0] wide = m;
-    wire [47:0] z = OPMODE[6:4] == 3'b001 ? PCIN : OPMODE[6:4] == 3'b011 ? c : 48'd0;
+    wire [47:0] z = OPMODE[6:4] == 3'b001 ? PCIN : OPMODE[6:4] == 3'b011 ? c
+        : OPMODE[6:4] == 3'b010 ? p1 : 48'd0;
     wire [47:0] sum = z + wide;
     assign P = PREG == 0 ? sum : p1;
 

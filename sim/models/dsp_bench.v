@@ -20,7 +20,10 @@ module bench #(
     reg [31:0] acc = 0;
     reg [16:0] multiplier = 0;
     reg [5:0] places = 0;
-    reg [50:0] setup = 0;
+    reg [67:0] setup = 0;
+    reg [8:0] residual = 0;
+    reg residual_en = 0;
+    reg [5:0] residual_places = 0;
     reg [31:0] drawn;
     integer i;
 
@@ -45,9 +48,13 @@ module bench #(
         acc <= $signed($urandom) >>> drawn[4:0];
         multiplier <= extreme ? {17{drawn[5]}} : drawn[31:15];
         places <= 6'(drawn[14:6] % 43);
-        // Bounds and zero point, with the widest bounds half of the time.
+        drawn = $urandom;
+        residual <= drawn[8:0];
+        residual_en <= drawn[9];
+        residual_places <= 6'(drawn[18:10] % 43);
+        // The residual's multiplier, bounds and zero point, with the widest bounds half of the time.
         if (cycle[5:0] == 0)
-            setup <= {cycle[6] ? 32'h7fff8000 : $urandom, 19'($urandom)};
+            setup <= {17'($urandom), cycle[6] ? 32'h7fff8000 : $urandom, 19'($urandom)};
     end
 
     localparam integer OUT = 8 * ROWS + ROWS + 2 * BITS;
@@ -69,11 +76,14 @@ module bench #(
 
     wire [15:0] written, lane_ours, lane_theirs;
     lane_written d(.clk(clk), .rst(1'b0), .acc(acc), .multiplier(multiplier), .shift(places),
-        .setup(setup), .result(written));
+        .setup(setup), .residual(residual),
+        .residual_en(residual_en), .residual_shift(residual_places), .result(written));
     lane_ours e(.clk(clk), .rst(1'b0), .acc(acc ^ {hit && fault == 3, 31'b0}),
-        .multiplier(multiplier), .shift(places), .setup(setup), .result(lane_ours));
+        .multiplier(multiplier), .shift(places), .setup(setup), .residual(residual),
+        .residual_en(residual_en), .residual_shift(residual_places), .result(lane_ours));
     lane_theirs f(.clk(clk), .rst(1'b0), .acc(acc ^ {hit && fault == 4, 31'b0}),
-        .multiplier(multiplier), .shift(places), .setup(setup), .result(lane_theirs));
+        .multiplier(multiplier), .shift(places), .setup(setup), .residual(residual),
+        .residual_en(residual_en), .residual_shift(residual_places), .result(lane_theirs));
 
     reg [15:0] last = 0;
     always @(posedge clk) begin

@@ -111,11 +111,13 @@ class Requantise(wiring.Component):
         m.d.sync += [s1.eq(self.shift), half.eq((Const(1) << rounding) >> 1)]
         # Cycle 2: add a half; to a value behind its residual, that, to which a half was added.
         rounded = register("rounded", signed(bits + 2))
-        added = register("added", unsigned(1))
+        # The flag says when not to go on: Yosys 0.70 maps a multiplexer in front of a DSP48's adder
+        # as if its first input were the sum, whichever is.
+        alone = register("alone", unsigned(1))
         s2 = register("shift2", unsigned(6))
         m.d.sync += [
-            added.eq(after),
-            rounded.eq(product + Mux(added, rounded, half)),
+            alone.eq(~after),
+            rounded.eq(product + Mux(alone, half, rounded)),
             s2.eq(s1),
         ]
         # Cycles 3 and 4: shift by multiples of eight, then by the rest. 18 bits hold every value

@@ -77,7 +77,7 @@ class MapMaker:
         spread = 74.0**2 * math.sqrt(window.taps * shape[2])
         by = self.requant(spread, outputs, residual is not None, self.choose.random() < 0.2)
         bias = self.rng.integers(-(2**12), 2**12, outputs).astype(np.int32)
-        name = self.make.conv2d(
+        name = self.make.convolution(
             self._name("conv"), x, w, bias, by, window=window, residual=residual
         )
         return self._kept(name, (*window.output(*shape[:2]), outputs))
@@ -88,7 +88,7 @@ class MapMaker:
         w = self.rng.integers(-127, 128, (*window.kernel, shape[2]), np.int8)
         by = self.requant(74.0**2 * math.sqrt(window.taps), shape[2])
         bias = self.rng.integers(-(2**9), 2**9, shape[2]).astype(np.int32)
-        name = self.make.depthwise(self._name("depthwise"), x, w, bias, by, window=window)
+        name = self.make.convolution(self._name("depthwise"), x, w, bias, by, window=window)
         return self._kept(name, (*window.output(*shape[:2]), shape[2]))
 
     def pool(self, op: str, x: str, window: Window | None = None) -> str:

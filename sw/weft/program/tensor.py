@@ -14,15 +14,15 @@ from weft.errors import UsageError
 from weft.files.untrusted import check_name
 from weft_hw.config import GRANULE_BYTES
 
-__all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "Array", "TensorSpec", "is_int", "rules"]
+__all__ = ["MAX_ARENA_BYTES", "MAX_RANK", "PIXEL_PITCH", "Array", "TensorSpec", "is_int", "rules"]
 
 #: int8, int16 or int32, of any rank.
 Array = NDArray[np.signedinteger[Any]]
 #: The arena_bytes register has 32 bits.
 MAX_ARENA_BYTES = (1 << 32) - 1
 MAX_RANK = 8
-#: Pixels of up to four bytes lie this far apart.
-_PIXEL_PITCH = 4
+#: Pixels of up to as many bytes may lie this far apart.
+PIXEL_PITCH = 4
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "int8": np.dtype("<i1"),
@@ -107,8 +107,8 @@ class TensorSpec:
             pitch = pitches[at]
             rule(
                 pitch % GRANULE_BYTES == 0 or (at == len(pitches) - 1 and self.has_pixels),
-                f"a pitch must be a multiple of {GRANULE_BYTES}, or {_PIXEL_PITCH} between pixels "
-                f"of at most {_PIXEL_PITCH} bytes, not {pitch}",
+                f"a pitch must be a multiple of {GRANULE_BYTES}, or {PIXEL_PITCH} between pixels "
+                f"of at most {PIXEL_PITCH} bytes, not {pitch}",
             )
             rule(
                 pitch >= extent,
@@ -129,12 +129,12 @@ class TensorSpec:
     @property
     def has_pixels(self) -> bool:
         """Whether the innermost dimension lies every 4 bytes."""
-        return self.pitches[-1:] == (_PIXEL_PITCH,) and self.row_bytes <= _PIXEL_PITCH
+        return self.pitches[-1:] == (PIXEL_PITCH,) and self.row_bytes <= PIXEL_PITCH
 
     @property
     def run_bytes(self) -> int:
         """Bytes of a run that a DMA may touch: up to the next multiple of 16."""
-        pixels = (self.shape[-2] - 1) * _PIXEL_PITCH if self.has_pixels else 0
+        pixels = (self.shape[-2] - 1) * PIXEL_PITCH if self.has_pixels else 0
         return -(-(pixels + self.row_bytes) // GRANULE_BYTES) * GRANULE_BYTES
 
     @property
@@ -189,10 +189,10 @@ class TensorSpec:
         The padding is written so that no run depends on what an earlier one left there.
         """
         self.view(buffer)[...] = array
-        gap = (_PIXEL_PITCH if self.has_pixels else self.run_bytes) - self.row_bytes
+        gap = (PIXEL_PITCH if self.has_pixels else self.run_bytes) - self.row_bytes
         self._clear(buffer, self.row_bytes, gap, len(self.pitches))
         if self.has_pixels:
-            pixels = self.shape[-2] * _PIXEL_PITCH
+            pixels = self.shape[-2] * PIXEL_PITCH
             self._clear(buffer, pixels, self.run_bytes - pixels, len(self.pitches) - 1)
 
     @property

@@ -74,7 +74,7 @@ class Builder:
         self._nodes.append(Node(name, op, inputs, made, requant, window))
         return made
 
-    def conv2d(
+    def convolution(
         self,
         name: str,
         x: str,
@@ -86,64 +86,46 @@ class Builder:
         window: Window | None = None,
         residual: str | None = None,
     ) -> str:
-        """A dense convolution of map `x`; see :data:`.ops.OPS`.
+        """A convolution of map `x`: dense, or of each channel by itself; see :data:`.ops.OPS`.
 
         Parameters
         ----------
         x : tensor int8 [H, W, C]
-        weights : int8 [kernel, kernel, C, N]; bias : int32 [N]
+        weights : int8 [kernel, kernel, C, N] (``conv2d``), or [kernel, kernel, C] (``depthwise``)
+        bias : int32 [N], or [C]
         window : one that moves by a pixel, without a border, by default.
         residual : tensor int8 of the output's shape, where the requantisation has one.
         """
-        how = requant, result, window, residual
-        return self._convolution("conv2d", name, x, weights, bias, *how)
-
-    def depthwise(
-        self,
-        name: str,
-        x: str,
-        weights: NDArray[np.int8],
-        bias: NDArray[np.int32],
-        requant: Requant | None = None,
-        result: str = "int8",
-        *,
-        window: Window | None = None,
-        residual: str | None = None,
-    ) -> str:
-        """A convolution of each channel by itself; weights int8 [kernel, kernel, C], bias [C]."""
-        how = requant, result, window, residual
-        return self._convolution("depthwise", name, x, weights, bias, *how)
-
-    def _convolution(
-        self,
-        op: str,
-        name: str,
-        x: str,
-        weights: NDArray[np.int8],
-        bias: NDArray[np.int32],
-        requant: Requant | None,
-        result: str,
-        window: Window | None,
-        residual: str | None,
-    ) -> str:
-        high, wide = np.asarray(weights).shape[:2]
-        window = window or Window((high, wide))
+        taps = np.asarray(weights).shape
+        op = "conv2d" if len(taps) == 4 else "depthwise"
+        window = window or Window((taps[0], taps[1]))
         inputs = (x, *self._constants(name, weights, bias), *([residual] if residual else []))
-        size = self._of(x).sizes
-        shape = (*window.output(*size[:2]), np.asarray(weights).shape[-1])
-        return self._node(op, name, inputs, shape, requant, result, window)
+        return self._over(op, name, inputs, taps[-1], requant, result, window)
 
     def avg_pool(self, name: str, x: str, window: Window, requant: Requant) -> str:
         """The sum of each channel of map `x` over the window, requantised."""
-        size = self._of(x).sizes
-        shape = (*window.output(*size[:2]), size[2])
-        return self._node("avg_pool", name, (x,), shape, requant, "int8", window)
+        channels = self._of(x).sizes[2]
+        return self._over("avg_pool", name, (x,), channels, requant, "int8", window)
 
     def max_pool(self, name: str, x: str, window: Window, requant: Requant | None = None) -> str:
         """The largest value of each channel of map `x` in the window."""
-        size = self._of(x).sizes
-        shape = (*window.output(*size[:2]), size[2])
-        return self._node("max_pool", name, (x,), shape, requant, "int8", window)
+        channels = self._of(x).sizes[2]
+        return self._over("max_pool", name, (x,), channels, requant, "int8", window)
+
+    def _over(
+        self,
+        op: str,
+        name: str,
+        inputs: tuple[str, ...],
+        channels: int,
+        requant: Requant | None,
+        result: str,
+        window: Window,
+    ) -> str:
+        """A node that moves a window over the map that is its first input."""
+        high, wide = self._of(inputs[0]).sizes[:2]
+        shape = (*window.output(high, wide), channels)
+        return self._node(op, name, inputs, shape, requant, result, window)
 
     def add(self, name: str, a: str, b: str, requant: Requant) -> str:
         """The sum of two maps; `b` is the residual of `requant`."""

@@ -81,14 +81,19 @@ class GemmProblem:
         return f"{self.m}x{self.k}x{self.n}"
 
     @property
+    def title(self) -> str:
+        """For messages."""
+        return f"gemm {self.name}"
+
+    @property
     def macs(self) -> int:
         """Useful multiply-accumulates."""
         return self.m * self.k * self.n
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of A and W, each once; parameters and program are not counted."""
-        return self.m * self.k + self.k * self.n
+        """Bytes of A, W and what is added, each once; parameters and program are not counted."""
+        return self.m * self.k + self.k * self.n + self.m * self.n * self.residual
 
     @property
     def bytes_written(self) -> int:

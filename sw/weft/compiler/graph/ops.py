@@ -60,10 +60,11 @@ class Op:
         try:
             wanted = self.operands
             if node.requant is not None and node.requant.residual_multiplier is not None:
-                if self.takes_residual:
-                    wanted = (*wanted, "residual")
-                elif node.op != "add":
+                if not self.takes_residual:
                     raise UsageError(f"{node.op} takes no residual")
+                wanted = (*wanted, "residual")
+            elif self.takes_residual and len(operands) == len(wanted) + 1:
+                raise UsageError("needs a requantisation with a residual")
             if len(operands) != len(wanted):
                 raise UsageError(f"needs {', '.join(wanted)}, not {len(operands)} operands")
             if wanted[-1] == "residual":
@@ -179,9 +180,8 @@ def _one_scale(node: Node) -> None:
 
 
 def _add(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
-    """``ADD_WEIGHT * a``, requantised with `b` as its residual: the sum of two maps."""
-    for what, operand in zip(("a", "b"), operands):
-        _same(what, operand, output)
+    """``ADD_WEIGHT * a``, requantised with a residual: the sum of two maps."""
+    _same("a", operands[0], output)
     if len(output.shape) != 3:
         raise UsageError(f"a map must be [H, W, C], not {list(output.shape)}")
     if node.requant is None or node.requant.residual_multiplier is None:
@@ -200,6 +200,6 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "depthwise": Op(("map", "weights", "bias"), _depthwise, takes_residual=True),
         "avg_pool": Op(("map",), _pool),
         "max_pool": Op(("map",), _pool),
-        "add": Op(("a", "b"), _add),
+        "add": Op(("a",), _add, takes_residual=True),
     }
 )

@@ -110,8 +110,8 @@ class WindowProblem:
         return self.out[0] * self.out[1]
 
     @property
-    def name(self) -> str:
-        """For people: operation, map and window."""
+    def title(self) -> str:
+        """For messages: operation, map and window."""
         size = f"{self.height}x{self.width}x{self.channels}"
         return f"{self.op} {size} {self.window} to {self.outputs}"
 

@@ -15,15 +15,13 @@ from weft.compiler.graph.requant import Requant
 from weft.compiler.graph.tensor import DTYPES, Tensor
 from weft.compiler.graph.windowed import Channels, WindowProblem
 from weft.compiler.schedule.plan import Problem, round_up
+from weft.program.tensor import PIXEL_PITCH
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import ResultType
 
 from .constants import pack_parameters, pack_weights
 
 __all__ = ["bytes_of", "constants_of", "pitches_of", "problem_of", "requant_of"]
-
-#: Pixels of a map that the host writes lie as close as this, where they fit.
-NARROW_PIXEL = 4
 
 
 def pitches_of(graph: Graph, name: str) -> tuple[int, ...]:
@@ -36,9 +34,9 @@ def pitches_of(graph: Graph, name: str) -> tuple[int, ...]:
     sizes, size = tensor.sizes, tensor.sizes[-1] * DTYPES[tensor.dtype].itemsize
     added = any(name in node.activations[1:] for node in graph.nodes)
     is_narrow = (
-        len(sizes) == 3 and size <= NARROW_PIXEL and name in graph.inputs and not added
+        len(sizes) == 3 and size <= PIXEL_PITCH and name in graph.inputs and not added
     )
-    found = [NARROW_PIXEL if is_narrow else round_up(size, GRANULE_BYTES)]
+    found = [PIXEL_PITCH if is_narrow else round_up(size, GRANULE_BYTES)]
     for count in sizes[-2:0:-1]:
         found.insert(0, round_up(count * found[0], GRANULE_BYTES))
     return tuple(found[: len(sizes) - 1]) if len(sizes) > 1 else ()

@@ -183,7 +183,7 @@ def compile_graph(
 
     arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
     one = len(problems) == 1
-    check_arena(problems[0].name if one else f"a chain of {len(problems)} nodes", arena)
+    check_arena(problems[0].title if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
     for node, problem, offsets in zip(graph.nodes, problems, places):
         weights, parameters = constants_of(config, graph, node, problem)

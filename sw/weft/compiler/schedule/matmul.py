@@ -6,15 +6,10 @@ from collections.abc import Iterator
 
 from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import result_align_words
 
-from .plan import Tiling, round_up
+from .plan import SEGMENT_BYTES, Tiling, result_pitch, round_up
 
 __all__ = ["candidates"]
-
-#: Bytes of a row segment that the DMA moves without loss; stores are at least this long where N
-#: allows.
-SEGMENT_BYTES = 128
 
 
 def _block_rows(config: AcceleratorConfig, problem: GemmProblem) -> list[int]:
@@ -38,7 +33,6 @@ def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tili
     wanted = {-(-SEGMENT_BYTES * f // column_bytes) for f in (1, 2, 4)} | {columns}
     gathers = sorted({min(columns, round_up(max(1, g), grain)) for g in wanted})
     bank, banks = config.scratchpad_bank_bytes, config.scratchpad_banks
-    align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
     balanced = problem.m < 2 * h and not resident
     chunk = max(1, weight_tiles * 9 // 32 if balanced else weight_tiles // 4)
     k_grain = max(1, GRANULE_BYTES // config.rows)
@@ -46,7 +40,7 @@ def candidates(config: AcceleratorConfig, problem: GemmProblem) -> Iterator[Tili
     for rows in _block_rows(config, problem):
         whole = rows >= problem.m
         for gather in gathers:
-            size = rows * round_up(gather * column_bytes, align)
+            size = rows * result_pitch(config, problem.result_type, gather)
             out_banks = -(-size * (1 if whole and gather == nt else 2) // bank)
             act = (banks - out_banks) * bank
             if act <= 0:

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES, AcceleratorConfig
-from weft_hw.isa import Space
+from weft_hw.isa import ResultType, Space, result_align_words
 from weft_hw.numerics import TABLE_SIZE
 
 from .nest import Nest
 
 __all__ = [
-    "Layer", "Layout", "Load", "Plan", "Problem", "Step", "Store", "Tiling", "WindowTiling",
-    "Written", "layout_of", "place_constants", "round_up", "stores_of",
+    "SEGMENT_BYTES", "Layer", "Layout", "Load", "Plan", "Problem", "Step", "Store", "Tiling",
+    "WindowTiling", "Written", "layout_of", "place_constants", "result_pitch", "round_up",
+    "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.
@@ -28,11 +29,20 @@ Problem = GemmProblem | WindowProblem
 Written = dict[str, list[tuple[int, int, int]]]
 #: Regions of the arena start at multiples of this: every port begins with a whole stripe.
 REGION_ALIGN = 4096
+#: Bytes of a row segment that the DMA moves without loss; stores are at least this long where N
+#: allows.
+SEGMENT_BYTES = 128
 
 
 def round_up(value: int, step: int) -> int:
     """Smallest multiple of `step` that is at least `value`."""
     return -(-value // step) * step
+
+
+def result_pitch(config: AcceleratorConfig, result_type: ResultType, columns: int) -> int:
+    """Bytes from one row of results to the next on chip, where `columns` tiles are gathered."""
+    align = max(GRANULE_BYTES, 4 * result_align_words(result_type, config))
+    return round_up(columns * config.cols * result_type.bytes, align)
 
 
 def stores_of(written: Written, tensor: str, start: int, end: int) -> int:

@@ -128,9 +128,7 @@ def schedule_node(
     """
     memory = memory or memory_of(config)
     layout, end = layout_of(config, problem)
-    is_product = isinstance(problem, GemmProblem)
-    what = f"gemm {problem.name}" if is_product else problem.name
-    check_arena(what, end)
+    check_arena(problem.title, end)
     placed: list[tuple[float, Plan]] = []
     reason = ""
     tilings: Iterable[Tiling | WindowTiling] = (
@@ -160,7 +158,7 @@ def schedule_node(
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)
     if best is None:
         raise Unsupported(
-            f"{what} fits {config.name} under no tiling" + (reason and f": {reason}"),
+            f"{problem.title} fits {config.name} under no tiling" + (reason and f": {reason}"),
             "choose a larger preset or split the problem",
         )
     return best

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from weft.compiler.graph.windowed import Channels, WindowProblem
 from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
-from weft_hw.isa import result_align_words
 
-from .plan import WindowTiling, round_up
+from .plan import SEGMENT_BYTES, WindowTiling, result_pitch, round_up
 
 __all__ = ["MapLines", "candidates"]
 
-#: Bytes of a row segment that the DMA moves without loss.
-SEGMENT_BYTES = 128
+#: Blocks of results on chip where there is a residual: the next one's comes, one is used, and one
+#: leaves, each in banks of its own, so that nothing waits for a bank.
+BANKS = 3
 
 
 class MapLines:
@@ -43,8 +43,10 @@ class MapLines:
         self.border = round_up(needed, GRANULE_BYTES)
         self.is_clean = not needed or self.line == problem.width * pixel
         self.pitch = self.line + self.border
-        #: Lines of the map among them.
-        self.inside = (max(0, self.first), min(problem.height, self.end))
+        #: Lines of the map among them, from the first to behind the last; there may be none.
+        self.inside = tuple(
+            min(max(edge, self.first), self.end) for edge in (0, problem.height)
+        )
         self.lines = self.end - self.first
         self.bytes = self.lead + self.lines * self.pitch
 
@@ -59,7 +61,7 @@ def _block_lines(config: AcceleratorConfig, problem: WindowProblem) -> list[int]
     most = config.accumulator_rows // wide
     if most < 1:
         raise Unsupported(
-            f"{problem.name}: a line of {wide} results needs as many accumulator rows, there are "
+            f"{problem.title}: a line of {wide} results needs as many accumulator rows, there are "
             f"{config.accumulator_rows}",
             "choose a larger preset",
         )
@@ -72,13 +74,13 @@ def candidates(config: AcceleratorConfig, problem: WindowProblem) -> Iterator[Wi
     """Tilings that should fit the memories of `config`."""
     if problem.maximum and config.cols != config.rows:
         raise Unsupported(
-            f"{problem.name}: a row of results holds {config.cols} channels, the array compares "
+            f"{problem.title}: a row of results holds {config.cols} channels, the array compares "
             f"{config.rows} at once",
             "choose a preset with as many columns as rows",
         )
     if not MapLines(problem, 0, 1).is_clean:
         raise Unsupported(
-            f"{problem.name}: lines of {problem.width} pixels of {problem.in_pixel} bytes end "
+            f"{problem.title}: lines of {problem.width} pixels of {problem.in_pixel} bytes end "
             f"within {GRANULE_BYTES} bytes, and a border follows",
             "give the map its border as data",
         )
@@ -86,7 +88,6 @@ def candidates(config: AcceleratorConfig, problem: WindowProblem) -> Iterator[Wi
     weight_tiles = config.weight_buffer_bytes // config.tile_bytes
     resident = problem.weight_tiles(config) <= weight_tiles
     column = config.cols * problem.result_type.bytes
-    align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
     grain = max(1, GRANULE_BYTES // column)
     room = config.parameter_entries // config.cols
     most = nt if nt <= room or problem.kind is Channels.ALIKE else room // 2
@@ -98,12 +99,11 @@ def candidates(config: AcceleratorConfig, problem: WindowProblem) -> Iterator[Wi
         whole = lines >= high
         act_bytes = round_up(MapLines(problem, 0, lines).bytes + config.rows, 64)
         for gather in gathers:
-            size = lines * problem.out[1] * round_up(gather * column, align)
+            size = lines * problem.out[1] * result_pitch(config, problem.result_type, gather)
             seen = set()
-            for copies in (3, 2, 1) if problem.residual else (2, 1):
-                # Blocks whose residuals come, are used, and leave as results, in banks of their
-                # own: nothing then waits for a bank.
-                out_banks = copies * -(-size // bank) if copies > 2 else -(-size * copies // bank)
+            for copies in (BANKS, 2, 1) if problem.residual else (2, 1):
+                apart = copies == BANKS
+                out_banks = copies * -(-size // bank) if apart else -(-size * copies // bank)
                 act = (banks - out_banks) * bank
                 if out_banks in seen or act < act_bytes:
                     continue
@@ -117,5 +117,5 @@ def candidates(config: AcceleratorConfig, problem: WindowProblem) -> Iterator[Wi
                     chunk_tiles=max(1, weight_tiles if resident else weight_tiles // 4),
                     weights_resident=resident,
                 )
-                if copies == 3:
+                if apart:
                     break

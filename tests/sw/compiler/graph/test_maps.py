@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from weft.compiler.graph.build import Builder
+from weft.compiler.graph.ops import ADD_WEIGHT
 from weft.compiler.graph.requant import Requant
 from weft.compiler.graph.window import Window
 from weft.errors import UsageError
+from weft_hw.numerics import RESIDUAL_SHIFT
 
 torch = pytest.importorskip("torch")
 
@@ -38,7 +40,8 @@ def scaled(by: Requant, total: int, channel: int, residual: int | None) -> int:
     channel = channel if len(by.multiplier) > 1 else 0
     value = max(-(2**24), min(2**24 - 1, total)) * int(by.multiplier[channel])
     if residual is not None:
-        value += 4096 * (residual - by.residual_zero_point) * by.residual_multiplier
+        added = (residual - by.residual_zero_point) * by.residual_multiplier
+        value += added << RESIDUAL_SHIFT
     shift = int(by.shift[channel])
     return max(by.low, min(by.high, by.zero_point + ((value + 2 ** (shift - 1)) >> shift)))
 
@@ -83,7 +86,7 @@ def test_windows(op, window):
         inputs["r"] = residual
         by = requant(rng, n, residual=True)
         r = make.input("r", residual.shape)
-        out = getattr(make, op)("f", a, w, bias, by, window=window, residual=r)
+        out = make.convolution("f", a, w, bias, by, window=window, residual=r)
     else:
         by = requant(rng, 1) if is_scaled else None
         bias = np.zeros(n, np.int32)
@@ -98,7 +101,8 @@ def test_add():
     by, make = requant(rng, 1, residual=True), Builder()
     out = make.add("s", make.input("a", a.shape), make.input("b", b.shape), by)
     got = TorchInt().run(make.build(out), {"a": a, "b": b})[0][out]
-    want = [scaled(by, 64 * int(x), 0, int(y)) for x, y in zip(a.reshape(-1), b.reshape(-1))]
+    pairs = zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())
+    want = [scaled(by, ADD_WEIGHT * x, 0, y) for x, y in pairs]
     assert got.reshape(-1).tolist() == want
 
 
@@ -107,7 +111,7 @@ def test_a_large_sum_wraps():
     make = Builder()
     x = make.input("x", (1, 1, 1))
     w = np.full((1, 1, 1, 1), 127, np.int8)
-    out = make.conv2d("f", x, w, np.array([2**31 - 1], np.int32))
+    out = make.convolution("f", x, w, np.array([2**31 - 1], np.int32))
     graph = make.build(out)
     got = TorchInt().run(graph, {"x": np.full((1, 1, 1), 127, np.int8)})[0][out]
     assert got.item() == -(2**31) + 127 * 127 - 1
@@ -120,16 +124,18 @@ W, B = np.ones((3, 3, 4, 2), np.int8), np.zeros(2, np.int32)
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda m, x: m.conv2d("f", x, W[:, :, :3], B), "weights must be [3, 3, 4, 'N']"),
-        (lambda m, x: m.conv2d("f", x, W, B[:1]), "bias must be int32 [2], not int32 [1]"),
-        (lambda m, x: m.conv2d("f", x, W * -128, B), "weights must be in -127..127"),
-        (lambda m, x: m.conv2d("f", x, W, B, requant(RNG, 3)), "2 channels need as many"),
-        (lambda m, x: m.conv2d("f", x, W, B, requant(RNG, 2, residual=True)),
+        (lambda m, x: m.convolution("f", x, W[:, :, :3], B), "weights must be [3, 3, 4, 'N']"),
+        (lambda m, x: m.convolution("f", x, W, B[:1]), "bias must be int32 [2], not int32 [1]"),
+        (lambda m, x: m.convolution("f", x, W * -128, B), "weights must be in -127..127"),
+        (lambda m, x: m.convolution("f", x, W, B, requant(RNG, 3)), "2 channels need as many"),
+        (lambda m, x: m.convolution("f", x, W, B, requant(RNG, 2, residual=True)),
          "needs map, weights, bias, residual, not 3 operands"),
-        (lambda m, x: m.conv2d("f", x, W, B, requant(RNG, 2, residual=True), residual=x),
+        (lambda m, x: m.convolution("f", x, W, B, requant(RNG, 2, residual=True), residual=x),
          "the residual must be int8 [4, 5, 2], not x: int8[6, 7, 4]"),
-        (lambda m, x: m.depthwise("f", x, W[..., 0].copy()[:, :, :2], B), "weights must be [3, 3"),
-        (lambda m, x: m.conv2d("f", x, np.ones((9, 1, 4, 2), np.int8), B), "does not fit a map"),
+        (lambda m, x: m.convolution("f", x, W[..., 0][:, :, :2].copy(), B),
+         "weights must be [3, 3, 4], not [3, 3, 2]"),
+        (lambda m, x: m.convolution("f", x, np.ones((9, 1, 4, 2), np.int8), B),
+         "does not fit a map"),
         (lambda m, x: m.avg_pool("f", x, Window((2, 2)), requant(RNG, 4)), "one scale, not 4"),
         (lambda m, x: m.avg_pool("f", x, Window((2, 2)), None), "needs a requantisation"),
         (lambda m, x: m.max_pool("f", x, Window((2, 2)), requant(RNG, 1, residual=True)),

@@ -66,6 +66,10 @@ CASES = {
     "more parameters than fit": lambda m: m.conv2d(m.input((4, 4, 8)), 300, Window((2, 2))),
     "depthwise": lambda m: m.depthwise(m.input((10, 12, 42)), Window((5, 5), (2, 2), padding=SAME)),
     "a global average": lambda m: m.pool("avg_pool", m.input((7, 6, 100)), Window((7, 6))),
+    "borders beyond the kernel": lambda m: m.conv2d(
+        m.input((5, 6, 16)), 8, Window((3, 3), padding=(5, 4, 3, 6), value=9)),
+    "a wide border of a pool": lambda m: m.depthwise(
+        m.input((4, 4, 16)), Window((2, 2), (1, 1), padding=(3, 0, 0, 7), value=-3)),
     "one pixel": lambda m: m.conv2d(m.input((1, 1, 5)), 3, Window((1, 1))),
     "stride beyond the kernel": lambda m: m.conv2d(m.input((9, 12, 20)), 9, Window((1, 1), (3, 4))),
 }  # fmt: skip

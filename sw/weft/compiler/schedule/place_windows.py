@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from weft.compiler.graph.windowed import Channels, WindowProblem
 from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES
-from weft_hw.isa import Space, result_align_words
-from weft_hw.numerics import TABLE_SIZE
+from weft_hw.isa import Space
 
-from .chip import Chip, Held, Ring
+from .chip import Chip, Held
 from .cut import even_parts
 from .nest import Loop, Nest
-from .plan import Layer, Load, Plan, Step, Store, WindowTiling, Written, round_up, stores_of
-from .windows import MapLines
+from .placer import Placer
+from .plan import Plan, Step, WindowTiling, Written, round_up, stores_of
+from .windows import BANKS, MapLines
 
 __all__ = ["WindowPlacer"]
 
@@ -32,62 +32,30 @@ class _Part:
     t1: int
 
 
-class WindowPlacer:
+class WindowPlacer(Placer):
     """Adds one window over a map to a plan."""
 
     def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
-        layer: Layer = plan.layers[index]
+        layer, config = plan.layers[index], plan.config
         problem, tiling = layer.problem, layer.tiling
         assert isinstance(problem, WindowProblem) and isinstance(tiling, WindowTiling)
-        self.plan, self.index, self.chip, self.written = plan, index, chip, written
-        self.config, self.problem, self.tiling, self.layout = (
-            plan.config, problem, tiling, layer.layout,
-        )  # fmt: skip
-        config = self.config
+        self.problem, self.tiling = problem, tiling
         self.runs, self.run_tiles = problem.runs(config)
         self.k_tiles, self.n_tiles = problem.tiles(config)
-        self.column = config.cols * problem.result_type.bytes
-        align = max(GRANULE_BYTES, 4 * result_align_words(problem.result_type, config))
-        self.pitch = round_up(min(tiling.gather, self.n_tiles) * self.column, align)
-        bank = config.scratchpad_bank_bytes
-        limit = (config.scratchpad_banks - tiling.result_banks) * bank
-        self.act_ring = Ring("scratchpad for maps", 0, limit, chip.scratchpad)
-        self.out_ring = Ring(
-            "scratchpad for results", limit, tiling.result_banks * bank, chip.scratchpad
-        )
+        super().__init__(plan, index, chip, written, min(tiling.gather, self.n_tiles))
         self.weights: Held | None = None
         self.weights_load = -1
         self.parameters: dict[tuple[int, int], tuple[Held, int]] = {}
-        self.table, self.table_load = 0, -1
-
-    def load(self, space: Space, **fields: int) -> int:
-        """Append a load of this layer; its index."""
-        self.plan.loads.append(Load(layer=self.index, space=space, **fields))
-        return len(self.plan.loads) - 1
 
     def build(self) -> None:
         """Append everything."""
         problem, tiling = self.problem, self.tiling
-        high = problem.out[0]
-        if problem.table:
-            self._load_table()
-        for start, stop in even_parts(0, high, tiling.lines):
+        grain = max(1, GRANULE_BYTES // self.column)
+        self.load_table()
+        for start, stop in even_parts(0, problem.out[0], tiling.lines):
             lines, place, load = self._map(start, stop)
-            grain = max(1, GRANULE_BYTES // self.column)
             for gather in even_parts(0, self.n_tiles, tiling.gather, grain):
                 self._group(start, stop, lines, place, load, gather)
-
-    def _load_table(self) -> None:
-        chip = self.chip
-        self.table = chip.next_table
-        chip.next_table = (self.table + 1) % len(chip.tables)
-        self.table_load = self.load(
-            Space.TABLES,
-            dram=self.layout.table,
-            bytes=TABLE_SIZE,
-            chip=self.table * TABLE_SIZE,
-            after_step=chip.tables[self.table],
-        )
 
     def _map(self, start: int, stop: int) -> tuple[MapLines, Held, int]:
         """Bring the lines that results [start, stop) see, and their borders; (how they lie, where,
@@ -96,13 +64,15 @@ class WindowPlacer:
         lines = MapLines(problem, start, stop)
         place, step, store = self.act_ring.take(round_up(lines.bytes + self.config.rows, 64))
         first, end = lines.inside
-        line_dram = lines.line
-        begin = layout.a + first * line_dram
-        stored = stores_of(self.written, layout.source, begin, layout.a + end * line_dram)
+        begin, behind = (layout.a + line * layout.a_pitch for line in (first, end))
+        stored = stores_of(self.written, layout.source, begin, behind)
+
+        load = -1
 
         def fill(at: int, size: int, rows: int = 1, pitch: int = 0) -> None:
+            nonlocal load
             if size > 0 and rows > 0:
-                self.load(
+                load = self.load(
                     Space.SCRATCHPAD,
                     dram=0,
                     dram_pitch=size,
@@ -118,17 +88,18 @@ class WindowPlacer:
         fill(0, lines.at(first))
         fill(lines.at(first) + lines.line, lines.border, end - first, lines.pitch)
         fill(lines.at(end), lines.at(lines.end) - lines.at(end))
-        load = self.load(
-            Space.SCRATCHPAD,
-            dram=begin,
-            dram_pitch=line_dram,
-            rows=end - first,
-            bytes=lines.line,
-            chip=place.start + lines.at(first),
-            chip_pitch=lines.pitch,
-            after_step=step,
-            after_store=max(store, stored),
-        )
+        if first < end:
+            load = self.load(
+                Space.SCRATCHPAD,
+                dram=begin,
+                dram_pitch=layout.a_pitch,
+                rows=end - first,
+                bytes=lines.line,
+                chip=place.start + lines.at(first),
+                chip_pitch=lines.pitch,
+                after_step=step,
+                after_store=max(store, stored),
+            )
         return lines, place, load
 
     def _parts(self, gather: tuple[int, int], rows: int) -> Iterator[_Part]:
@@ -164,50 +135,18 @@ class WindowPlacer:
         gather: tuple[int, int],
     ) -> None:  # fmt: skip
         """Steps and the store of one block and one gather group."""
-        problem, layout = self.problem, self.layout
-        wide = problem.out[1]
-        rows = (stop - start) * wide
-        size, bank = rows * self.pitch, self.config.scratchpad_bank_bytes
-        if problem.residual and self.tiling.result_banks >= 3 * -(-size // bank):
+        wide, bank = self.problem.out[1], self.config.scratchpad_bank_bytes
+        first, end = start * wide, stop * wide
+        size = (end - first) * self.pitch
+        if self.problem.residual and self.tiling.result_banks >= BANKS * -(-size // bank):
             size = round_up(size, bank)
         result, step, store = self.out_ring.take(size)
-        left = gather[0] * self.column
-        size = round_up(min(gather[1] * self.column, problem.out_pixel) - left, GRANULE_BYTES)
-        begin, end = (start * wide * problem.out_pixel, stop * wide * problem.out_pixel)
-        if problem.residual:
-            base = layout.residual
-            load = self.load(
-                Space.SCRATCHPAD,
-                dram=base + begin + left,
-                dram_pitch=problem.out_pixel,
-                rows=rows,
-                bytes=size,
-                chip=result.start,
-                chip_pitch=self.pitch,
-                after_step=step,
-                after_store=max(
-                    store, stores_of(self.written, layout.added, base + begin, base + end)
-                ),
-            )
-        for part in self._parts(gather, rows):
+        if self.problem.residual:
+            load = self.load_residual(first, end, gather, result, (step, store))
+        for part in self._parts(gather, end - first):
             self._step(start, stop, lines, place, load, part, gather[0], result.start, store)
         result.step = len(self.plan.steps) - 1
-        index = len(self.plan.stores)
-        result.store = index
-        wrote = (layout.out + begin, layout.out + end, index)
-        self.written.setdefault(layout.target, []).append(wrote)
-        self.plan.stores.append(
-            Store(
-                layer=self.index,
-                dram=layout.out + begin + left,
-                dram_pitch=problem.out_pixel,
-                rows=rows,
-                bytes=size,
-                chip=result.start,
-                chip_pitch=self.pitch,
-                after_step=len(self.plan.steps) - 1,
-            )
-        )
+        self.store(first, end, gather, result, result.start)
 
     def _step(
         self, start: int, stop: int, lines: MapLines, place: Held, load: int, part: _Part,
@@ -218,8 +157,7 @@ class WindowPlacer:
         weight, weight_n, load_w = self._need_weights(part, index)
         parameter, load_p = self._need_parameters(part, gather, index)
         place.step = index
-        if problem.table:
-            self.chip.tables[self.table] = index
+        self.use_table(index)
         window, pixel = problem.window, problem.in_pixel
         (stride_y, stride_x), (dilation_y, dilation_x) = window.stride, window.dilation
         wide, deep = problem.out[1], stop - start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -164,26 +165,27 @@ def _matmul(
             )
         if setup and setup["residual"]:
             accesses.append(Access(Memory.SCRATCHPAD, False, result))
-            _check_distinct(index, nest, row)
+            _check_distinct(index, nest, row, words)
         if setup and setup["table_enable"]:
             accesses.append(Access(Memory.TABLES, False, Region(256 * setup["table"], 256)))
     return Touched(tuple(accesses), nest)
 
 
-def _check_distinct(index: int, nest: MatmulNest, row: int) -> None:
-    """Refuse two results at one place: the second would be added to the first, or not yet."""
+def _check_distinct(index: int, nest: MatmulNest, row: int, words: int) -> None:
+    """Refuse two results of `row` words at one place in a scratchpad of `words`: the second would
+    be added to the first, or not yet."""
     levels = [
         (stride, count)
         for level, (stride, count) in enumerate(zip(nest.result.strides, nest.counts))
         if not nest.reduces(level)
     ]
+    message = f"instruction {index}: MATMUL with a residual writes two results at "
+    remedy = "give every result a place of its own"
+    # More than there is room for are not listed.
+    if math.prod(count for _, count in levels) * row > words:
+        refuse(index, "hazard", message + "some scratchpad words", remedy)
     starts = np.sort(grid(nest.result.base, levels))
     close = np.flatnonzero(np.diff(starts) < row)
     if len(close):
-        refuse(
-            index,
-            "hazard",
-            f"instruction {index}: MATMUL with a residual writes two results at scratchpad word "
-            f"{int(starts[close[0] + 1])}",
-            "give every result a place of its own",
-        )
+        where = f"scratchpad word {int(starts[close[0] + 1])}"
+        refuse(index, "hazard", message + where, remedy)

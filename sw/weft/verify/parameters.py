@@ -41,11 +41,12 @@ def check_parameters(
             continue
         first = get("dram_offset")
         for start in {first + row * get("dram_pitch") for row in range(get("rows"))}:
-            for offset, data in known[bisect_right(ends, start) :]:
-                if offset >= start + size:
-                    break
+            at = bisect_right(ends, start)
+            while at < len(known) and known[at][0] < start + size:
+                offset, data = known[at]
                 low, high = max(start, offset), min(start + size, offset + len(data))
                 _check(index, data[low - offset : high - offset])
+                at += 1
 
 
 def _check(index: int, data: bytes) -> None:

@@ -122,13 +122,9 @@ def _follow(
             for access in touched[index].accesses:
                 if access.memory is Memory.SCRATCHPAD and access.is_write:
                     _fill(chip[Space.SCRATCHPAD], access.region, doubt)
-        elif instruction.opcode is Opcode.LOAD and instruction["fill"]:
-            for access in touched[index].accesses:
-                if access.memory.value in ("scratchpad", "tables"):
-                    space = Space[access.memory.name]
-                    _fill(chip[space], access.region, _fills_lowest(instruction))
         elif _is_load(instruction, Space.WEIGHTS):
-            _check_load(index, instruction, arena)
+            if not instruction["fill"]:
+                _check_load(index, instruction, arena)
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             memory = chip.get(Space(instruction["space"]))
             if memory is not None:
@@ -163,7 +159,7 @@ def _move(instruction: Instruction, arena: Flags, chip: Flags) -> None:
     for dram, at, size in _rows(instruction):
         a, b = arena[dram : dram + size], chip[at : at + size]
         if instruction.opcode is Opcode.LOAD:
-            b[...] = a
+            b[...] = _fills_lowest(instruction) if instruction["fill"] else a
         else:
             a[...] = b
 

@@ -4,79 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from small_programs import END, STATE, TINY, good, load, matmul, program, refusal, setup, store
 from weft.errors import ProgramRefused
-from weft.program import Patch, Program, TensorSpec
+from weft.program import Patch, TensorSpec
 from weft.verify import verify
-from weft.verify.regions import Region, overlap
 from weft_hw.config import preset
-from weft_hw.isa import Instruction, Opcode, Space
-
-TINY = preset("tiny")
-END = Instruction(Opcode.END)
-
-
-def counts(*values: int) -> dict[str, int]:
-    return {f"count{i}": (values + (1,) * 6)[i] for i in range(6)}
-
-
-def load(space=Space.SCRATCHPAD, offset=0, size=64, address=0, waits=(), posts=(), **more):
-    fields = {"space": space, "dram_offset": offset, "rows": 1, "bytes": size}
-    fields.update(chip_address=address, **more)
-    return Instruction(Opcode.LOAD, waits, posts, fields)
-
-
-def store(offset=8192, size=64, address=512, waits=(), posts=(), **more):
-    fields = {"dram_offset": offset, "rows": 1, "bytes": size, "chip_address": address, **more}
-    return Instruction(Opcode.STORE, waits, posts, fields)
-
-
-def matmul(*sizes, waits=(), posts=(), **fields):
-    base = {**counts(*sizes), "tile_levels": 1, "first": 1, "last": 1, "act_jump0": 2}
-    base["result_address"] = 512
-    return Instruction(Opcode.MATMUL, waits, posts, {**base, **fields})
-
-
-def setup(**fields):
-    base = {"low": -128, "high": 127, "result_jump0": 2}
-    return Instruction(Opcode.SETUP, (), (), {**base, **fields})
-
-
-def program(*instructions, config=TINY, zeros=8192, constants=(), **changes) -> Program:
-    """A program whose first `zeros` bytes of the arena are constants, given ones or zero."""
-    base = {"program_offset": 32768, "arena_bytes": 65536, **changes}
-    held = [(at, at + len(data)) for at, data in constants]
-    held += [(s.offset, s.end) for kind in ("inputs", "states") for s in changes.get(kind, ())]
-    edges = [0, *(edge for span in sorted(held) for edge in span), zeros]
-    gaps = [(a, bytes(max(0, min(b, zeros) - a))) for a, b in zip(edges[::2], edges[1::2])]
-    gaps = [gap for gap in gaps if gap[1]]
-    return Program(config, [*instructions, END], constants=[*constants, *gaps], **base)
-
-
-def good(**changes):
-    """Loads, one MATMUL of 8 rows, a store; keyword arguments replace instructions."""
-    steps = {
-        "weights": load(Space.WEIGHTS, 1024),
-        "parameters": load(Space.PARAMETERS, 2048),
-        "tables": load(Space.TABLES, 4096, 512),
-        "acts": load(posts=(0,)),
-        "setup": setup(),
-        "matmul": matmul(8, waits=(0,), posts=(1,)),
-        "store": store(waits=(1,)),
-    }
-    steps.update(changes)
-    return program(*(s for s in steps.values() if s is not None))
-
-
-def refusal(given: Program) -> ProgramRefused:
-    with pytest.raises(ProgramRefused) as error:
-        verify(given)
-    assert error.value.exit_code == 4
-    return error.value
+from weft_hw.isa import Opcode, Space
 
 
 def test_accepts_the_plain_program():
@@ -118,6 +53,9 @@ def test_accepts_the_plain_program():
          "MATMUL writes results over its own activations, scratchpad bytes 56..63"),
         ({"setup": setup(residual=1, result_jump0=0)}, "hazard", 5,
          "MATMUL with a residual writes two results at scratchpad word 512"),
+        ({"setup": setup(residual=1, result_jump0=0, result_jump1=0),
+          "matmul": matmul(1000, 1000, act_jump0=0, act_jump1=0)}, "hazard", 5,
+         "writes two results at some scratchpad words"),
         ({"setup": setup(residual=1), "store": store(waits=(1,), posts=(2,)),
           "acts": load(posts=(0,), address=512), "matmul": matmul(8, posts=(1,))}, "hazard", 5,
          "instruction 3 (LOAD) writes and instruction 5 (MATMUL) writes scratchpad bytes"),
@@ -258,43 +196,6 @@ def test_accumulators_survive_between_instructions():
     assert error.rule == "undefined" and "accumulator row 8" in str(error)
 
 
-regions = st.builds(
-    Region.of,
-    st.integers(0, 40),
-    st.integers(1, 6),
-    st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), max_size=3),
-)
-
-
-def members(region: Region) -> set[int]:
-    found = {region.start + i for i in range(region.size)}
-    for stride, count in region.levels:
-        found = {x + stride * i for x in found for i in range(count)}
-    return found
-
-
-@given(regions, regions)
-def test_overlap_is_exact(a, b):
-    shared = members(a) & members(b)
-    got = overlap(a, b)
-    assert (got is not None) == bool(shared)
-    if got:
-        assert set(range(*got)) <= shared
-    starts, ends = a.intervals()
-    assert {x for s, e in zip(starts, ends) for x in range(s, e)} == members(a)
-    assert (starts[1:] > ends[:-1]).all()
-    assert a.end == max(members(a)) + 1
-
-
-@given(st.integers(0, 20), st.integers(1, 4),
-       st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 4)), max_size=3))  # fmt: skip
-def test_normal_form_keeps_members(start, size, levels):
-    want = {start + i for i in range(size)}
-    for stride, count in levels:
-        want = {x + stride * i for x in want for i in range(count)}
-    assert members(Region.of(start, size, levels)) == want
-
-
 def test_a_long_program_is_accepted():
     config = preset("pynq-z2")
     n = 1000
@@ -321,114 +222,6 @@ def test_a_long_program_is_accepted():
     steps[last] = load(Space.WEIGHTS, 16384, 16384, 4096 * slot, posts=(1,))
     error = refusal(program(*steps, config=config, **sizes))
     assert (error.rule, error.index) == ("hazard", last)
-
-
-def test_strides_of_a_nest():
-    from weft.program.nest import Affine, strides
-
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        sizes = rng.integers(1, 4, 6).tolist()
-        jumps = rng.integers(-9, 9, 6).tolist()
-        at, want = 5, []
-        for index in np.ndindex(*sizes[::-1]):
-            index = index[::-1]
-            if want:
-                at += jumps[next(i for i in range(6) if index[i])]
-            want.append(at)
-        affine = Affine(5, tuple(sizes), strides(sizes, jumps))
-        assert affine.values().tolist() == want
-        assert affine.bounds() == (min(want), max(want))
-
-
-def chained(low=-127, table=0, result_type=0, tables=b"\x01", **changes):
-    """Results become the weights of a second product, by way of the arena."""
-    steps = [
-        load(Space.WEIGHTS, 1024),
-        load(Space.PARAMETERS, 2048),
-        load(Space.TABLES, 4096, 512),
-        load(posts=(0,)),
-        setup(low=low, table_enable=table, result_type=result_type,
-              result_jump0=8 if result_type else 2),
-        matmul(8, waits=(0,), posts=(1,)),
-        store(waits=(1,), posts=(2,)),
-        load(Space.WEIGHTS, 8192, 64, 256, waits=(2,)),
-    ]
-    return program(*steps, constants=[(4096, tables * 512)], **changes)
-
-
-@pytest.mark.parametrize(
-    ("fields", "accepted"),
-    [
-        ({"low": -127}, True),
-        ({"low": 0}, True),
-        ({"low": -128}, False),
-        ({"low": -127, "table": 1}, True),
-        ({"low": -128, "table": 1}, True),
-        ({"low": 0, "table": 1, "tables": b"\x7f\x80"}, False),
-        ({"low": 0, "result_type": 2}, False),
-    ],
-)
-def test_weights_from_results(fields, accepted):
-    """Only what cannot be -128 may become a weight."""
-    given = chained(**fields)
-    if accepted:
-        verify(given)
-    else:
-        error = refusal(given)
-        assert (error.rule, error.index) == ("weights", 7)
-        assert "arena byte 8192 as a weight" in str(error)
-
-
-def test_weights_from_constants():
-    """One byte of -128 in what a load takes as weights; beside it there may be some."""
-    data = bytearray(128)
-    data[64] = 0x80
-    base = list(good().instructions[:-1])
-    verify(program(*base, constants=[(1024, bytes(data))]))
-    data[63] = 0x80
-    error = refusal(program(*base, constants=[(1024, bytes(data))]))
-    assert (error.rule, error.index) == ("weights", 0)
-    assert "arena byte 1087 as a weight" in str(error)
-
-
-def test_shifts_of_constants():
-    """An entry with a shift of 43, where a load takes it as a parameter, and beside it."""
-    base = list(good().instructions[:-1])
-    data = bytearray(128)
-    data[64 + 6] = 43 << 1
-    verify(program(*base, constants=[(2048, bytes(data))]))
-    data[56 + 6] = 42 << 1
-    verify(program(*base, constants=[(2048, bytes(data))]))
-    data[56 + 6] = 43 << 1
-    error = refusal(program(*base, constants=[(2048, bytes(data))]))
-    assert (error.rule, error.index) == ("parameters", 1)
-
-
-def test_fills_are_followed_to_weights():
-    """What a fill leaves in the scratchpad, and a store in the arena, may become weights."""
-    for value, accepted in ((-127, True), (-128, False)):
-        steps = [
-            load(posts=(0,), fill=1, fill_value=value),
-            setup(),
-            store(address=0, waits=(0,), posts=(2,)),
-            load(Space.WEIGHTS, 8192, 64, 256, waits=(2,)),
-        ]
-        if accepted:
-            verify(program(*steps))
-        else:
-            assert refusal(program(*steps)).rule == "weights"
-
-
-def test_weights_from_inputs():
-    """The host may write anything there."""
-    base = list(good().instructions[:-1])
-    error = refusal(program(*base, inputs=[TensorSpec("w", "int8", (1, 16), 1072, (16,))]))
-    assert (error.rule, error.index) == ("weights", 0)
-    assert "arena byte 1072 as a weight" in str(error)
-
-
-STATE = TensorSpec("h", "int8", (64,), 8192, ())
 
 
 def test_the_arena_is_written_before_it_is_read():
@@ -470,28 +263,6 @@ def test_accesses_of_a_state_are_ordered():
     error = refusal(program(store(), load(offset=8192), states=[STATE]))
     assert error.rule == "hazard" and "arena bytes 8192..8255" in str(error)
     verify(program(store(), states=[STATE], constants=[(8192, b"x")]))
-
-
-@pytest.mark.parametrize(
-    ("low", "constants", "rule"),
-    [(-127, (), ""), (-128, (), "weights"), (-127, [(8240, b"\x80")], "weights")],
-)
-def test_weights_from_a_state(low, constants, rule):
-    """What a run leaves in a state becomes weights in the next."""
-    steps = [
-        load(Space.WEIGHTS, 8192),
-        load(Space.PARAMETERS, 2048),
-        load(posts=(0,)),
-        setup(low=low),
-        matmul(8, waits=(0,), posts=(1,)),
-        store(waits=(1,)),
-    ]
-    given = program(*steps, states=[STATE], constants=constants)
-    if not rule:
-        verify(given)
-        return
-    error = refusal(given)
-    assert (error.rule, error.index) == (rule, 0)
 
 
 def test_what_one_value_of_a_patch_leaves_another_finds():

@@ -7,6 +7,7 @@ time. The arithmetic is :mod:`weft_hw.numerics`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
@@ -180,7 +181,8 @@ def _matmul_batch(state: State, decoded: _Decoded, tiles: slice, rows: slice) ->
         each = tile_rows
     act, acc = (x.reshape(count * each, -1) for x in (act, acc))
     tile = np.repeat(np.arange(count), each)
-    v = _runs(state, act, acc, weight[tile], start[tile], first[tile], last[tile])
+    given = _Tiles(act, acc, weight[tile], start[tile], first[tile], last[tile])
+    v = (_maxima if state.setting("maximum") else _sums)(state, given)
     v = v.reshape(-1, tile_rows, config.cols)
     if np.any(last):
         at = decoded.addresses("result", tiles, rows)[last]
@@ -193,16 +195,9 @@ def _rows(state: State) -> NDArray[np.int8]:
     return sliding_window_view(scratchpad, state.config.rows)[::4]
 
 
-def _runs(
-    state: State,
-    act: Int,
-    acc: Int,
-    weight: Int,
-    start: Int,
-    first: NDArray[np.bool_],
-    last: NDArray[np.bool_],
-) -> Int:
-    """Sums of the last passes, int64 [tiles with last, rows, C], and the accumulators after them.
+@dataclass(frozen=True)
+class _Tiles:
+    """Tiles in order, and what each adds to.
 
     Parameters
     ----------
@@ -211,12 +206,23 @@ def _runs(
     weight : int64 [tiles], weight words
     start : int64 [tiles, C], the bias of a first pass, else zero
     first, last : bool [tiles]
+    """
+
+    act: Int
+    acc: Int
+    weight: Int
+    start: Int
+    first: NDArray[np.bool_]
+    last: NDArray[np.bool_]
+
+
+def _sums(state: State, tiles: _Tiles) -> Int:
+    """Sums of the last passes, int64 [tiles with last, rows, C], and the accumulators after them.
 
     A run is a series of tiles that add to the same accumulators, so it is one product with all
     their rows of weights. It starts at a first pass and ends at a last one.
     """
-    if state.setting("maximum"):
-        return _maxima(state, act, acc, weight, start, first, last)
+    act, acc, weight, first, last = tiles.act, tiles.acc, tiles.weight, tiles.first, tiles.last
     count, rows = acc.shape
     starts = first.copy()
     starts[0] = True
@@ -226,7 +232,7 @@ def _runs(
     done = 0
     for begin, end in zip(edges, edges[1:]):
         at, kept = acc[begin], end - int(last[end - 1])
-        v = np.broadcast_to(start[begin], results.shape[1:])
+        v = np.broadcast_to(tiles.start[begin], results.shape[1:])
         if not first[begin]:
             v = v + state.accumulators[at]
         if kept > begin:
@@ -238,25 +244,18 @@ def _runs(
     return results
 
 
-def _maxima(
-    state: State,
-    act: Int,
-    acc: Int,
-    weight: Int,
-    start: Int,
-    first: NDArray[np.bool_],
-    last: NDArray[np.bool_],
-) -> Int:
-    """:func:`_runs` where each pass keeps the larger of product and accumulator."""
+def _maxima(state: State, tiles: _Tiles) -> Int:
+    """:func:`_sums` where each pass keeps the larger of product and accumulator."""
     found = []
-    for i in range(len(acc)):
-        before = start[i] if first[i] else state.accumulators[acc[i]]
-        v = numerics.larger(before, _product(state, act[i : i + 1], weight[i : i + 1]))
-        if last[i]:
+    for i, acc in enumerate(tiles.acc):
+        before = tiles.start[i] if tiles.first[i] else state.accumulators[acc]
+        product = _product(state, tiles.act[i : i + 1], tiles.weight[i : i + 1])
+        v = numerics.larger(before, product)
+        if tiles.last[i]:
             found.append(v)
         else:
-            state.accumulators[acc[i]] = v
-    shape = (len(found), acc.shape[1], state.config.cols)
+            state.accumulators[acc] = v
+    shape = (len(found), tiles.acc.shape[1], state.config.cols)
     return np.array(found, np.int64).reshape(shape)
 
 

@@ -193,7 +193,7 @@ class RowNest(wiring.Component):
             following.act_word.eq(generator("act", WORD_BITS, act_jumps, step)),
             following.acc.eq(generator("acc", ADDRESS_BITS, acc_jumps, step)),
             following.result_line.eq(
-                generator("result", 20, self.result_jumps, step) >> line_shift
+                generator("result", WORD_BITS, self.result_jumps, step) >> line_shift
             ),
             following.parameter.eq(
                 generator("parameter", ADDRESS_BITS, self.parameter_jumps, next_tile)

@@ -9,13 +9,14 @@ from amaranth.lib.wiring import In, Out
 from ..config import AcceleratorConfig
 from ..delay import delay
 from ..interface import BeatWrite, ChipRead
+from ..isa import LAYOUTS, Opcode
 from ..repeat import KEEP
 from ..target import check_target
 
 __all__ = ["WORD_BITS", "ResultWrite", "Scratchpad", "WordRead", "line_bits"]
 
 #: Bits of a word address, as instructions have them: words past the end of any scratchpad, too.
-WORD_BITS = 20
+WORD_BITS = LAYOUTS[Opcode.MATMUL]["act_address"].width
 
 
 def line_bits(config: AcceleratorConfig) -> int:

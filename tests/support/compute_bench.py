@@ -13,7 +13,7 @@ from weft_hw.compute.unit import ComputeUnit
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction, Opcode, ResultType, encode
 from weft_hw.memory.scratchpad import Scratchpad
-from weft_hw.numerics import SAT_BITS
+from weft_hw.numerics import RESIDUAL_SHIFT, SAT_BITS
 
 
 class Machine:
@@ -94,7 +94,8 @@ def naive(machine: Machine, program: list[Instruction]) -> np.ndarray:
                 x = x * mult
                 if setup["residual"]:
                     r = memory[at["result"] * 4 :][: cfg.cols].view(np.int8).astype(np.int64)
-                    x += 4096 * (r - setup["residual_zero_point"]) * setup["residual_multiplier"]
+                    r = (r - setup["residual_zero_point"]) * setup["residual_multiplier"]
+                    x += r << RESIDUAL_SHIFT
                 y = (x + 2 ** (shift - 1)) // 2**shift + setup["zero_point"]
                 value = np.minimum(np.maximum(y, setup["low"]), setup["high"])
             if setup["table_enable"]:

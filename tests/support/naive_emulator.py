@@ -15,6 +15,7 @@ import numpy as np
 
 from weft.backend.emulator.state import State, Stop
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
+from weft_hw.numerics import RESIDUAL_SHIFT
 
 __all__ = ["EXECUTE"]
 
@@ -162,7 +163,7 @@ def _result(state: State, address: int, c: int, v: int, entry: int) -> None:
         scaled = a * multiplier
         if state.setting("residual"):
             r = _signed(int(pad[4 * address + c]), 8) - state.setting("residual_zero_point")
-            scaled += 4096 * r * state.setting("residual_multiplier")
+            scaled += (r << RESIDUAL_SHIFT) * state.setting("residual_multiplier")
         v = state.setting("zero_point") + ((scaled + rounding) >> shift)
         v = min(max(v, state.setting("low")), state.setting("high"))
         if state.setting("table_enable"):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from choices import Choices
+from random_nests import jump_fields, placed, random_counts, random_strides
 from weft.errors import ProgramRefused
 from weft.program import TensorSpec
-from weft.program.nest import Affine, strides
 from weft.verify.accesses import Touched, analyse
 from weft.verify.accumulators import check_accumulators
 from weft.verify.defined import check_defined
@@ -16,7 +14,6 @@ from weft.verify.regions import Region, overlap
 from weft.verify.weights import check_weights
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
-    LAYOUTS,
     LOOP_LEVELS,
     POSTS,
     SEMAPHORES,
@@ -38,9 +35,6 @@ __all__ = ["DUMP", "PARAMETERS", "POOL", "STORES", "WEIGHTS_END", "Builder"]
 POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
 #: The random bytes below may become weights: none of them is -128.
 WEIGHTS_END = 4096
-#: Rows of one MATMUL; the loop-by-loop emulator takes about 50 us for each.
-MAX_ROWS = 120
-
 #: What fills memories that do not take every byte: weights above -128, shifts of at most 42.
 FILLS = {Space.WEIGHTS: (-127, 127), Space.PARAMETERS: (0, 2 * SHIFT_MAX + 1)}
 
@@ -285,7 +279,7 @@ class Builder:
 
     def products(self) -> None:
         """A SETUP and one to three MATMULs under it, or one sum over several MATMULs."""
-        counts, levels = self._counts()
+        counts, levels = random_counts(self.choices, self.config.tile_words)
         setup = self._setup(counts, levels)
         if not self.add(setup):
             return
@@ -295,7 +289,7 @@ class Builder:
             return
         for _ in range(self.choices.pick([1, 1, 2, 3])):
             if self.choices.chance(30):
-                counts, levels = self._counts()
+                counts, levels = random_counts(self.choices, self.config.tile_words)
             flags = self.choices.pick([(1, 1), (1, 1), (1, 1), (1, 0), (0, 1)])
             self._matmul(counts, levels, self._reduction(levels), *flags)
 
@@ -309,55 +303,18 @@ class Builder:
                 self._matmul(counts, levels, reduction, 0, 0, acc)
             self._matmul(counts, levels, reduction, 0, 1, acc)
 
-    def _counts(self) -> tuple[list[int], int]:
-        choices, h = self.choices, self.config.tile_words
-        levels = choices.pick([1, 1, 1, 2, 3, choices.integer(1, 5)])
-        counts = [choices.pick([1, 2, h - 1, h, h + 1, 2 * h, choices.integer(1, 20)])]
-        counts += [choices.pick([1, 1, 1, 2, 2, 3]) for _ in range(LOOP_LEVELS - 1)]
-        while math.prod(counts) > MAX_ROWS:
-            counts[counts.index(max(counts))] //= 2
-        return counts, levels
-
     def _reduction(self, levels: int) -> int:
         mask = 0
         for level in range(levels, LOOP_LEVELS):
             mask |= self.choices.chance(50) << level
         return mask
 
-    def _random_strides(self, counts: list[int], step: int, span: int, first: int = 0) -> list[int]:
-        """Strides, multiples of `step`, whose addresses spread over less than `span`."""
-        choices = self.choices
-        found = []
-        dense = step
-        for level, count in enumerate(counts):
-            options = [dense, dense, 0, step, -step, step * choices.integer(-6, 6)]
-            stride = choices.pick(options) if level >= first else 0
-            if abs(stride) * (count - 1) >= span:
-                stride = 0
-            span -= abs(stride) * (count - 1)
-            if level >= first:
-                dense *= count
-            found.append(stride)
-        return found
-
-    def _jumps(self, name: str, counts: list[int], steps: list[int], first: int = 0):
-        """Fields of the jumps that give strides `steps`; {} where one does not fit."""
-        jumps, back = {}, 0
-        for level, (count, stride) in enumerate(zip(counts, steps)):
-            if level >= first:
-                jumps[f"{name}{level}"] = stride - back
-            back += (count - 1) * stride
-        opcode = Opcode.SETUP if name in ("result_jump", "parameter_jump") else Opcode.MATMUL
-        layout = LAYOUTS[opcode]
-        fits = all(layout[n].low <= v <= layout[n].high for n, v in jumps.items())
-        return jumps if fits else {}
-
     def _setup(self, counts: list[int], levels: int) -> Instruction:
         choices, config = self.choices, self.config
         kind = ResultType(choices.pick([0, 0, 0, 1, 2]))
         step = result_align_words(kind, config)
-        results = self._random_strides(counts, step, config.scratchpad_words // 2)
-        parameters = self._random_strides(counts, 1, config.parameter_entries // 4, levels)
+        results = random_strides(choices, counts, step, config.scratchpad_words // 2)
+        parameters = random_strides(choices, counts, 1, config.parameter_entries // 4, levels)
         width = 8 if kind is ResultType.INT8 else 16
         low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
         if choices.chance(30):
@@ -381,65 +338,52 @@ class Builder:
             "residual_zero_point": choices.pick([0, -128, 127, choices.integer(-128, 127)]),
             "residual_multiplier": choices.pick([1, 1 << 11, (1 << 17) - 1]),
             "maximum": int(choices.chance(15)),
-            **self._jumps("result_jump", counts, results),
-            **self._jumps("parameter_jump", counts, parameters, max(levels, 1)),
+            **jump_fields("result_jump", counts, results),
+            **jump_fields("parameter_jump", counts, parameters, max(levels, 1)),
         }
         return Instruction(Opcode.SETUP, (), (), fields)
 
     def _acc(self, counts: list[int], levels: int, reduction: int) -> dict[str, int]:
         """Jumps and address of the accumulators: mostly one row for each row of a sum."""
-        rows = self.config.accumulator_rows
-        if self.choices.chance(85):
+        choices, rows = self.choices, self.config.accumulator_rows
+        if choices.chance(85):
             steps, dense = [], 1
             for level, count in enumerate(counts):
-                keeps = level >= levels and (reduction >> level & 1 or self.choices.chance(30))
+                keeps = level >= levels and (reduction >> level & 1 or choices.chance(30))
                 steps.append(0 if keeps or dense * count > rows else dense)
                 dense *= 1 if steps[-1] == 0 else count
         else:
-            steps = self._random_strides(counts, 1, rows)
-        return self._placed("acc", counts, self._jumps("acc_jump", counts, steps), 1, 1, rows)
-
-    def _placed(
-        self, name: str, counts: list[int], jumps: dict[str, int], step: int, size: int, limit: int
-    ) -> dict[str, int]:
-        """`jumps`, with a random address from which the nest stays in 0..limit-1; {} if none."""
-        affine = Affine(0, tuple(counts), strides(counts, _vector(jumps)))
-        low, high = affine.bounds()
-        first, room = -low, limit - size - high
-        first = -(-first // step) * step
-        if room < first:
-            return {}
-        at = first + step * self.choices.integer(0, (room - first) // step)
-        return {**jumps, f"{name}_address": at}
+            steps = random_strides(choices, counts, 1, rows)
+        return placed(choices, "acc", counts, jump_fields("acc_jump", counts, steps), 1, 1, rows)
 
     def _matmul(
         self, counts: list[int], levels: int, reduction: int, first: int, last: int, acc=None
     ) -> bool:
-        config = self.config
+        choices, config = self.choices, self.config
         line, words = config.line_bytes // 4, config.scratchpad_words
         assert self.setup is not None
         kind = ResultType(self.setup["result_type"])
         acc = acc or self._acc(counts, levels, reduction)
         # Lines mostly, as in products; any word, as in convolutions, often.
-        unit = self.choices.pick([line, line, 1])
-        steps = self._random_strides(counts, unit, words // 2)
-        jumps = self._jumps("act_jump", counts, steps)
-        act = self._placed("act", counts, jumps, self.choices.pick([unit, 1]), line, words)
+        unit = choices.pick([line, line, 1])
+        steps = random_strides(choices, counts, unit, words // 2)
+        jumps = jump_fields("act_jump", counts, steps)
+        act = placed(choices, "act", counts, jumps, choices.pick([unit, 1]), line, words)
         h = config.tile_words
-        unit = self.choices.pick([h, h, 1])
-        steps = self._random_strides(counts, unit, config.weight_words // 2, levels)
-        jumps = self._jumps("weight_jump", counts, steps, max(levels, 1))
-        weight = self._placed("weight", counts, jumps, 1, h, config.weight_words)
+        unit = choices.pick([h, h, 1])
+        steps = random_strides(choices, counts, unit, config.weight_words // 2, levels)
+        jumps = jump_fields("weight_jump", counts, steps, max(levels, 1))
+        weight = placed(choices, "weight", counts, jumps, 1, h, config.weight_words)
         align = result_align_words(kind, config)
         jumps = {n: v for n, v in self.setup.fields.items() if n.startswith("result_jump")}
         row = config.cols * kind.bytes // 4
-        result = self._placed("result", counts, jumps, align, row, words) if last else {"": 0}
+        result = placed(choices, "result", counts, jumps, align, row, words) if last else {"": 0}
         jumps = {
             n: v for n, v in self.setup.fields.items()
             if n.startswith("parameter_jump") and int(n[-1]) >= levels
         }  # fmt: skip
         pairs = config.parameter_entries // 2
-        parameter = self._placed("parameter", counts, jumps, 1, config.cols // 2, pairs)
+        parameter = placed(choices, "parameter", counts, jumps, 1, config.cols // 2, pairs)
         if not (acc and act and weight and result and parameter):
             return False
         fields = {f"count{i}": c for i, c in enumerate(counts)}
@@ -447,11 +391,3 @@ class Builder:
         fields.update(acc, **act, **weight)
         fields.update({n: v for n, v in {**result, **parameter}.items() if n.endswith("address")})
         return self.add(Instruction(Opcode.MATMUL, (), (), fields))
-
-
-def _vector(jumps: dict[str, int]) -> list[int]:
-    """Six jumps in order of their levels, from fields whose names end in the level."""
-    found = [0] * LOOP_LEVELS
-    for name, value in jumps.items():
-        found[int(name[-1])] = value
-    return found

@@ -149,7 +149,7 @@ def _formats(folder: Path) -> dict[str, Format]:
         text = data.decode("utf-8", "replace")
         said = types.SimpleNamespace(stdout=text, stderr="", returncode=0)
         board = types.SimpleNamespace(run=lambda *_: said, host="192.0.2.1", user="root")
-        there = Probed(BoardFacts("ZCU104", "", False), "/root/weft", True, 1 << 30)
+        there = Probed(BoardFacts("ZCU104", "", False), "/home/xilinx/weft", True, 1 << 30)
         _on_board(board, there, "x.sh")
 
     return {

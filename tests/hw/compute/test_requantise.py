@@ -8,12 +8,20 @@ import pytest
 from amaranth.sim import Simulator
 
 from weft_hw.compute.requantise import Requantise
-from weft_hw.numerics import ACC_MAX, ACC_MIN, MULTIPLIER_MAX, PRE_MAX, SHIFT_MAX, SHIFT_MIN
+from weft_hw.numerics import (
+    ACC_MAX,
+    ACC_MIN,
+    MULTIPLIER_MAX,
+    PRE_MAX,
+    RESIDUAL_SHIFT,
+    SHIFT_MAX,
+    SHIFT_MIN,
+)
 
 
 def model(acc, mult, shift, residual=0, *, pre, zero_point, low, high, residual_multiplier=0):
     a = max(-(2**24), min(2**24 - 1, acc >> pre))
-    added = 4096 * residual * residual_multiplier
+    added = (residual << RESIDUAL_SHIFT) * residual_multiplier
     y = zero_point + ((a * mult + added + (1 << shift >> 1)) >> shift)
     return min(max(y, low), high)
 

@@ -98,12 +98,14 @@ class MapMaker:
         if op == "avg_pool" or self.choose.random() < 0.4:
             taps = window.taps if op == "avg_pool" else 1
             by = self.requant(74.0 * math.sqrt(taps), 1)
-        name = getattr(self.make, op)(self._name(op), x, window, by)
+        bias = {"bias": self.choose.randint(-(2**10), 2**10)} if op == "avg_pool" else {}
+        name = getattr(self.make, op)(self._name(op), x, window, by, **bias)
         return self._kept(name, (*window.output(*shape[:2]), shape[2]))
 
     def add(self, a: str, b: str) -> str:
         by = self.requant(74.0 * ADD_WEIGHT, 1, residual=True)
-        return self._kept(self.make.add(self._name("add"), a, b, by), self.shapes[a])
+        bias = self.choose.randint(-(2**10), 2**10)
+        return self._kept(self.make.add(self._name("add"), a, b, by, bias), self.shapes[a])
 
     def build(self, *outputs: str) -> Graph:
         return self.make.build(*outputs)

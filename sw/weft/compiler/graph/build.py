@@ -102,10 +102,15 @@ class Builder:
         inputs = (x, *self._constants(name, weights, bias), *([residual] if residual else []))
         return self._over(op, name, inputs, taps[-1], requant, result, window)
 
-    def avg_pool(self, name: str, x: str, window: Window, requant: Requant) -> str:
-        """The sum of each channel of map `x` over the window, requantised."""
-        channels = self._of(x).sizes[2]
-        return self._over("avg_pool", name, (x,), channels, requant, "int8", window)
+    def _bias(self, name: str, value: int) -> str:
+        return self._tensor(Tensor.constant(f"{name}.bias", np.array([value], np.int32)))
+
+    def avg_pool(self, name: str, x: str, window: Window, requant: Requant, bias: int = 0) -> str:
+        """The sum of each channel of map `x` over the window, and `bias`, requantised."""
+        inputs = (x, self._bias(name, bias))
+        return self._over(
+            "avg_pool", name, inputs, self._of(x).sizes[2], requant, "int8", window
+        )
 
     def max_pool(self, name: str, x: str, window: Window, requant: Requant | None = None) -> str:
         """The largest value of each channel of map `x` in the window."""
@@ -127,9 +132,10 @@ class Builder:
         shape = (*window.output(high, wide), channels)
         return self._node(op, name, inputs, shape, requant, result, window)
 
-    def add(self, name: str, a: str, b: str, requant: Requant) -> str:
-        """The sum of two maps; `b` is the residual of `requant`."""
-        return self._node("add", name, (a, b), self._of(a).shape, requant, "int8")
+    def add(self, name: str, a: str, b: str, requant: Requant, bias: int = 0) -> str:
+        """``ADD_WEIGHT * a + bias``, requantised; `b` is the residual of `requant`."""
+        inputs = (a, self._bias(name, bias), b)
+        return self._node("add", name, inputs, self._of(a).shape, requant, "int8")
 
     def linear(
         self,

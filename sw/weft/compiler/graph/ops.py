@@ -157,9 +157,17 @@ def _depthwise(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
     _results(node, size[2], output)
 
 
+def _one_bias(bias: Tensor) -> None:
+    """A bias that is added to the sums of all channels: a constant int32 [1]."""
+    if bias.data is None or (bias.dtype, bias.shape) != ("int32", (1,)):
+        raise UsageError(f"the bias of all channels must be a constant int32 [1], not {bias}")
+
+
 def _pool(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
-    """The sum, or the maximum, of each channel over the window; one scale for all channels."""
+    """The sum, and a bias, or the maximum, of each channel over the window; one scale for all."""
     window, size = _map(node, operands[0])
+    if node.op == "avg_pool":
+        _one_bias(operands[1])
     _output(window, size, size[2], output)
     if node.requant is None:
         if node.op == "max_pool" and output.dtype == "int8":
@@ -180,8 +188,9 @@ def _one_scale(node: Node) -> None:
 
 
 def _add(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
-    """``ADD_WEIGHT * a``, requantised with a residual: the sum of two maps."""
+    """``ADD_WEIGHT * a + bias``, requantised with a residual: the sum of two maps."""
     _same("a", operands[0], output)
+    _one_bias(operands[1])
     if len(output.shape) != 3:
         raise UsageError(f"a map must be [H, W, C], not {list(output.shape)}")
     if node.requant is None or node.requant.residual_multiplier is None:
@@ -198,8 +207,8 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "linear": Op(("activations", "weights", "bias"), _linear, takes_residual=True),
         "conv2d": Op(("map", "weights", "bias"), _conv2d, takes_residual=True),
         "depthwise": Op(("map", "weights", "bias"), _depthwise, takes_residual=True),
-        "avg_pool": Op(("map",), _pool),
+        "avg_pool": Op(("map", "bias"), _pool),
         "max_pool": Op(("map",), _pool),
-        "add": Op(("a",), _add, takes_residual=True),
+        "add": Op(("a", "bias"), _add, takes_residual=True),
     }
 )

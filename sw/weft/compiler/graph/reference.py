@@ -165,7 +165,7 @@ class TorchInt:
 
     def average(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
         """The sum of each channel over the window, requantised: its multiplier divides."""
-        return self._results(node, self._taps(node, operands[0]).sum(0), ())
+        return self._results(node, self._taps(node, operands[0]).sum(0) + operands[1], ())
 
     def maximum(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
         """The largest value of each channel in the window."""
@@ -173,9 +173,9 @@ class TorchInt:
         return found if node.requant is None else self.requantise(found, node.requant)
 
     def add(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
-        """``ADD_WEIGHT * a`` requantised, with ``b`` as its residual."""
-        a, b = operands
-        return self._results(node, a * ADD_WEIGHT, [b])
+        """``ADD_WEIGHT * a + bias`` requantised, with ``b`` as its residual."""
+        a, bias, b = operands
+        return self._results(node, a * ADD_WEIGHT + bias, [b])
 
     def _bordered(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """int64 [C, H, W] of a map [H, W, C], with its border."""

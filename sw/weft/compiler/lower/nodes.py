@@ -83,7 +83,7 @@ def constants_of(
 ) -> tuple[NDArray[np.int8], NDArray[np.uint64]]:
     """(weight tiles in order of use, parameter entries) of a node."""
     if isinstance(problem, WindowProblem) and problem.kind is Channels.ALIKE:
-        return _alike(config, node)
+        return _alike(config, graph, node)
     weights, bias = (graph.tensors[name].data for name in node.inputs[1:3])
     assert weights is not None and bias is not None
     packed = _weights(config, weights, problem)
@@ -136,13 +136,17 @@ def _each(config: AcceleratorConfig, weights: NDArray[Any]) -> NDArray[np.int8]:
     return np.concatenate(parts)
 
 
-def _alike(config: AcceleratorConfig, node: Node) -> tuple[NDArray[np.int8], NDArray[np.uint64]]:
+def _alike(
+    config: AcceleratorConfig, graph: Graph, node: Node
+) -> tuple[NDArray[np.int8], NDArray[np.uint64]]:
     """The tiles that pass channels on, and one column of parameters for all columns of tiles."""
     unit = ADD_WEIGHT if node.op == "add" else 1
     tiles = (_diagonals(config) * unit).astype(np.int8).reshape(-1, config.cols)
     by = requant_of(node)
     assert by is not None
     # No product is below the start of a maximum.
-    bias = np.full(config.cols, -128 if node.op == "max_pool" else 0, np.int32)
+    start = np.array([-128]) if node.op == "max_pool" else graph.operands(node)[1].data
+    assert start is not None
+    bias = np.repeat(start.astype(np.int32), config.cols)
     same = Requant(by.multiplier.repeat(config.cols), by.shift.repeat(config.cols))
     return pack_weights(config, tiles), pack_parameters(config, bias, same)

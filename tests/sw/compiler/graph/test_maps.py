@@ -89,8 +89,9 @@ def test_windows(op, window):
         out = make.convolution("f", a, w, bias, by, window=window, residual=r)
     else:
         by = requant(rng, 1) if is_scaled else None
-        bias = np.zeros(n, np.int32)
-        out = getattr(make, op)("f", a, window, by)
+        bias = np.full(n, -317 if op == "avg_pool" else 0, np.int32)
+        more = {"bias": -317} if op == "avg_pool" else {}
+        out = getattr(make, op)("f", a, window, by, **more)
     got = TorchInt().run(make.build(out), inputs)[0][out]
     np.testing.assert_array_equal(got, naive(op, x, window, w, bias, by, residual))
 
@@ -99,10 +100,10 @@ def test_add():
     rng = np.random.default_rng(4)
     a, b = rng.integers(-128, 128, (2, 4, 5, 3), np.int8)
     by, make = requant(rng, 1, residual=True), Builder()
-    out = make.add("s", make.input("a", a.shape), make.input("b", b.shape), by)
+    out = make.add("s", make.input("a", a.shape), make.input("b", b.shape), by, -777)
     got = TorchInt().run(make.build(out), {"a": a, "b": b})[0][out]
     pairs = zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())
-    want = [scaled(by, ADD_WEIGHT * x, 0, y) for x, y in pairs]
+    want = [scaled(by, ADD_WEIGHT * x - 777, 0, y) for x, y in pairs]
     assert got.reshape(-1).tolist() == want
 
 

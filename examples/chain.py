@@ -38,7 +38,7 @@ def main(backend: str = "emulator", name: str = "tiny", rows: str = "5", *sizes:
     make.keep("before", x)
     graph = make.build(x, old)
     print(graph)
-    program = weft.compile(graph, config)
+    program = weft.compile_graph(graph, config)
     verify(program)
     with (
         weft.open_backend(backend, config) as device,

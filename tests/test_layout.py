@@ -25,6 +25,8 @@ NEVER: dict[str, tuple[str, ...]] = {
     "weft.compiler.quantise": ("weft.compiler.lower", "weft.compiler.schedule", "weft.program"),
     "weft.compiler.frontend": ("weft.compiler.lower", "weft.compiler.schedule", "weft.program",
                                "weft.compiler.quantise"),
+    "weft.host": ("weft.compiler", "weft.backend", "weft.program"),
+    "weft.artefact": ("weft.compiler", "weft.backend", "weft.driver"),
     # What runs on a board needs neither torch nor Amaranth nor the compiler.
     "weft.program": ("weft.compiler", "weft.backend", "weft.verify", "weft.driver"),
     "weft.verify": ("weft.compiler", "weft.backend", "weft.driver"),
@@ -45,8 +47,9 @@ UPPER = ("weft.cli", "weft.deploy", "weft.measure", "weft.schemas", "weft.servic
 #: Packages that the rooms named here never import.
 FOREIGN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("weft.program", "weft.verify", "weft.driver", "weft.backend.base", "weft.backend.emulator",
-         "weft.backend.pynq", "weft.bundle.manifest", "weft.bundle.store"),
+        ("weft.program", "weft.verify", "weft.driver", "weft.artefact", "weft.host.operators",
+         "weft.host.integers", "weft.host.run", "weft.runtime.compiled", "weft.backend.base",
+         "weft.backend.emulator", "weft.backend.pynq", "weft.bundle.manifest", "weft.bundle.store"),
         ("torch", "amaranth", "transformers"),
     ),
     "weft.compiler.graph.graph": ("torch",),
@@ -133,7 +136,8 @@ def test_nothing_below_imports_the_upper_floors() -> None:
 
 def test_only_the_frontend_and_the_references_read_torch() -> None:
     allowed = ("weft.compiler.frontend", "weft.compiler.graph.reference",
-               "weft.compiler.quantise.model", "weft.runtime.accelerate", "weft.runtime.claims",
+               "weft.compiler.quantise.model", "weft.compiler.quantise.pt2e",
+               "weft.host.torch_operators", "weft.runtime.accelerate", "weft.runtime.claims",
                "weft.runtime.layer", "weft.models",
                "weft.measure")
     for name, imports in _imports().items():

@@ -1,30 +1,17 @@
-"""Program files: a header in JSON, the payload, a digest. Nothing is pickled.
+"""Program files: a container whose payload are the instructions, then the constants, without gaps.
 
 A file holds the fields of a :class:`weft.program.Program`, which this module does not know.
-
-Little endian::
-
-    8   magic "WEFTPROG"
-    4   format version
-    4   bytes of the header
-    8   bytes of the whole file
-    .   header, JSON in UTF-8
-    .   payload: the instructions, then the constants, without gaps
-    32  SHA-256 of everything before
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
 from weft.errors import Mismatch, ProgramFileError, UsageError
-from weft.files.untrusted import parse_json
+from weft.files.container import Container
 from weft_hw.config import AcceleratorConfig, ConfigError
 from weft_hw.isa import (
     INSTRUCTION_BYTES,
@@ -42,9 +29,7 @@ __all__ = ["FORMAT_VERSION", "MAGIC", "pack", "reading", "unpack"]
 
 MAGIC = b"WEFTPROG"
 FORMAT_VERSION = 2
-
-_PREAMBLE = struct.Struct("<8sIIQ")
-_DIGEST_BYTES = 32
+_FILE = Container(MAGIC, FORMAT_VERSION, "a Weft program")
 
 
 def pack(fields: Mapping[str, Any]) -> bytes:
@@ -61,12 +46,8 @@ def pack(fields: Mapping[str, Any]) -> bytes:
         "patches": [vars(patch) for patch in fields["patches"].values()],
         "metadata": dict(fields["metadata"]),
     }
-    text = json.dumps(header, sort_keys=True, allow_nan=False).encode()
     code = encode_program(list(fields["instructions"]))
-    payload = b"".join([code, *(data for _, data in constants)])
-    total = _PREAMBLE.size + len(text) + len(payload) + _DIGEST_BYTES
-    body = _PREAMBLE.pack(MAGIC, FORMAT_VERSION, len(text), total) + text + payload
-    return body + hashlib.sha256(body).digest()
+    return _FILE.pack(header, b"".join([code, *(data for _, data in constants)]))
 
 
 @contextmanager
@@ -87,38 +68,6 @@ def reading(source: str) -> Iterator[None]:
     except (UsageError, InstructionError, ConfigError, ValueError, TypeError) as error:
         message = error.message if isinstance(error, UsageError) else str(error)
         raise ProgramFileError(f"{source}: bad header or payload: {message}") from error
-
-
-def _open_file(raw: bytes, source: str) -> tuple[dict[str, Any], bytes]:
-    """(header, payload) of a file whose length and digest are right."""
-
-    def rule(ok: bool, sentence: str, remedy: str = "") -> None:
-        if not ok:
-            raise ProgramFileError(f"{source}: {sentence}", remedy)
-
-    least = _PREAMBLE.size + _DIGEST_BYTES
-    rule(raw[: len(MAGIC)] == MAGIC[: len(raw)] and len(raw) > 0, "is not a Weft program")
-    rule(len(raw) >= least, f"is truncated: it has {len(raw)} bytes, the smallest has {least}")
-    _, version, header_bytes, total = _PREAMBLE.unpack_from(raw)
-    rule(
-        version == FORMAT_VERSION,
-        f"has format version {version}, this Weft reads version {FORMAT_VERSION}",
-        "compile it again",
-    )
-    rule(len(raw) >= total, f"is truncated: it has {len(raw)} bytes of {total}")
-    rule(len(raw) == total, f"has {len(raw)} bytes, {len(raw) - total} more than it declares")
-    rule(
-        hashlib.sha256(raw[:-_DIGEST_BYTES]).digest() == raw[-_DIGEST_BYTES:],
-        "was changed after it was written: its SHA-256 does not match",
-    )
-    end = _PREAMBLE.size + header_bytes
-    rule(end <= total - _DIGEST_BYTES, f"declares a header of {header_bytes} bytes, beyond its end")
-    try:
-        header = parse_json(raw[_PREAMBLE.size : end])
-    except ValueError as error:
-        raise ProgramFileError(f"{source}: the header is no JSON: {error}") from None
-    rule(isinstance(header, dict), "has a header that is not a JSON object")
-    return header, raw[end:-_DIGEST_BYTES]
 
 
 _TENSORS = ("inputs", "outputs", "states")
@@ -143,7 +92,7 @@ _PATCH = {"name": str, "low": int, "high": int, "sites": list}
 
 def unpack(raw: bytes, source: str) -> dict[str, Any]:
     """The fields of the program in `raw`, the content of a file; call it within `reading`."""
-    header, payload = _open_file(raw, source)
+    header, payload = _FILE.unpack(raw, source)
     _check_keys("header", header, _HEADER)
     config = AcceleratorConfig(**header["config"])
     if config.hash != header["config_hash"]:

@@ -26,6 +26,9 @@ __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
     STORE_TO_LOAD,
     LOAD_TO_STORE,
 ) = range(6)
+#: Posts of loads that no step has taken yet, at most; steps post back as often, so that twice as
+#: many are never there.
+_AHEAD = SEMAPHORE_MAX // 2
 
 
 def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
@@ -97,6 +100,22 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
     return waits, posts
 
 
+def _steps_before(plan: Plan) -> list[int]:
+    """The last step that each load waits for; later ones where a semaphore would overflow.
+
+    Loads run ahead as long as there is room on chip. So that they never are more posts ahead of the
+    steps than the semaphore counts, a load that posts waits for the step that an earlier one is
+    for. That step needs only loads before this one.
+    """
+    after = [x.after_step for x in plan.loads]
+    waits, posts = _links([x.after_load for x in plan.steps])
+    takers = [index for index, is_waiting in enumerate(waits) if is_waiting]
+    for count, load in enumerate(sorted(posts)):
+        if count >= _AHEAD:
+            after[load] = max(after[load], takers[count - _AHEAD])
+    return after
+
+
 def _stores_before(plan: Plan) -> list[int]:
     """The last store that each load waits for; later ones where a semaphore would overflow.
 
@@ -133,7 +152,7 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     requants : of each layer; None leaves the fields zero, which cycles do not depend on.
     """
     links = {
-        COMPUTE_TO_LOAD: _links([x.after_step for x in plan.loads]),
+        COMPUTE_TO_LOAD: _links(_steps_before(plan)),
         STORE_TO_LOAD: _links(_stores_before(plan)),
         LOAD_TO_COMPUTE: _links([x.after_load for x in plan.steps]),
         STORE_TO_COMPUTE: _links([x.after_store for x in plan.steps]),

@@ -1,0 +1,1 @@
+"""Convolutional networks in their standard shapes, written for Weft."""

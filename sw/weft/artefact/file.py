@@ -43,7 +43,7 @@ def pack(artefact: Artefact) -> bytes:
             continue
         constants = {
             name: [array.dtype.name, list(array.shape), blob(_little(array).tobytes())]
-            for name, array in step.constants.items()
+            for name, array in sorted(step.constants.items())  # as the header sorts its keys
         }
         steps.append(
             {

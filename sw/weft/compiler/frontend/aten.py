@@ -13,7 +13,7 @@ import torch
 
 from weft.errors import Unsupported
 
-__all__ = ["READERS", "Call", "other", "shape_of"]
+__all__ = ["Call", "other", "read_operator", "shape_of"]
 
 _aten = torch.ops.aten
 #: (operator, attributes, positions of the arguments that are values)
@@ -196,6 +196,11 @@ def _dropout(call: Call) -> Reading:
     return "", {}, (0,)
 
 
+def _concat(call: Call) -> Reading:
+    """Its values are the list that is its first argument."""
+    return "concat", {"axis": call["dim"] % len(shape_of(call.node))}, (0,)
+
+
 def other(call: Call) -> Reading:
     """Whatever it is, by its name in torch, with its arguments."""
     target = call.node.target
@@ -236,8 +241,9 @@ def _table(**readers: Reader) -> dict[Any, Reader]:
     return found
 
 
-READERS: Mapping[Any, Reader] = {
+_READERS: Mapping[Any, Reader] = {
     **_table(
+        cat=_concat, concat=_concat, concatenate=_concat,
         max_pool2d=_max_pool, avg_pool2d=_avg_pool, adaptive_avg_pool2d=_adaptive,
         flatten=_reshape, view=_reshape, reshape=_reshape, squeeze=_reshape,
         unsqueeze=_reshape, unflatten=_reshape,
@@ -262,3 +268,16 @@ READERS: Mapping[Any, Reader] = {
         if (call["scale"], call["input_scale"]) == (1, 1) else other(call)
     ),
 }  # fmt: skip
+
+
+def read_operator(node: torch.fx.Node) -> Reading:
+    """(operator, attributes, positions of the arguments that are values) of a call.
+
+    The operator is "" where nothing is computed.
+
+    Raises
+    ------
+    Unsupported
+        An argument or a shape is one that no operator of Weft can have.
+    """
+    return _READERS.get(node.target, other)(Call(node))

@@ -12,7 +12,7 @@ import torch
 from weft.compiler.graph.network import Network, Operator, Scale, Value
 from weft.errors import Unsupported
 
-from .aten import READERS, Call, other, shape_of
+from .aten import Call, other, read_operator, shape_of
 from .names import Names, layer_name
 
 __all__ = ["read_network"]
@@ -127,12 +127,10 @@ class _Reader:
                 "replace it in the model",
             )
         call = Call(node)
-        if node.target is torch.ops.aten.cat.default:
-            sources, rank = list(node.args[0]), len(shape_of(node))  # type: ignore[arg-type]
-            self._add(node, "concat", sources, {"axis": call["dim"] % rank}, {})
-            return
-        op, attributes, positions = READERS.get(node.target, other)(call)
+        op, attributes, positions = read_operator(node)
         arguments = [call.given[call.names[i]] for i in positions]
+        if op == "concat":
+            arguments = list(arguments[0] or ())
         if not op:
             self.at[node] = self.at[arguments[0]]
             return

@@ -19,9 +19,11 @@ from typing import Any
 
 import torch
 
+from weft.compiler.frontend.aten import read_operator
 from weft.compiler.frontend.export import check_inputs
 from weft.compiler.frontend.names import layer_name
 from weft.errors import UsageError
+from weft.host.operators import POINTWISE
 from weft_hw.numerics import WEIGHT_MAX
 
 __all__ = ["EPS", "WeftQuantizer", "examples_of", "has_quantisation", "quantise_exported"]
@@ -29,36 +31,15 @@ __all__ = ["EPS", "WeftQuantizer", "examples_of", "has_quantisation", "quantise_
 #: Least scale. The default of torchao, 2**-23, lets the bias of a dead channel overflow.
 EPS = 2.0**-12
 
-_aten = torch.ops.aten
-#: Activations that limit the results of what stands before them.
-_CLAMPS = {
-    _aten.relu.default, _aten.relu_.default, _aten.relu6.default, _aten.relu6_.default,
-    _aten.hardtanh.default, _aten.hardtanh_.default, _aten.clamp.default, _aten.clamp_.default,
-}  # fmt: skip
-#: Pointwise functions, which a table of 256 results computes.
-_TABLES = {
-    _aten.hardswish.default, _aten.hardswish_.default, _aten.silu.default, _aten.silu_.default,
-    _aten.sigmoid.default, _aten.sigmoid_.default, _aten.tanh.default, _aten.tanh_.default,
-    _aten.gelu.default, _aten.hardsigmoid.default, _aten.hardsigmoid_.default,
-    _aten.leaky_relu.default, _aten.leaky_relu_.default, _aten.elu.default, _aten.elu_.default,
-}  # fmt: skip
-_PRODUCTS = {_aten.conv2d.default, _aten.linear.default}
-_ADDS = {_aten.add.Tensor, _aten.add_.Tensor}
-_AVERAGES = {
-    _aten.adaptive_avg_pool2d.default, _aten.avg_pool2d.default, _aten.mean.dim,
-}  # fmt: skip
-#: What passes values on without computing: one scale before and behind.
-_PASSES = {
-    _aten.max_pool2d.default, _aten.flatten.using_ints, _aten.view.default, _aten.reshape.default,
-    _aten.pad.default, _aten.constant_pad_nd.default, _aten.dropout.default, _aten.dropout_.default,
-    _aten.squeeze.dims, _aten.squeeze.dim, _aten.unsqueeze.default, _aten.contiguous.default,
-    _aten.clone.default, _aten.permute.default, _aten.transpose.int,
-}  # fmt: skip
+#: What passes values on without computing: one scale before and behind. "" is no operator at all.
+_PASSES = ("max_pool2d", "reshape", "pad", "permute", "")
+_AVERAGES = ("avg_pool2d", "mean")
 
 
-def _is_clamp(node: torch.fx.Node) -> bool:
-    """Whether a node is an activation that clamps."""
-    return node.op == "call_function" and node.target in _CLAMPS
+def _op(node: Any) -> str | None:
+    """The operator of a node; None where it is no call."""
+    is_call = isinstance(node, torch.fx.Node) and node.op == "call_function"
+    return read_operator(node)[0] if is_call and hasattr(node.target, "_schema") else None
 
 
 @contextmanager
@@ -122,22 +103,23 @@ class WeftQuantizer:
         self._order = {node: i for i, node in enumerate(model.graph.nodes)}
         self._taken: set[torch.fx.Node] = set()
         for node in model.graph.nodes:
-            if node.op != "call_function" or node in self._taken or self._kept(node):
+            op = _op(node)
+            if op is None or node in self._taken or self._kept(node):
                 continue
-            if node.target in _PRODUCTS:
+            if op in ("conv2d", "linear"):
                 self._annotate_product(node)
-            elif node.target in _ADDS and _is_plain_add(node):
+            elif op == "add" and _is_plain_add(node):
                 summands = dict.fromkeys(node.args[:2], self._activation)
                 self._annotate(node, summands, self._end(node))
-            elif node.target in _AVERAGES and _is_map(node.args[0]):
+            elif op in _AVERAGES and _is_map(node.args[0]):
                 self._annotate(node, {node.args[0]: self._activation}, self._end(node))
-            elif node.target in _CLAMPS | _TABLES and self._is_quantised(node.args[0]):
-                self._annotate(node, {node.args[0]: self._activation}, node)
-            elif node.target in _PASSES and self._is_quantised(node.args[0]):
+            elif op == "clamp" or op in POINTWISE:
+                if self._is_quantised(node.args[0]):
+                    self._annotate(node, {node.args[0]: self._activation}, node)
+            elif op in _PASSES and self._is_quantised(node.args[0]):
                 self._annotate_shared(node, [node.args[0]])
-            elif node.target is _aten.cat.default:
-                if all(map(self._is_quantised, node.args[0])):
-                    self._annotate_shared(node, list(node.args[0]))
+            elif op == "concat" and all(map(self._is_quantised, node.args[0])):
+                self._annotate_shared(node, list(node.args[0]))
         return model
 
     def validate(self, model: torch.fx.GraphModule) -> None:
@@ -181,7 +163,7 @@ class WeftQuantizer:
     def _end(self, node: torch.fx.Node) -> torch.fx.Node:
         """`node`, or the clamp that alone reads it."""
         users = list(node.users)
-        if len(users) == 1 and _is_clamp(users[0]) and not self._kept(users[0]):
+        if len(users) == 1 and _op(users[0]) == "clamp" and not self._kept(users[0]):
             return users[0]
         return node
 
@@ -189,7 +171,7 @@ class WeftQuantizer:
         """A product, what is added to it, and the clamp behind."""
         inputs = {node.args[0]: self._activation, node.args[1]: self._weights}
         users = list(node.users)
-        if len(users) == 1 and users[0].target in _ADDS and self._may_add(node, users[0]):
+        if len(users) == 1 and _op(users[0]) == "add" and self._may_add(node, users[0]):
             add = users[0]
             other = next(a for a in add.args[:2] if a is not node)
             kind = self._kinds.QuantizationAnnotation

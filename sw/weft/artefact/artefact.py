@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +153,25 @@ class Artefact:
         return next((program.config for program in self.programs), None)
 
     @property
+    def pixels(self) -> tuple[float, float] | None:
+        """(mean, std) that make inputs of pixels 0..255; None where the file does not say."""
+        found = self.metadata.get("pixels")
+        if not isinstance(found, (list, tuple)) or len(found) != 2:
+            return None
+        mean, std = found
+        if not all(type(v) in (int, float) for v in found) or not std > 0:
+            return None
+        return float(mean), float(std)
+
+    @property
     def torch_operators(self) -> list[str]:
         """Operators of the host that need torch, each once."""
         host = (step for step in self.steps if isinstance(step, HostStep))
         return list(dict.fromkeys(step.op for step in host if needs_torch(step.op)))
+
+    def described(self, metadata: Mapping[str, Any]) -> Artefact:
+        """Copy with more metadata."""
+        return replace(self, metadata={**self.metadata, **metadata})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file."""
@@ -166,7 +181,7 @@ class Artefact:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Artefact:
-        """Read a model file, or a program file, which is a model of one step; its programs verify.
+        """Read a model file, whose programs are verified.
 
         Raises
         ------

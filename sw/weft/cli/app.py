@@ -18,12 +18,14 @@ from . import (
     board,
     build,
     compare,
+    compile,
     deploy,
     doctor,
     embed,
     evaluate,
     explain,
     isa,
+    models,
     presets,
     run,
     synth,
@@ -71,7 +73,9 @@ app.add_typer(board.app, name="board")
 app.add_typer(bitstreams.app, name="bitstreams")
 app.command("deploy")(deploy.command)
 app.command("demo")(compare.demo)
+app.command("models")(models.command)
 app.command("explain")(explain.command)
+app.command("compile")(compile.command)
 app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.embed)

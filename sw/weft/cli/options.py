@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from weft_hw.config import AcceleratorConfig
 
 __all__ = [
-    "Backend", "Bitstream", "Board", "Changes", "Clock", "Host", "Json", "KeepFloat", "Model",
-    "OutputFile", "OutputFolder", "Overlay", "Port", "Preset", "PresetName", "Presets",
+    "AnyModel", "Backend", "Bitstream", "Board", "Changes", "Clock", "Data", "Host",
+    "Json", "KeepFloat", "Model", "Network", "OutputFile", "OutputFolder", "Overlay", "Port",
+    "Preset", "PresetName", "Presets",
     "ProgramFile", "Scheme", "Seed", "Target", "TextFile", "Weights", "WholeClock", "find_board",
     "find_preset", "known_model", "known_target", "read_text",
 ]
@@ -69,6 +70,28 @@ Port = Annotated[
 ]
 
 Model = Annotated[str, typer.Argument(help="minilm.")]
+AnyModel = Annotated[
+    str,
+    typer.Argument(
+        help="minilm, a built-in network (see weft models), FILE.py:FUNCTION, or a .pt2 file.",
+        metavar="MODEL",
+    ),
+]
+Network = Annotated[
+    str,
+    typer.Argument(
+        help="A built-in network (see weft models), FILE.py:FUNCTION, or a .pt2 file.",
+        metavar="MODEL",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="MODULE:FUNCTION",
+        help="Gives batches of inputs, or of (inputs, labels), to calibrate on; a FILE.py, too.",
+    ),
+]
 Scheme = Annotated[str, typer.Option("--scheme", help="static, per-row or plain.")]
 KeepFloat = Annotated[
     list[str],

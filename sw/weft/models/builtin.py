@@ -25,15 +25,20 @@ class BuiltIn:
     name : as the command line takes it
     about : what it is for, and where its shape comes from
     shape : of its input, a batch of one
+    parameters, macs : how many it has, and how many multiply-accumulates one example needs
     place : module and name of the class in :mod:`weft.models.cnn`
     arguments : of the class
+    pixels : (mean, std) that make inputs of pixels 0..255; None where they are no pictures.
     """
 
     name: str
     about: str
     shape: tuple[int, ...]
+    parameters: int
+    macs: int
     place: tuple[str, str]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    pixels: tuple[float, float] | None = None
 
     def make(self, seed: int = 0) -> Any:
         """The torch module in eval mode, with random weights.
@@ -67,25 +72,35 @@ class BuiltIn:
 
 
 _IMAGE = (1, 3, 224, 224)
+#: Pixels as -1..1.
+_CENTRED = (127.5, 127.5)
 #: By name.
 MODELS: Mapping[str, BuiltIn] = MappingProxyType(
     {
         model.name: model
         for model in (
-            BuiltIn("ds-cnn", "keyword spotting, MLPerf Tiny", (1, 1, 49, 10), ("tiny", "DsCnn")),
+            BuiltIn("digits", "handwritten digits of 8x8 pixels", (1, 1, 8, 8),
+                    9_898, 215_168, ("tiny", "Digits"), pixels=(0.0, 255.0)),
             BuiltIn("autoencoder", "anomaly detection, MLPerf Tiny", (1, 640),
-                    ("tiny", "Autoencoder")),
-            BuiltIn("digits", "digits of 8x8 pixels", (1, 1, 8, 8), ("tiny", "Digits")),
-            BuiltIn("resnet8", "CIFAR, MLPerf Tiny", (1, 3, 32, 32), ("resnet", "ResNet8")),
-            BuiltIn("resnet18", "ImageNet, arXiv:1512.03385", _IMAGE, ("resnet", "ResNet18")),
+                    267_928, 264_192, ("tiny", "Autoencoder")),
+            BuiltIn("ds-cnn", "keyword spotting, MLPerf Tiny", (1, 1, 49, 10),
+                    23_180, 2_656_768, ("tiny", "DsCnn")),
             BuiltIn("mobilenet-v1-0.25", "visual wake words, MLPerf Tiny", (1, 3, 96, 96),
-                    ("mobilenet", "MobileNetV1"), {"width": 0.25, "classes": 2}),
-            BuiltIn("mobilenet-v1", "ImageNet, arXiv:1704.04861", _IMAGE,
-                    ("mobilenet", "MobileNetV1")),
+                    213_586, 7_489_664, ("mobilenet", "MobileNetV1"),
+                    {"width": 0.25, "classes": 2}, _CENTRED),
+            BuiltIn("resnet8", "CIFAR-10, MLPerf Tiny", (1, 3, 32, 32),
+                    78_042, 12_501_632, ("resnet", "ResNet8"), pixels=_CENTRED),
             BuiltIn("mobilenet-v2", "ImageNet, arXiv:1801.04381", _IMAGE,
-                    ("mobilenet", "MobileNetV2")),
-            BuiltIn("efficientnet-lite0", "ImageNet, EfficientNet without squeeze-and-excitation",
-                    _IMAGE, ("efficientnet", "EfficientNetLite0")),
+                    3_504_872, 300_774_272, ("mobilenet", "MobileNetV2"),
+                    pixels=_CENTRED),
+            BuiltIn("efficientnet-lite0", "ImageNet, B0 without squeeze-and-excitation", _IMAGE,
+                    4_652_008, 385_187_552, ("efficientnet", "EfficientNetLite0"),
+                    pixels=(127.0, 128.0)),
+            BuiltIn("mobilenet-v1", "ImageNet, arXiv:1704.04861", _IMAGE,
+                    4_231_976, 568_740_352, ("mobilenet", "MobileNetV1"),
+                    pixels=_CENTRED),
+            BuiltIn("resnet18", "ImageNet, arXiv:1512.03385", _IMAGE,
+                    11_689_512, 1_814_073_344, ("resnet", "ResNet18"), pixels=_CENTRED),
         )
     }
 )  # fmt: skip

@@ -23,32 +23,49 @@ from weft.files.untrusted import check_name
 from .program import Program
 from .tensor import MAX_ARENA_BYTES, Array
 
-__all__ = ["MAX_NPY_BYTES", "parse_npy", "read_inputs", "read_npy", "write_npy", "write_outputs"]
+__all__ = [
+    "MAX_NPY_BYTES",
+    "named_paths",
+    "parse_npy",
+    "read_inputs",
+    "read_npy",
+    "write_npy",
+    "write_outputs",
+]
 
 #: An input is part of an arena, which 32 bits address; vectors of texts are smaller.
 MAX_NPY_BYTES = MAX_ARENA_BYTES
 
 
-def read_inputs(program: Program, given: Sequence[str]) -> dict[str, Array]:
-    """Arrays of ``NAME=PATH``, or of ``PATH`` where the program has one input.
+def named_paths(inputs: Sequence[str], given: Sequence[str]) -> dict[str, Path]:
+    """Paths of ``NAME=PATH``, or of ``PATH`` where there is one input.
+
+    Parameters
+    ----------
+    inputs : names that there are
 
     Raises
     ------
     UsageError
-        A name is unknown or twice, or a file cannot be read.
+        A file has no name, or a name is given twice.
     """
-    found: dict[str, Array] = {}
+    found: dict[str, Path] = {}
     for item in given:
         name, equals, path = item.partition("=")
         if not equals:
-            if len(program.inputs) != 1:
-                names = ", ".join(program.inputs)
+            if len(inputs) != 1:
+                names = ", ".join(inputs)
                 raise UsageError(f"--input {item} names no input", f"write NAME={item}: {names}")
-            name, path = next(iter(program.inputs)), item
+            name, path = inputs[0], item
         if name in found:
             raise UsageError(f"input {name!r} is given twice", "give it once")
-        found[name] = read_npy(Path(path))
+        found[name] = Path(path)
     return found
+
+
+def read_inputs(program: Program, given: Sequence[str]) -> dict[str, Array]:
+    """Arrays of the files that :func:`named_paths` finds; raises as it does, and `read_npy`."""
+    return {n: read_npy(path) for n, path in named_paths([*program.inputs], given).items()}
 
 
 def write_outputs(arrays: Mapping[str, Array], folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from weft.artefact import Artefact, HostStep, Port, ProgramStep
 from weft.compiler.frontend.export import check_inputs, export_model
 from weft.compiler.frontend.read import read_network
 from weft.compiler.graph.network import Network, Operator
-from weft.compiler.graph.partition import Segment, partition, why_on_host
+from weft.compiler.graph.partition import Segment, partition
 from weft.compiler.graph.passes.drop_repeats import drop_repeats
 from weft.compiler.graph.passes.fold_addresses import fold_pads, fold_reshapes
 from weft.compiler.graph.passes.fuse import fuse
@@ -27,47 +26,64 @@ from weft.errors import Unsupported, UsageError
 from weft.files.untrusted import safe_name
 from weft.host.run import is_known, needs_torch
 from weft.verify import verify
-from weft_hw.config import AcceleratorConfig, preset
+from weft_hw.config import AcceleratorConfig, ConfigError, preset
 from weft_hw.platform import Platform
 
 from .compiled import CompiledModel
+from .reports import OperatorReport, chip_reports, host_report
 
-__all__ = ["OperatorReport", "compile_model"]
+__all__ = [
+    "Planned", "build", "compile_model", "plan_network", "platform_of", "quantised_network"
+]
 
 #: Told what is being done: (how many steps are finished, what comes next).
 Progress = Callable[[int, str], None]
 
 
-@dataclass(frozen=True)
-class OperatorReport:
-    """One operator of a model.
-
-    where : "accelerator" or "host". why : in words. fused : layers that are part of it. macs :
-    multiply-accumulates that are needed. The rest is of the accelerator, and null on the host:
-    predicted_cycles alone on the chip, roofline_cycles that nothing can beat, bytes read and
-    written at least, bound : "compute" or "memory", which of them the roofline is.
-    """
-
-    name: str
-    op: str
-    where: str
-    why: str
-    fused: list[str]
-    input_shape: list[int]
-    output_shape: list[int]
-    macs: int
-    predicted_cycles: int | None = None
-    roofline_cycles: float | None = None
-    bytes_read: int | None = None
-    bytes_written: int | None = None
-    bound: str | None = None
-
-
-def _platform(given: str | AcceleratorConfig | Platform) -> tuple[AcceleratorConfig, MemoryModel]:
+def platform_of(
+    given: str | AcceleratorConfig | Platform,
+) -> tuple[AcceleratorConfig, MemoryModel]:
+    """(configuration, its memory) of a preset's name, a configuration, or a platform."""
     if isinstance(given, Platform):
         return given.config, MemoryModel.of(given)
-    config = preset(given) if isinstance(given, str) else given
+    try:
+        config = preset(given) if isinstance(given, str) else given
+    except ConfigError as error:
+        raise UsageError(str(error), "see weft presets") from None
     return config, memory_of(config)
+
+
+def quantised_network(
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    calibration: Iterable[Any] | None = None,
+    keep_float: Sequence[str] = (),
+    progress: Progress = lambda done, text: None,
+) -> Network:
+    """What `model` says, quantised: parameters and errors as :func:`compile_model`."""
+    progress(0, "exporting the model")
+    exported = export_model(model, () if example_inputs is None else example_inputs)
+    if has_quantisation(exported):
+        if keep_float:
+            raise UsageError("keep_float: the model is quantised already", "quantise it otherwise")
+        return read_network(exported.module())
+    batches = [example_inputs] if calibration is None else calibration
+    count = len(exported.graph_signature.user_inputs)
+    if calibration is None:
+        given = check_inputs("example inputs", () if example_inputs is None else example_inputs)
+        if len(given[0]) < 2:
+            raise UsageError(
+                "quantisation needs calibration data, one example is none",
+                "give calibration=batches of typical inputs",
+            )
+    module = quantise_exported(
+        exported,
+        examples_of(batches, count),
+        keep_float,
+        lambda n: progress(1, f"calibrating, {n} examples"),
+    )
+    return read_network(module)
 
 
 def compile_model(
@@ -109,94 +125,108 @@ def compile_model(
         torch.export cannot follow the model, or an operator runs neither on the accelerator nor by
         what is on the published lists of the host.
     """
-    config, memory = _platform(platform)
-    progress(0, "exporting the model")
-    exported = export_model(model, () if example_inputs is None else example_inputs)
-    if has_quantisation(exported):
-        if keep_float:
-            raise UsageError("keep_float: the model is quantised already", "quantise it otherwise")
-        module = exported.module()
-    else:
-        batches = [example_inputs] if calibration is None else calibration
-        count = len(exported.graph_signature.user_inputs)
-        if calibration is None:
-            given = check_inputs("example inputs", () if example_inputs is None else example_inputs)
-            if len(given[0]) < 2:
-                raise UsageError(
-                    "quantisation needs calibration data, one example is none",
-                    "give calibration=batches of typical inputs",
-                )
-        module = quantise_exported(
-            exported,
-            examples_of(batches, count),
-            keep_float,
-            lambda n: progress(1, f"calibrating, {n} examples"),
-        )
-    return compile_network(
-        read_network(module), config, memory, host_torch=host_torch, progress=progress
+    found = platform_of(platform)
+    network = quantised_network(
+        model,
+        example_inputs,
+        calibration=calibration,
+        keep_float=keep_float,
+        progress=progress,
     )
+    return build(plan_network(network, *found, host_torch=host_torch, progress=progress), progress)
 
 
-def compile_network(
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A model whose operators have their places and schedules, before programs are written.
+
+    network : with what runs on chip. segments : in the order in which they run, with the integer
+    graph of each that is on chip. reports : of all operators, in order.
+    """
+
+    config: AcceleratorConfig
+    memory: MemoryModel
+    network: Network
+    segments: tuple[tuple[Segment, IntegerSegment | None], ...]
+    reports: tuple[OperatorReport, ...]
+
+
+def plan_network(
     network: Network,
     config: AcceleratorConfig,
     memory: MemoryModel,
     *,
     host_torch: bool = True,
     progress: Progress = lambda done, text: None,
-) -> CompiledModel:
-    """Compile what a model says, in which reals that become int8 are marked; as `compile_model`."""
+) -> Planned:
+    """Decide where each operator of a quantised network runs, and how; as :func:`compile_model`."""
     network = fold_reshapes(fold_pads(drop_repeats(network)))
     refused: dict[str, str] = {}
     while True:
         fused, reasons = fuse(network, refused)
         fused = fuse_tables(fused)
-        segments = partition(fused)
-        found = _refusals(fused, segments, config, memory, progress)
+        found = _refusals(fused, config, memory, progress)
         if not found.keys() - refused.keys():
             break
         refused |= found
     _check_host(fused, host_torch)
+    segments: list[tuple[Segment, IntegerSegment | None]] = []
+    reports: dict[str, OperatorReport] = {}
+    for segment in partition(fused):
+        lowered = None
+        if segment.on_chip:
+            lowered = integer_segment(fused, segment.operators, segment.outputs)
+            reports |= chip_reports(fused, segment, lowered, config, memory)
+        segments.append((segment, lowered))
+    for op in fused.operators:
+        if not op.on_chip:
+            reports[op.name] = host_report(fused, op, reasons | refused)
+    order = tuple(reports[op.name] for op in fused.operators)
+    return Planned(config, memory, fused, tuple(segments), order)
+
+
+def build(
+    planned: Planned, progress: Progress = lambda done, text: None
+) -> CompiledModel:
+    """Write the programs of a planned model, and verify them.
+
+    Raises
+    ------
+    Unsupported
+        A program needs a larger arena than can be addressed.
+    """
     steps: list[HostStep | ProgramStep] = []
     graphs = []
-    reports: dict[str, OperatorReport] = {}
-    for segment in segments:
-        if not segment.on_chip:
-            steps += [_host_step(fused, op) for op in segment.operators]
+    for segment, lowered in planned.segments:
+        if lowered is None:
+            steps += [_host_step(planned.network, op) for op in segment.operators]
             continue
-        lowered = integer_segment(fused, segment.operators, segment.outputs)
-        progress(1, f"compiling a program of {len(segment.operators)} operators")
-        program = compile_graph(lowered.graph, config, memory)
+        progress(1, f"writing a program of {len(segment.operators)} operators")
+        program = compile_graph(lowered.graph, planned.config, planned.memory)
+        progress(1, f"verifying {len(program.instructions):,} instructions")
         verify(program)
         graphs.append(lowered.graph)
         steps.append(ProgramStep(program, lowered.inputs, lowered.outputs, lowered.borders))
-        reports |= _chip_reports(fused, segment, lowered, config, memory)
-    for op in fused.operators:
-        if not op.on_chip:
-            reports[op.name] = _host_report(fused, op, reasons | refused)
-    ports = _ports(fused)
-    artefact = Artefact(tuple(steps), *ports, metadata=_metadata(reports))
-    return CompiledModel(artefact, graphs, [reports[op.name] for op in fused.operators])
+    ports = _ports(planned.network)
+    artefact = Artefact(tuple(steps), *ports, metadata=_metadata(planned.reports))
+    return CompiledModel(artefact, graphs, planned.reports)
 
 
 def _refusals(
     network: Network,
-    segments: Sequence[Segment],
     config: AcceleratorConfig,
     memory: MemoryModel,
     progress: Progress,
 ) -> dict[str, str]:
     """Operators on chip that do not fit this accelerator -> why."""
     found = {}
-    for segment in (s for s in segments if s.on_chip):
-        for op in segment.operators:
-            try:
-                alone = integer_segment(network, [op], (op.output,))
-                inside = alone.graph.nodes[0]
-                progress(1, f"scheduling {op.name}")
-                scheduled(config, problem_of(alone.graph, inside), memory)
-            except Unsupported as error:
-                found[op.name] = error.message
+    for op in (op for op in network.operators if op.on_chip):
+        try:
+            alone = integer_segment(network, [op], (op.output,))
+            progress(1, f"scheduling {op.name}")
+            scheduled(config, problem_of(alone.graph, alone.graph.nodes[0]), memory)
+        except Unsupported as error:
+            found[op.name] = error.message
     return found
 
 
@@ -257,82 +287,13 @@ def _ports(network: Network) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     return inputs, outputs
 
 
-def _chip_reports(
-    network: Network,
-    segment: Segment,
-    lowered: IntegerSegment,
-    config: AcceleratorConfig,
-    memory: MemoryModel,
-) -> dict[str, OperatorReport]:
-    found = {}
-    for op, node in zip(segment.operators, lowered.graph.nodes):
-        problem = problem_of(lowered.graph, node)
-        schedule = scheduled(config, problem, memory)
-        roofline = problem.roofline(config, memory)
-        compute = problem.macs / (config.rows * config.cols)
-        found[op.name] = OperatorReport(
-            name=op.name,
-            op=op.op,
-            where="accelerator",
-            why=_why_on_chip(op),
-            fused=list(op.attributes.get("fused", ())),
-            input_shape=list(network.values[op.inputs[0]].shape),
-            output_shape=list(network.values[op.output].shape),
-            macs=problem.macs,
-            predicted_cycles=int(schedule.prediction.cycles),
-            roofline_cycles=roofline,
-            bytes_read=problem.bytes_read,
-            bytes_written=problem.bytes_written,
-            bound="compute" if compute >= roofline * (1 - 1e-9) and problem.macs else "memory",
-        )
-    return found
-
-
-_ON_CHIP = {
-    "conv2d": "int8 convolution",
-    "depthwise": "int8 convolution of each channel, a diagonal of the array at a time",
-    "avg_pool": "sums by the array, divided when they are rounded",
-    "max_pool": "maxima in the accumulators",
-    "add": "a residual behind the array",
-    "rescale": "rounded anew to another scale",
-    "table": "looked up behind the array",
-}
-
-
-def _why_on_chip(op: Operator) -> str:
-    text = _ON_CHIP[op.op]
-    return "int8 product" if op.attributes.get("flattened") else text
-
-
-def _host_report(network: Network, op: Operator, reasons: dict[str, str]) -> OperatorReport:
-    return OperatorReport(
-        name=op.name,
-        op=op.op,
-        where="host",
-        why=why_on_host(network, op, reasons),
-        fused=[],
-        input_shape=list(network.values[op.inputs[0]].shape) if op.inputs else [],
-        output_shape=list(network.values[op.output].shape),
-        macs=_macs(network, op),
-    )
-
-
-def _macs(network: Network, op: Operator) -> int:
-    """Multiply-accumulates of a product on the host."""
-    if op.op not in ("conv2d", "linear"):
-        return 0
-    weights = op.constants["weights"]
-    out = network.values[op.output].shape
-    pixels = math.prod(out) // weights.shape[0]
-    return int(pixels * weights.size)
-
-
-def _metadata(reports: dict[str, OperatorReport]) -> dict[str, Any]:
-    chip = [r for r in reports.values() if r.where == "accelerator"]
-    total = sum(r.macs for r in reports.values())
+def _metadata(reports: Sequence[OperatorReport]) -> dict[str, Any]:
+    chip = [r for r in reports if r.where == "accelerator"]
+    total = sum(r.macs for r in reports)
+    work = [r for r in reports if r.op not in ("quantise", "dequantise")]
     return {
         "macs": total,
         "macs_on_chip": sum(r.macs for r in chip),
-        "operators": len(reports),
+        "operators": len(work),
         "operators_on_chip": len(chip),
     }

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from weft.bundle.build import Bundle
 from weft.bundle.manifest import Manifest
-from weft.cli import asm, board, doctor, embed, isa, output, presets, run, verilog
+from weft.cli import asm, board, compile, doctor, embed, isa, models, output, presets, run, verilog
 from weft.compiler.quantise.choose import Choice
 from weft.deploy.remote import Delivery
 from weft.deploy.selftest import BoardReport
@@ -27,6 +27,7 @@ from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
 from weft.measure.evaluate import Evaluation
 from weft.measure.overhead import Overhead
+from weft.runtime.reports import OperatorReport
 from weft.synth.blocks import Block
 from weft_hw.config import AcceleratorConfig
 from weft_hw.registers import Register
@@ -44,13 +45,16 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
     "board-selftest": (BoardReport, "config_hash"),
     "build": (Bundle, "config_hash"),
     "compare": (BackendResult, "config_hash", "memory_model", "clock_mhz"),
+    "compile": (compile.Compiled, "config_hash"),
     "deploy": (BoardReport, Delivery, "config_hash"),
     "disasm": (asm.Disassembled,),
     "doctor": (doctor.Tool,),
     "embed": (embed.Embedded, "config_hash"),
     "evaluate": (Evaluation, "config_hash"),
     "explain": (Choice, "config_hash"),
+    "explain-network": (OperatorReport, "config_hash"),
     "isa": (isa.OpcodeEntry,),
+    "models": (models.ModelEntry,),
     "presets": (presets.Preset,),
     "registers": (Register,),
     "run": (run.Run,),

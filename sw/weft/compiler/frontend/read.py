@@ -178,7 +178,8 @@ class _Reader:
         constants: dict[str, Any],
         scale: Scale | None = None,
     ) -> None:
-        name = self.names.unique(layer_name(node))
+        is_border = op in ("quantise", "dequantise")
+        name = self.names.unique(op if is_border else layer_name(node))
         inputs = tuple(self.at[source] for source in sources)
         output = self._value(node, shape_of(node), scale)
         self.operators.append(Operator(name, op, inputs, output, attributes, constants))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .network import Network, Operator
@@ -62,7 +63,7 @@ def partition(network: Network) -> list[Segment]:
     return segments
 
 
-def why_on_host(network: Network, op: Operator, reasons: dict[str, str]) -> str:
+def why_on_host(network: Network, op: Operator, reasons: Mapping[str, str]) -> str:
     """Why an operator that runs on the host does."""
     if op.op in _BORDERS:
         return "between integers and reals"

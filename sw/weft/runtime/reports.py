@@ -1,0 +1,121 @@
+"""What is said of each operator of a compiled model: where it runs, why, what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from weft.compiler.graph.network import Network, Operator
+from weft.compiler.graph.partition import Segment, why_on_host
+from weft.compiler.lower.nodes import problem_of
+from weft.compiler.lower.program import scheduled
+from weft.compiler.quantise.integers import IntegerSegment
+from weft.dram import MemoryModel
+from weft_hw.config import AcceleratorConfig
+
+__all__ = ["OperatorReport", "chip_reports", "host_report"]
+
+
+@dataclass(frozen=True)
+class OperatorReport:
+    """One operator of a model.
+
+    where : "accelerator" or "host". why : in words. fused : layers that are part of it. macs :
+    multiply-accumulates that are needed. The rest is of the accelerator, and null on the host:
+    predicted_cycles alone on the chip, roofline_cycles that nothing can beat, bytes read and
+    written at least, bound : "compute" or "memory", which of them the roofline is.
+    """
+
+    name: str
+    op: str
+    where: str
+    why: str
+    fused: list[str]
+    input_shape: list[int]
+    output_shape: list[int]
+    macs: int
+    predicted_cycles: int | None = None
+    roofline_cycles: float | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    bound: str | None = None
+
+    @property
+    def attainment(self) -> float | None:
+        """Roofline over predicted cycles; None on the host."""
+        if self.predicted_cycles is None or self.roofline_cycles is None:
+            return None
+        return self.roofline_cycles / self.predicted_cycles
+
+
+def chip_reports(
+    network: Network,
+    segment: Segment,
+    lowered: IntegerSegment,
+    config: AcceleratorConfig,
+    memory: MemoryModel,
+) -> dict[str, OperatorReport]:
+    """Name -> report of the operators of a program."""
+    found = {}
+    for op, node in zip(segment.operators, lowered.graph.nodes):
+        problem = problem_of(lowered.graph, node)
+        schedule = scheduled(config, problem, memory)
+        roofline = problem.roofline(config, memory)
+        compute = problem.macs / (config.rows * config.cols)
+        found[op.name] = OperatorReport(
+            name=op.name,
+            op=op.op,
+            where="accelerator",
+            why=_why_on_chip(op),
+            fused=list(op.attributes.get("fused", ())),
+            input_shape=list(network.values[op.inputs[0]].shape),
+            output_shape=list(network.values[op.output].shape),
+            macs=problem.macs,
+            predicted_cycles=int(schedule.prediction.cycles),
+            roofline_cycles=roofline,
+            bytes_read=problem.bytes_read,
+            bytes_written=problem.bytes_written,
+            bound="compute" if compute >= roofline * (1 - 1e-9) and problem.macs else "memory",
+        )
+    return found
+
+
+_ON_CHIP = {
+    "conv2d": "int8 convolution",
+    "depthwise": "int8, a diagonal of the array at a time",
+    "avg_pool": "sums of the array, divided as they are rounded",
+    "max_pool": "maxima in the accumulators",
+    "add": "a residual behind the array",
+    "rescale": "rounded anew to another scale",
+    "table": "looked up behind the array",
+}
+
+
+def _why_on_chip(op: Operator) -> str:
+    text = _ON_CHIP[op.op]
+    return "int8 product" if op.attributes.get("flattened") else text
+
+
+def host_report(network: Network, op: Operator, reasons: Mapping[str, str]) -> OperatorReport:
+    """The report of an operator that runs on the host; `reasons` are those of the passes."""
+    return OperatorReport(
+        name=op.name,
+        op=op.op,
+        where="host",
+        why=why_on_host(network, op, reasons),
+        fused=[],
+        input_shape=list(network.values[op.inputs[0]].shape) if op.inputs else [],
+        output_shape=list(network.values[op.output].shape),
+        macs=_macs(network, op),
+    )
+
+
+def _macs(network: Network, op: Operator) -> int:
+    """Multiply-accumulates of a product on the host."""
+    if op.op not in ("conv2d", "linear"):
+        return 0
+    weights = op.constants["weights"]
+    out = network.values[op.output].shape
+    pixels = math.prod(out) // weights.shape[0]
+    return int(pixels * weights.size)

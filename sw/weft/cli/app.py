@@ -17,6 +17,7 @@ from . import (
     bitstreams,
     board,
     build,
+    cache,
     compare,
     compile,
     deploy,
@@ -80,6 +81,7 @@ app.command("compare")(compare.command)
 app.command("evaluate")(evaluate.command)
 app.command("embed")(embed.embed)
 app.command("search")(embed.search)
+app.add_typer(cache.app, name="cache")
 
 
 #: Errors without a path that are the machine's.

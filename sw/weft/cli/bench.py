@@ -8,6 +8,7 @@ import typer
 
 from weft.errors import UsageError
 
+from . import bench_model
 from .options import Backend, Json, Preset, Seed, WholeClock, find_preset
 from .output import number, print_json, print_table, progress
 
@@ -19,6 +20,9 @@ app = typer.Typer(help="Measure operations; every result is compared with torch-
 @app.callback()
 def _root() -> None:
     pass
+
+
+app.command("model")(bench_model.command)
 
 
 @app.command("gemm")

@@ -50,7 +50,11 @@ class Compiled:
 
 
 def planned(
-    found: FoundModel, config: AcceleratorConfig, keep_float: list[str], host_torch: bool = True
+    found: FoundModel,
+    config: AcceleratorConfig,
+    keep_float: list[str],
+    host_torch: bool = True,
+    rough: bool = False,
 ) -> Planned:
     """`found`, quantised, with a place for each operator; shows progress."""
     from weft.runtime.compile import plan_network, platform_of, quantised_network
@@ -61,6 +65,7 @@ def planned(
             found.inputs,
             calibration=found.calibration,
             keep_float=keep_float,
+            rough=rough,
             progress=lambda done, text: say(0, text=text),
         )
         return plan_network(

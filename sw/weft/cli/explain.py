@@ -57,7 +57,7 @@ def _explain_network(
     from .compile import planned
 
     found = find_model(model, data, examples=2)
-    plan = planned(found, config, keep_float)
+    plan = planned(found, config, keep_float, rough=True)
     reports = plan.reports
     if json:
         print_json("explain-network", reports, config=config)
@@ -76,9 +76,8 @@ def _explain_network(
         {
             "operator": lambda r: r.name,
             "op": lambda r: r.op,
-            "where": lambda r: r.where,
+            "where": lambda r: "chip" if r.where == "accelerator" else r.where,
             "with": lambda r: ", ".join(r.fused) or None,
-            "input": lambda r: "x".join(map(str, r.input_shape[1:])),
             "output": lambda r: "x".join(map(str, r.output_shape[1:])),
             "MACs": lambda r: number(r.macs or None, ","),
             "cycles": lambda r: number(r.predicted_cycles, ","),
@@ -88,7 +87,7 @@ def _explain_network(
             "written": lambda r: (
                 None if r.bytes_written is None else f"{r.bytes_written / 1000:,.1f}"
             ),
-            "why": lambda r: r.why,
+            "why on the host": lambda r: r.why if r.where == "host" else "",
         },
         left=4,
     )

@@ -21,12 +21,12 @@ import weft_hw
 from weft.errors import UsageError
 from weft.files.private import closed, locked, open_lock, own_folder, trusted
 
-__all__ = ["gateware_digest", "once"]
+__all__ = ["PART", "gateware_digest", "once"]
 
 #: Beside the files of a folder: name of the folder, SHA-256 of each file.
 _DIGESTS = "digests.json"
-#: End of the names of folders in the making.
-_PART = ".part"
+#: End of the names of folders in the making, or on their way out.
+PART = ".part"
 
 
 def once(target: Path, make: Callable[[Path], object]) -> Path:
@@ -58,7 +58,7 @@ def once(target: Path, make: Callable[[Path], object]) -> Path:
         if _whole(target):
             return target
         _remove(target)
-        temporary = Path(tempfile.mkdtemp(f"{_PART}", f"{target.name}.", target.parent))
+        temporary = Path(tempfile.mkdtemp(f"{PART}", f"{target.name}.", target.parent))
         try:
             make(temporary)
             closed(temporary)
@@ -119,8 +119,8 @@ def _remove(path: Path) -> None:
 
 def _sweep(folder: Path, own: str) -> None:
     """Remove what is in the making there although nobody holds its lock; that of `own` is held."""
-    for path in folder.glob(f"*{_PART}"):
-        name = path.name.removesuffix(_PART).rpartition(".")[0]
+    for path in folder.glob(f"*{PART}"):
+        name = path.name.removesuffix(PART).rpartition(".")[0]
         if name == own:
             shutil.rmtree(path, ignore_errors=True)
             continue

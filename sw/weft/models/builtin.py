@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,8 +13,8 @@ from weft.errors import UsageError
 
 __all__ = ["MODELS", "BuiltIn", "builtin"]
 
-#: Examples that a network without data of its own is calibrated on.
-EXAMPLES = 8
+#: Values of the examples that give batch norm its statistics, and how many examples at most.
+_VALUES, _EXAMPLES = 1 << 19, 8
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class BuiltIn:
                     torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
                     if part.bias is not None:
                         torch.nn.init.normal_(part.bias, std=0.1)
-            # A few batches give batch norm the statistics of these weights.
-            model.train()
-            for _ in range(2):
-                model(self.examples(EXAMPLES, seed))
+            # A batch gives batch norm the statistics of these weights.
+            for part in model.modules():
+                if isinstance(part, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+                    part.momentum = 1.0
+            count = max(2, min(_EXAMPLES, _VALUES // math.prod(self.shape)))
+            model.train()(self.examples(count, seed))
             return model.eval()
 
     def examples(self, count: int, seed: int = 0) -> Any:

@@ -42,6 +42,24 @@ class FoundModel:
     pixels: tuple[float, float] | None = None
     note: str = ""
 
+    def example(self, seed: int = 0) -> list[Any]:
+        """float32 arrays, a batch of one, of each input: an example of the model's own, or noise.
+
+        Raises
+        ------
+        UsageError
+            There is neither an example nor a shape to make one of.
+        """
+        import numpy as np
+
+        if self.inputs:
+            return [np.asarray(x[seed % len(x)][None].cpu().numpy()) for x in self.inputs]
+        given = getattr(self.model, "example_inputs", None)
+        if not given or not given[0]:
+            raise UsageError(f"{self.name} has no example inputs", "give some by --data")
+        rng = np.random.default_rng(seed)
+        return [rng.standard_normal(tuple(x.shape)).astype(np.float32) for x in given[0]]
+
 
 def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) -> FoundModel:
     """The model that `text` names, with the calibration data that `data` names.

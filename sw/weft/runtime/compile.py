@@ -59,9 +59,13 @@ def quantised_network(
     *,
     calibration: Iterable[Any] | None = None,
     keep_float: Sequence[str] = (),
+    rough: bool = False,
     progress: Progress = lambda done, text: None,
 ) -> Network:
-    """What `model` says, quantised: parameters and errors as :func:`compile_model`."""
+    """What `model` says, quantised: parameters and errors as :func:`compile_model`.
+
+    `rough` takes the ranges of the data as they are, which is enough to know what runs where.
+    """
     progress(0, "exporting the model")
     exported = export_model(model, () if example_inputs is None else example_inputs)
     if has_quantisation(exported):
@@ -82,6 +86,7 @@ def quantised_network(
         examples_of(batches, count),
         keep_float,
         lambda n: progress(1, f"calibrating, {n} examples"),
+        rough,
     )
     return read_network(module)
 

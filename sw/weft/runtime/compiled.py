@@ -6,7 +6,7 @@ numpy only, unless a step of the host or the backend needs torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,17 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ProgramRun:
-    """What one run of a program took; cycles and bytes are None on a backend without a clock."""
+    """What one run of a program took; what a backend does not count is None.
+
+    array_rows : cycles in which a row of activations entered the array.
+    """
 
     program: int
     cycles: int | None
     predicted_cycles: int
     bytes_read: int | None
     bytes_written: int | None
+    array_rows: int | None
 
 
 class RunningModel:
@@ -52,6 +56,9 @@ class RunningModel:
         self.model, self.device = model, device
         #: Runs of programs for the last example.
         self.runs: list[ProgramRun] = []
+        #: Called with the index of a program, what it got and what it gave, after each run.
+        self.on_program: Callable[[int, Mapping[str, Array], Mapping[str, Array]], None] | None
+        self.on_program = None
 
     def __call__(self, *inputs: Any) -> Any:
         """What the model returns for a batch of inputs.
@@ -144,8 +151,11 @@ class RunningModel:
                 int(step.program.metadata.get("predicted_cycles", 0)),
                 counters["beats_read"] * beat if "beats_read" in counters else None,
                 counters["beats_written"] * beat if "beats_written" in counters else None,
+                counters.get("array_rows"),
             )
         )
+        if self.on_program is not None:
+            self.on_program(index, given, got)
         return {value: got[tensor] for value, tensor in step.outputs.items()}
 
     @property

@@ -19,13 +19,27 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from weft.bundle.build import Bundle
 from weft.bundle.manifest import Manifest
-from weft.cli import asm, board, compile, doctor, embed, isa, models, output, presets, run, verilog
+from weft.cli import (
+    asm,
+    board,
+    cache,
+    compile,
+    doctor,
+    embed,
+    isa,
+    models,
+    output,
+    presets,
+    run,
+    verilog,
+)
 from weft.compiler.quantise.choose import Choice
 from weft.deploy.remote import Delivery
 from weft.deploy.selftest import BoardReport
 from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
 from weft.measure.evaluate import Evaluation
+from weft.measure.model import LayerResult
 from weft.measure.overhead import Overhead
 from weft.runtime.reports import OperatorReport
 from weft.synth.blocks import Block
@@ -39,12 +53,15 @@ __all__ = ["RESULTS", "documents", "text", "write"]
 RESULTS: dict[str, tuple[type | str, ...]] = {
     "asm": (asm.Assembled,),
     "bench-gemm": (GemmResult, "config_hash", "memory_model", "clock_mhz", "seed"),
+    "bench-model": (LayerResult, "config_hash", "memory_model", "clock_mhz", "seed"),
     "bitstreams": (Manifest,),
     "board-list": (board.BoardEntry,),
     "board-overhead": (Overhead, "config_hash"),
     "board-selftest": (BoardReport, "config_hash"),
     "build": (Bundle, "config_hash"),
     "compare": (BackendResult, "config_hash", "memory_model", "clock_mhz"),
+    "cache-clear": (cache.CacheEntry,),
+    "cache-ls": (cache.CacheEntry,),
     "compile": (compile.Compiled, "config_hash"),
     "deploy": (BoardReport, Delivery, "config_hash"),
     "disasm": (asm.Disassembled,),

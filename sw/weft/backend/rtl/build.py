@@ -7,7 +7,6 @@ everything that goes into it, so that a second process finds it and a change mak
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,11 @@ from pathlib import Path
 
 from weft import tools
 from weft.errors import UsageError, WeftError
+from weft.files.cache import cache_dir
 from weft.files.once import gateware_digest, once
 from weft_hw.config import AcceleratorConfig
 
-__all__ = ["BuildFailed", "cache_dir", "library", "library_from_verilog", "verilog"]
+__all__ = ["BuildFailed", "library", "library_from_verilog", "verilog"]
 
 Progress = Callable[[str], None]
 
@@ -54,12 +54,6 @@ class BuildFailed(WeftError):
 
     code = "build-failed"
     exit_code = 3
-
-
-def cache_dir() -> Path:
-    """Folder of what Weft builds and may delete: ``$WEFT_CACHE``, or ``~/.cache/weft``."""
-    chosen = os.environ.get("WEFT_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "weft"
 
 
 def library(

@@ -16,6 +16,7 @@ from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.tensor import DTYPES
+from weft.compiler.schedule import known
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
@@ -41,7 +42,12 @@ __all__ = ["compile_graph", "scheduled"]
 @lru_cache(maxsize=512)
 def scheduled(config: AcceleratorConfig, problem: Problem, memory: MemoryModel) -> Schedule:
     """The schedule of a shape, which all layers of this shape share; raises Unsupported."""
-    return schedule_node(config, problem, memory)
+    found = known.find(config, problem, memory)
+    schedule = schedule_node(config, problem, memory, known=found)
+    (layer,) = schedule.plan.layers
+    if dataclasses.asdict(layer.tiling) != found:
+        known.keep(config, problem, memory, layer.tiling)
+    return schedule
 
 
 def _in_place(graph: Graph, state: str) -> bool:

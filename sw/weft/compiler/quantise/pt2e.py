@@ -74,17 +74,19 @@ class WeftQuantizer:
     Parameters
     ----------
     keep_float : names or patterns of layers that are not quantised
+    rough : ranges are those of the data, and not those of least error, whose search takes seconds
     """
 
-    def __init__(self, keep_float: Sequence[str] = ()) -> None:
+    def __init__(self, keep_float: Sequence[str] = (), rough: bool = False) -> None:
         pt2e, _, self._kinds = _torchao()
         self.keep_float = tuple(keep_float)
         self.unmatched = {*keep_float}
         spec = self._kinds.QuantizationSpec
+        observer = pt2e.MinMaxObserver if rough else pt2e.HistogramObserver
         self._activation = spec(
             dtype=torch.int8, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine,
             is_dynamic=False,
-            observer_or_fake_quant_ctr=pt2e.HistogramObserver.with_args(eps=EPS),
+            observer_or_fake_quant_ctr=observer.with_args(eps=EPS),
         )  # fmt: skip
         self._weights = spec(
             dtype=torch.int8, quant_min=-WEIGHT_MAX, quant_max=WEIGHT_MAX,
@@ -219,6 +221,7 @@ def quantise_exported(
     calibration: Iterable[Sequence[torch.Tensor]],
     keep_float: Sequence[str] = (),
     on_sample: Callable[[int], None] = lambda n: None,
+    rough: bool = False,
 ) -> torch.fx.GraphModule:
     """The graph of `exported` with its int8 in it, as ``convert_pt2e`` writes it.
 
@@ -228,6 +231,7 @@ def quantise_exported(
     calibration : inputs of the model, one example each
     keep_float : names or patterns of layers that stay in float
     on_sample : called after each example
+    rough : see :class:`WeftQuantizer`
 
     Raises
     ------
@@ -235,7 +239,7 @@ def quantise_exported(
         There is no example, or a pattern of `keep_float` names no layer.
     """
     _, flow, _ = _torchao()
-    quantizer = WeftQuantizer(keep_float)
+    quantizer = WeftQuantizer(keep_float, rough)
     with _quietly(), torch.no_grad():
         prepared = flow.prepare_pt2e(exported.module(), quantizer)
         if quantizer.unmatched:

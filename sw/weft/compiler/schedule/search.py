@@ -7,8 +7,8 @@ the next one alone takes longer than the best that was found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
@@ -118,8 +118,13 @@ def schedule_node(
     problem: Problem,
     memory: MemoryModel | None = None,
     timing: Timing = TIMING,
+    known: Mapping[str, int | bool] | None = None,
 ) -> Schedule:
     """The best schedule found for `problem`; weights are not needed.
+
+    Parameters
+    ----------
+    known : fields of the tiling that a search chose before; where it is a candidate, the only one.
 
     Raises
     ------
@@ -136,6 +141,9 @@ def schedule_node(
         if isinstance(problem, GemmProblem)
         else windows.candidates(config, problem)
     )
+    if known is not None:
+        every = list(tilings)
+        tilings = [tiling for tiling in every if asdict(tiling) == known] or every
     for tiling in tilings:
         try:
             plan = place_layers(config, [Layer(problem, tiling, layout)])

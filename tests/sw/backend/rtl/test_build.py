@@ -121,15 +121,6 @@ def test_a_full_disk_is_a_failed_build(monkeypatch, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("WEFT_CACHE", str(tmp_path))
-    assert build.cache_dir() == tmp_path
-    monkeypatch.delenv("WEFT_CACHE")
-    assert build.cache_dir().parts[-2:] == (".cache", "weft")
-
-
-@needs_tools
-@pytest.mark.sim
 def test_bad_verilog_is_reported_with_the_output(monkeypatch, tmp_path, source):
     monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
     path, config = source

@@ -60,7 +60,7 @@ def planned(
     from weft.runtime.compile import plan_network, platform_of, quantised_network
 
     with progress(f"compiling {found.name}") as say:
-        network = quantised_network(
+        network, _ = quantised_network(
             found.model,
             found.inputs,
             calibration=found.calibration,

@@ -42,6 +42,10 @@ class FoundModel:
     pixels: tuple[float, float] | None = None
     note: str = ""
 
+    def batches(self) -> Iterable[Any]:
+        """The batches to evaluate on: those of the calibration, with their labels."""
+        return [self.inputs] if self.calibration is None else self.calibration
+
     def example(self, seed: int = 0) -> list[Any]:
         """float32 arrays, a batch of one, of each input: an example of the model's own, or noise.
 
@@ -83,14 +87,14 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
             text,
             found.make(),
             (found.examples(examples, seed=1),),
-            batches() if batches else None,
+            list(batches()) if batches else None,
             found.pixels,
             "random weights" if batches else "random weights and inputs",
         )
     path = Path(text)
     if path.suffix == ".pt2":
         exported = load_exported(path)
-        return FoundModel(path.name, exported, (), batches() if batches else [])
+        return FoundModel(path.name, exported, (), list(batches()) if batches else [])
     if ".py:" in text:
         return _of_function(text, batches)
     raise UsageError(

@@ -61,17 +61,18 @@ def quantised_network(
     keep_float: Sequence[str] = (),
     rough: bool = False,
     progress: Progress = lambda done, text: None,
-) -> Network:
-    """What `model` says, quantised: parameters and errors as :func:`compile_model`.
+) -> tuple[Network, Any]:
+    """What `model` says, quantised, and its float graph: parameters and errors as `compile_model`.
 
-    `rough` takes the ranges of the data as they are, which is enough to know what runs where.
+    The float graph is None where the model was quantised before. `rough` takes the ranges of the
+    data as they are, which is enough to know what runs where.
     """
     progress(0, "exporting the model")
     exported = export_model(model, () if example_inputs is None else example_inputs)
     if has_quantisation(exported):
         if keep_float:
             raise UsageError("keep_float: the model is quantised already", "quantise it otherwise")
-        return read_network(exported.module())
+        return read_network(exported.module()), None
     batches = [example_inputs] if calibration is None else calibration
     count = len(exported.graph_signature.user_inputs)
     if calibration is None:
@@ -81,14 +82,14 @@ def quantised_network(
                 "quantisation needs calibration data, one example is none",
                 "give calibration=batches of typical inputs",
             )
-    module = quantise_exported(
+    module, floats = quantise_exported(
         exported,
         examples_of(batches, count),
         keep_float,
         lambda n: progress(1, f"calibrating, {n} examples"),
         rough,
     )
-    return read_network(module)
+    return read_network(module), floats
 
 
 def compile_model(
@@ -131,7 +132,7 @@ def compile_model(
         what is on the published lists of the host.
     """
     found = platform_of(platform)
-    network = quantised_network(
+    network, _ = quantised_network(
         model,
         example_inputs,
         calibration=calibration,

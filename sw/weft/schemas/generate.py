@@ -36,6 +36,7 @@ from weft.cli import (
 from weft.compiler.quantise.choose import Choice
 from weft.deploy.remote import Delivery
 from weft.deploy.selftest import BoardReport
+from weft.measure.accuracy import NetworkEvaluation
 from weft.measure.bench import GemmResult
 from weft.measure.compare import BackendResult
 from weft.measure.evaluate import Evaluation
@@ -68,6 +69,7 @@ RESULTS: dict[str, tuple[type | str, ...]] = {
     "doctor": (doctor.Tool,),
     "embed": (embed.Embedded, "config_hash"),
     "evaluate": (Evaluation, "config_hash"),
+    "evaluate-network": (NetworkEvaluation, "config_hash"),
     "explain": (Choice, "config_hash"),
     "explain-network": (OperatorReport, "config_hash"),
     "isa": (isa.OpcodeEntry,),

@@ -10,6 +10,7 @@ Source: torchao 0.18, ``torchao.quantization.pt2e``.
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import logging
 import warnings
@@ -222,8 +223,10 @@ def quantise_exported(
     keep_float: Sequence[str] = (),
     on_sample: Callable[[int], None] = lambda n: None,
     rough: bool = False,
-) -> torch.fx.GraphModule:
-    """The graph of `exported` with its int8 in it, as ``convert_pt2e`` writes it.
+) -> tuple[torch.fx.GraphModule, torch.fx.GraphModule]:
+    """The graph of `exported` with its int8 in it, as ``convert_pt2e`` writes it, and in float.
+
+    In the second one batch norm is folded as in the first, and nodes have the same names.
 
     Parameters
     ----------
@@ -255,7 +258,8 @@ def quantise_exported(
             raise UsageError(
                 "quantisation needs calibration data, there are none", "give some typical inputs"
             )
-        return flow.convert_pt2e(prepared)
+        floats = copy.deepcopy(prepared)
+        return flow.convert_pt2e(prepared), floats
 
 
 def examples_of(batches: Iterable[Any], count: int) -> Iterator[tuple[torch.Tensor, ...]]:

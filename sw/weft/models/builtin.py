@@ -42,13 +42,15 @@ class BuiltIn:
     pixels: tuple[float, float] | None = None
 
     def make(self, seed: int = 0) -> Any:
-        """The torch module in eval mode, with random weights.
+        """The torch module in eval mode, with random weights unless a package has trained ones.
 
-        Weights and statistics of batch norm follow from the seed, so that activations spread as
-        those of a trained network do.
+        Random weights and statistics of batch norm follow from the seed, so that activations spread
+        as those of a trained network do.
         """
         import torch
 
+        if self.has_weights:
+            return self._trained()
         module = importlib.import_module(f"weft.models.cnn.{self.place[0]}")
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
@@ -66,9 +68,38 @@ class BuiltIn:
             model.train()(self.examples(count, seed))
             return model.eval()
 
+    def _trained(self) -> Any:
+        from .imagenet import load_weights
+
+        module = importlib.import_module(f"weft.models.cnn.{self.place[0]}")
+        model = getattr(module, self.place[1])(**self.arguments)
+        load_weights(model)
+        return model.eval()
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a package with trained weights is installed."""
+        from .imagenet import has_weights
+
+        return self.name == "efficientnet-lite0" and has_weights()
+
+    @property
+    def note(self) -> str:
+        """What its weights and examples are."""
+        if self.has_weights:
+            return "ImageNet weights, calibrated on two photographs"
+        return "random weights and inputs"
+
     def examples(self, count: int, seed: int = 0) -> Any:
-        """float32 [count, ...] of normal noise, the same for each seed."""
+        """float32 [count, ...], the same for each seed: of photographs where the weights are
+        trained, else of normal noise."""
         import torch
+
+        if self.has_weights:
+            from .imagenet import photographs
+
+            assert self.pixels is not None
+            return photographs(count, self.shape[-1], self.pixels, seed)
 
         made = torch.Generator().manual_seed(seed)
         return torch.randn((count, *self.shape[1:]), generator=made)

@@ -18,7 +18,7 @@ from .builtin import MODELS
 __all__ = ["FoundModel", "find_model", "load_function"]
 
 #: Examples that built-in networks are calibrated on.
-EXAMPLES = 8
+EXAMPLES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
             (found.examples(examples, seed=1),),
             list(batches()) if batches else None,
             found.pixels,
-            "random weights" if batches else "random weights and inputs",
+            found.note,
         )
     path = Path(text)
     if path.suffix == ".pt2":

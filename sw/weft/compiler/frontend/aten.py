@@ -13,7 +13,7 @@ import torch
 
 from weft.errors import Unsupported
 
-__all__ = ["Call", "other", "read_operator", "shape_of"]
+__all__ = ["Call", "op_of", "other", "read_operator", "shape_of"]
 
 _aten = torch.ops.aten
 #: (operator, attributes, positions of the arguments that are values)
@@ -281,3 +281,9 @@ def read_operator(node: torch.fx.Node) -> Reading:
         An argument or a shape is one that no operator of Weft can have.
     """
     return _READERS.get(node.target, other)(Call(node))
+
+
+def op_of(node: Any) -> str | None:
+    """The operator of a node; None where it is no call of torch's operators."""
+    is_call = isinstance(node, torch.fx.Node) and node.op == "call_function"
+    return read_operator(node)[0] if is_call and hasattr(node.target, "_schema") else None

@@ -20,12 +20,14 @@ from typing import Any
 
 import torch
 
-from weft.compiler.frontend.aten import read_operator
+from weft.compiler.frontend.aten import op_of
 from weft.compiler.frontend.export import check_inputs
 from weft.compiler.frontend.names import layer_name
 from weft.errors import UsageError
 from weft.host.operators import POINTWISE
 from weft_hw.numerics import WEIGHT_MAX
+
+from .bias import correct_biases
 
 __all__ = ["EPS", "WeftQuantizer", "examples_of", "has_quantisation", "quantise_exported"]
 
@@ -35,12 +37,8 @@ EPS = 2.0**-12
 #: What passes values on without computing: one scale before and behind. "" is no operator at all.
 _PASSES = ("max_pool2d", "reshape", "pad", "permute", "")
 _AVERAGES = ("avg_pool2d", "mean")
-
-
-def _op(node: Any) -> str | None:
-    """The operator of a node; None where it is no call."""
-    is_call = isinstance(node, torch.fx.Node) and node.op == "call_function"
-    return read_operator(node)[0] if is_call and hasattr(node.target, "_schema") else None
+#: Examples that biases are corrected on, at most: the means of more differ by less than a step.
+_CORRECTED = 32
 
 
 @contextmanager
@@ -106,7 +104,7 @@ class WeftQuantizer:
         self._order = {node: i for i, node in enumerate(model.graph.nodes)}
         self._taken: set[torch.fx.Node] = set()
         for node in model.graph.nodes:
-            op = _op(node)
+            op = op_of(node)
             if op is None or node in self._taken or self._kept(node):
                 continue
             if op in ("conv2d", "linear"):
@@ -166,7 +164,7 @@ class WeftQuantizer:
     def _end(self, node: torch.fx.Node) -> torch.fx.Node:
         """`node`, or the clamp that alone reads it."""
         users = list(node.users)
-        if len(users) == 1 and _op(users[0]) == "clamp" and not self._kept(users[0]):
+        if len(users) == 1 and op_of(users[0]) == "clamp" and not self._kept(users[0]):
             return users[0]
         return node
 
@@ -174,7 +172,7 @@ class WeftQuantizer:
         """A product, what is added to it, and the clamp behind."""
         inputs = {node.args[0]: self._activation, node.args[1]: self._weights}
         users = list(node.users)
-        if len(users) == 1 and _op(users[0]) == "add" and self._may_add(node, users[0]):
+        if len(users) == 1 and op_of(users[0]) == "add" and self._may_add(node, users[0]):
             add = users[0]
             other = next(a for a in add.args[:2] if a is not node)
             kind = self._kinds.QuantizationAnnotation
@@ -234,7 +232,7 @@ def quantise_exported(
     calibration : inputs of the model, one example each
     keep_float : names or patterns of layers that stay in float
     on_sample : called after each example
-    rough : see :class:`WeftQuantizer`
+    rough : see :class:`WeftQuantizer`; biases are not corrected either.
 
     Raises
     ------
@@ -250,16 +248,21 @@ def quantise_exported(
             raise UsageError(
                 f"keep_float: no layer is named {name!r}", "see weft explain for their names"
             )
-        count = 0
+        count, kept = 0, []
         for count, inputs in enumerate(calibration, 1):
             prepared(*inputs)
             on_sample(count)
+            if count <= _CORRECTED:
+                kept.append(inputs)
         if not count:  # torchao would take a scale of 1 without a word
             raise UsageError(
                 "quantisation needs calibration data, there are none", "give some typical inputs"
             )
         floats = copy.deepcopy(prepared)
-        return flow.convert_pt2e(prepared), floats
+        module = flow.convert_pt2e(prepared)
+        if not rough:
+            correct_biases(module, floats, kept)
+        return module, floats
 
 
 def examples_of(batches: Iterable[Any], count: int) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -19,3 +19,13 @@ def test_chain(capsys):
     runpy.run_path(str(EXAMPLES / "chain.py"))["main"]()
     assert "4 layers" in (out := capsys.readouterr().out)
     assert "three runs equal to torch-int" in out
+
+
+def test_digits(capsys, tmp_path, monkeypatch):
+    """As many right answers on held-out images as in float, within half a point."""
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr("sys.argv", ["digits.py", str(tmp_path / "digits.weft")])
+    main = runpy.run_path(str(EXAMPLES / "digits.py"))["main"]
+    main()
+    out = capsys.readouterr().out
+    assert "899 held-out images" in out and (tmp_path / "digits.weft").exists()

@@ -1,0 +1,49 @@
+"""Whole networks on the Verilated top: equal to torch-int, and as fast as predicted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weft.models.builtin import builtin
+from weft.runtime.compile import compile_model
+
+pytestmark = pytest.mark.sim
+
+#: Predicted against simulated cycles, of a whole network.
+MODEL_ERROR = 0.05
+SMALL = ("digits", "autoencoder", "ds-cnn", "mobilenet-v1-0.25", "resnet8")
+#: Least network MAC utilisation of the larger ones; depthwise layers run on the array, a diagonal
+#: at a time.
+LARGE = {"resnet18": 0.85, "mobilenet-v1": 0.5, "mobilenet-v2": 0.35, "efficientnet-lite0": 0.3}
+
+
+def on_rtl(name):
+    """(cycles, predicted cycles, network MAC utilisation) of one example on the RTL."""
+    entry = builtin(name)
+    x = entry.examples(4, seed=1)
+    compiled = compile_model(entry.make(), x)
+    with compiled.open("torch-int") as reference:
+        want = reference(x[:1])
+    with compiled.open("rtl") as rtl:
+        got, cycles = rtl(x[:1]), rtl.cycles
+    assert torch.equal(got, want), name
+    config, about = compiled.artefact.config, compiled.program.metadata
+    return cycles, about["predicted_cycles"], entry.macs / (config.macs_per_cycle * cycles)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks(name):
+    cycles, predicted, used = on_rtl(name)
+    print(f"{name}: {cycles:,} cycles, {predicted / cycles - 1:+.2%}, {used:.3f} of the array")
+    assert abs(predicted / cycles - 1) <= MODEL_ERROR
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", LARGE)
+def test_large_networks(name):
+    cycles, predicted, used = on_rtl(name)
+    print(f"{name}: {cycles:,} cycles, {predicted / cycles - 1:+.2%}, {used:.3f} of the array")
+    assert abs(predicted / cycles - 1) <= MODEL_ERROR
+    assert used >= LARGE[name]

@@ -1,0 +1,62 @@
+"""Biases give the channels of each product the means that they have in float."""
+
+import torch
+from torch import nn
+
+from small_networks import inputs, net
+from weft.compiler.frontend.export import export_model
+from weft.compiler.quantise import pt2e
+from weft.compiler.quantise.bias import correct_biases
+from weft.compiler.quantise.pt2e import examples_of, quantise_exported
+
+
+def depthwise():
+    """A depthwise block whose weights round badly: one large weight a channel, the others small."""
+    model = net(nn.Conv2d(8, 8, 3, groups=8), nn.ReLU6(), nn.Conv2d(8, 16, 1), nn.ReLU6(),
+                nn.Flatten(), nn.Linear(16 * 36, 10, bias=False))  # fmt: skip
+    with torch.no_grad():
+        model[0].weight.abs_().mul_(0.02)
+        model[0].weight[:, :, 1, 1] = 3.0
+    return model
+
+
+def means(module, floats, x):
+    """Difference of the means of each channel of the first two products."""
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n):
+            found = super().run_node(n)
+            if n.name in ("conv2d", "conv2d_1"):
+                kept.setdefault(n.name, []).append(found)
+            return found
+
+    sums = []
+    for m in (module, floats):
+        kept = {}
+        for one in x:
+            Recorder(m).run(one[None])
+        sums.append({k: torch.cat(v).mean((0, 2, 3)) for k, v in kept.items()})
+    return [(sums[0][k] - sums[1][k]).abs().max() for k in sums[0]]
+
+
+def test_means(monkeypatch):
+    model, x = depthwise(), inputs(8, 8, 8, count=6).abs()
+    with torch.no_grad():
+        with monkeypatch.context() as patch:
+            patch.setattr(pt2e, "correct_biases", lambda *_: None)
+            module, floats = quantise_exported(export_model(model, x), examples_of([x], 1))
+        before = means(module, floats, x)
+        told = []
+        correct_biases(module, floats, [(one[None],) for one in x], told.append)
+        after = means(module, floats, x)
+    assert told == ["conv2d", "conv2d_1"], "a layer without a bias has none to correct"
+    for old, new in zip(before, after):
+        assert new < 1e-5 < old
+
+
+def test_it_is_what_quantisation_does():
+    model, x = depthwise(), inputs(8, 8, 8, count=6).abs()
+    module, floats = quantise_exported(export_model(model, x), examples_of([x], 1))
+    assert max(means(module, floats, x)) < 1e-5
+    rough, floats = quantise_exported(export_model(model, x), examples_of([x], 1), rough=True)
+    assert max(means(rough, floats, x)) > 1e-5

@@ -62,8 +62,10 @@ class _Reader:
         self, node: torch.fx.Node, shape: tuple[int, ...], scale: Scale | None = None
     ) -> str:
         kind = node.meta["val"].dtype if "val" in node.meta else torch.float32
-        self.values[node.name] = Value(node.name, shape, scale, str(kind).removeprefix("torch."))
-        self.at[node] = name = str(node.name)
+        # torch renames inputs that have names of Python's own, as `input`.
+        name = str(node.target if node.op == "placeholder" else node.name)
+        self.values[name] = Value(name, shape, scale, str(kind).removeprefix("torch."))
+        self.at[node] = name
         return name
 
     def _constant(self, node: Any) -> np.ndarray | None:  # type: ignore[type-arg]

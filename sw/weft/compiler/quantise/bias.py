@@ -82,8 +82,7 @@ def correct_biases(
                 difference = a.to(node.name) - b.to(node.name)
                 total = total + difference.mean(axes)
             delta = total / len(pairs)
-            bias = _attribute(module, str(_bias_of(node)))
-            bias.data += delta
+            _add(module, str(_bias_of(node)), delta)
             shape = (-1, 1, 1) if len(axes) == 3 else (-1,)
             for _, b in pairs:
                 b.shift(delta.reshape(shape))
@@ -104,7 +103,11 @@ def _bias_of(node: torch.fx.Node) -> str | None:
     return str(bias.target)
 
 
-def _attribute(module: Any, name: str) -> Any:
-    for part in name.split("."):
+def _add(module: Any, name: str, delta: torch.Tensor) -> None:
+    """Add to a parameter of `module`, which until then it shares with the user's model."""
+    *path, last = name.split(".")
+    for part in path:
         module = getattr(module, part)
-    return module
+    changed = getattr(module, last).detach() + delta
+    delattr(module, last)
+    module.register_parameter(last, torch.nn.Parameter(changed, requires_grad=False))

@@ -54,6 +54,17 @@ def test_means(monkeypatch):
         assert new < 1e-5 < old
 
 
+def test_the_model_of_the_user_stays_as_it_is():
+    model, x = depthwise(), inputs(8, 8, 8, count=6).abs()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    exported = export_model(model, x)
+    first, _ = quantise_exported(exported, examples_of([x], 1))
+    again, _ = quantise_exported(exported, examples_of([x], 1))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert torch.equal(first(x[:1]), again(x[:1]))
+
+
 def test_it_is_what_quantisation_does():
     model, x = depthwise(), inputs(8, 8, 8, count=6).abs()
     module, floats = quantise_exported(export_model(model, x), examples_of([x], 1))

@@ -18,6 +18,7 @@ import struct
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,17 @@ import pytest
 
 from mutate import changed_bytes, changed_json
 from program_strategies import seeded
+from weft.artefact import Artefact, HostStep, Port, ProgramStep
+from weft.artefact.file import pack, unpack
 from weft.backend.pynq.frames import _Garbled, _receive, _send
 from weft.backend.pynq.identity import BoardFacts
 from weft.bundle import Overlay, virtual
 from weft.bundle.build import write_virtual
 from weft.bundle.content import check_content
 from weft.bundle.manifest import Manifest, verified
+from weft.compiler.graph.build import linear_layer
+from weft.compiler.graph.requant import Requant
+from weft.compiler.lower.program import compile_graph
 from weft.deploy.over_ssh import Probed, _on_board
 from weft.errors import WeftError
 from weft.files import bitfile
@@ -76,11 +82,11 @@ def _json_of(good: Any) -> Callable[[Rng], bytes]:
     return make
 
 
-def _sealed(header: Any, payload: bytes, version: int) -> bytes:
-    """A program file of any header, with the digest of its content."""
+def _sealed(header: Any, payload: bytes, version: int, magic: bytes = b"WEFTPROG") -> bytes:
+    """A program file of any header, or a model file, with the digest of its content."""
     text = json.dumps(header).encode()
     total = 24 + len(text) + len(payload) + 32
-    body = struct.pack("<8sIIQ", b"WEFTPROG", version, len(text), total) + text + payload
+    body = struct.pack("<8sIIQ", magic, version, len(text), total) + text + payload
     return body + hashlib.sha256(body).digest()
 
 
@@ -103,6 +109,47 @@ def _read_program(data: bytes) -> None:
     program = Program.from_bytes(data)
     verify(program)
     disassemble(program.instructions)
+
+
+@cache
+def _good_model() -> bytes:
+    """A program between two steps of the host, with constants, and one that torch computes."""
+    rng = np.random.default_rng(1)
+    weights, bias = rng.integers(-9, 9, (16, 8), np.int8), np.zeros(8, np.int32)
+    by = Requant(np.full(8, 1 << 12), np.full(8, 20))
+    program = compile_graph(linear_layer("l", weights, bias, by, rows=1), TINY)
+    scale = {"step": 0.1, "zero_point": 3}
+    steps = (
+        HostStep("q", "quantise", ("x",), "a", {**scale, "low": -128, "high": 127}),
+        ProgramStep(program, {"a": "a"}, {"b": "out"}),
+        HostStep("d", "dequantise", ("b",), "y", {**scale, "shape": [1, 8]}),
+        HostStep("f", "linear", ("y",), "z", {}, {"weights": np.ones((3, 8), np.float32)}),
+        HostStep("t", "aten.cumsum.default", ("z",), "o",
+                 {"arguments": {"self": {"value": 0}, "dim": 1}}),
+    )  # fmt: skip
+    ports = (Port("x", "x", (1, 16)),), (Port("o", "o", (1, 3)),)
+    return pack(Artefact(steps, *ports, metadata={"pixels": [0, 255]}))
+
+
+def _model(rng: Rng) -> bytes:
+    raw = _good_model()
+    _, version, size, _ = struct.unpack_from("<8sIIQ", raw)
+    header, payload = json.loads(raw[24 : 24 + size]), raw[24 + size : -32]
+    match int(rng.integers(4)):
+        case 0:
+            return changed_bytes(raw, rng)
+        case 1:
+            return _sealed(header, changed_bytes(payload, rng), version, b"WEFTMODL")
+        case _:
+            return _sealed(changed_json(header, rng), payload, version, b"WEFTMODL")
+
+
+def _read_model(data: bytes) -> None:
+    artefact = unpack(data, "net.weft")
+    for program in artefact.programs:
+        verify(program)
+    assert artefact.pixels is None or len(artefact.pixels) == 2
+    assert unpack(pack(artefact), "again").inputs == artefact.inputs
 
 
 def _formats(folder: Path) -> dict[str, Format]:
@@ -154,6 +201,7 @@ def _formats(folder: Path) -> dict[str, Format]:
 
     return {
         "program": Format(_program, _read_program),
+        "model": Format(_model, _read_model),
         "assembly": Format(
             _bytes_of(disassemble(seeded(3, TINY).instructions).encode()),
             lambda data: list(assemble(data.decode("utf-8", "replace"))),
@@ -173,7 +221,8 @@ def _formats(folder: Path) -> dict[str, Format]:
 
 
 NAMES = (
-    "program", "assembly", "manifest", "bitstream", "description", "firmware", "array", "texts",
+    "program", "model", "assembly", "manifest", "bitstream", "description", "firmware", "array",
+    "texts",
     "digests of vectors", "messages", "answers over ssh",
 )  # fmt: skip
 

@@ -20,6 +20,8 @@ from weft_hw.config import AcceleratorConfig
 
 __all__ = ["Artefact", "HostStep", "Port", "ProgramStep", "bordered"]
 
+#: What no mean or deviation of pixels 0..255 is near.
+_PIXEL_LIMIT = 1e6
 #: Element types of the constants of a step of the host.
 DTYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
 
@@ -159,7 +161,7 @@ class Artefact:
         if not isinstance(found, (list, tuple)) or len(found) != 2:
             return None
         mean, std = found
-        if not all(type(v) in (int, float) for v in found) or not std > 0:
+        if not all(type(v) in (int, float) and abs(v) < _PIXEL_LIMIT for v in found) or std <= 0:
             return None
         return float(mean), float(std)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -164,10 +165,9 @@ def _step(given: Any, reader: _Reader, source: str) -> HostStep | ProgramStep:
                 and type(item[2]) is int):  # fmt: skip
             raise UsageError(f"constant {name!r} must be [dtype, shape, bytes]")
         kind = np.dtype(item[0]).newbyteorder("<")
-        data = np.frombuffer(reader.take(item[2]), kind)
-        if data.size != int(np.prod(item[1], dtype=np.int64)):
-            raise UsageError(f"constant {name!r} has {data.size} elements, not {item[1]}")
-        constants[name] = data.reshape(item[1])
+        if item[2] != math.prod(item[1]) * kind.itemsize:
+            raise UsageError(f"constant {name!r} has {item[2]} bytes, and elements {item[1]}")
+        constants[name] = np.frombuffer(reader.take(item[2]), kind).reshape(item[1])
     return HostStep(
         given["name"], given["op"], tuple(_texts(given["inputs"], "inputs")), given["output"],
         given["attributes"], constants,

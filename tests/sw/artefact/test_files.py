@@ -118,7 +118,7 @@ CHANGES = {
     "a dtype": (lambda h: next(iter(host(h)["constants"].values())).__setitem__(0, "object"),
                 "must be .dtype, shape, bytes."),
     "a shape": (lambda h: next(iter(host(h)["constants"].values())).__setitem__(1, [1 << 62]),
-                "elements, not"),
+                "bytes, and elements"),
     "no list": (lambda h: h.update(steps={}), "header steps must be list"),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 EXTRAS = {
     "demo": "hw,sim,torch,minilm",
-    "all": "hw,sim,torch,minilm,vision,synth,pnr,formal,dev",
+    "all": "hw,sim,torch,minilm,vision,onnx,synth,pnr,formal,dev",
 }
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 5

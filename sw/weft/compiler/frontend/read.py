@@ -180,8 +180,12 @@ class _Reader:
         constants: dict[str, Any],
         scale: Scale | None = None,
     ) -> None:
-        is_border = op in ("quantise", "dequantise")
-        name = self.names.unique(op if is_border else layer_name(node))
+        name = layer_name(node)
+        if op in ("quantise", "dequantise"):
+            name = op
+        elif op == "pad" and name != node.name:  # part of a layer, whose name another part has
+            name = f"{name}.pad"
+        name = self.names.unique(name)
         inputs = tuple(self.at[source] for source in sources)
         output = self._value(node, shape_of(node), scale)
         self.operators.append(Operator(name, op, inputs, output, attributes, constants))

@@ -45,21 +45,19 @@ def command(
 
     --board says what the board has to be.
     """
+    from weft.artefact.loading import single_program
     from weft.backend.pynq.identity import BoardFacts, check_host
     from weft.backend.pynq.process import board_facts, local_overlay
     from weft.bundle.manifest import Manifest
     from weft.deploy.over_ssh import deploy_over_ssh, probe
     from weft.deploy.remote import deploy
     from weft.deploy.ssh import Ssh, answering
-    from weft.program import Program
-    from weft.verify import verify
 
     if transport not in _TRANSPORTS:
         raise UsageError(f"--transport must be one of {', '.join(_TRANSPORTS)}, not {transport!r}")
     if board:
         options.find_board(board)
-    loaded = Program.load(program)
-    verify(loaded)
+    loaded = single_program(program)
     if host:
         check_host(host)
         if transport == "auto":

@@ -55,14 +55,14 @@ def command(
     are verified. Outputs become NAME.npy in a folder; of a model with one output, the file that
     --output names, where it ends in .npy. Backends are emulator, rtl and pynq.
     """
-    from weft.artefact.file import MAGIC
+    from weft.artefact.loading import is_model
     from weft.backend.opening import SIMULATED
 
     known = (*SIMULATED, "pynq")
     if backend not in known:
         raise UsageError(f"unknown backend {backend!r}", f"choose one of {', '.join(known)}")
     where = (overlay, host, port)
-    run = _run_model if _starts_with(program, MAGIC) else _run_program
+    run = _run_model if is_model(program) else _run_program
     paths, cycles = run(program, inputs, output, backend, where)
     if json:
         print_json("run", [Run(backend, cycles, [Output(path) for path in paths])])
@@ -71,14 +71,6 @@ def command(
         print(path)
     if cycles is not None:
         print(f"{cycles:,} cycles")
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(magic)) == magic
-    except OSError:
-        return False  # who reads it says what is wrong
 
 
 def _run_program(

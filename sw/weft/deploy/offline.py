@@ -10,9 +10,9 @@ from pathlib import Path
 
 import weft
 import weft_hw
+from weft.artefact.loading import single_program
 from weft.bundle.manifest import Manifest
 from weft.files.untrusted import safe_name
-from weft.program import Program
 
 __all__ = ["offline_zip", "wheel"]
 
@@ -85,7 +85,8 @@ def offline_zip(program: Path, overlay: Path) -> bytes:
     manifest = Manifest.load(overlay.with_suffix(".json"))
     manifest.verify(overlay.parent)
     bitstream = manifest.bitstream(overlay.parent)
-    loaded = Program.load(program, manifest.config)
+    loaded = single_program(program)
+    loaded.require_config(manifest.config)
     from weft_hw.boards import pynq_board
 
     board = pynq_board(manifest.board)

@@ -19,24 +19,28 @@ __all__ = ["main"]
 
 def _deploy(overlay: Path, program: Path) -> dict[str, Any]:
     """The self-test, then the program against the emulator."""
+    from weft.artefact.loading import single_program
     from weft.backend.pynq.backend import PynqBackend
     from weft.bundle.manifest import Manifest
-    from weft.program import Program
     from weft.results import plain
 
     from .selftest import check
 
-    loaded = Program.load(program, Manifest.load(overlay.with_suffix(".json")).config)
+    loaded = single_program(program)
+    loaded.require_config(Manifest.load(overlay.with_suffix(".json")).config)
     with PynqBackend(overlay) as backend:
         return {"results": [plain(r) for r in check(backend, loaded, program.name)]}
 
 
 def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[str, Any]:
-    """The program on arrays from .npy files."""
+    """The program, or the model, on arrays from .npy files."""
+    from weft.artefact.loading import is_model
     from weft.backend.pynq.backend import PynqBackend
     from weft.program import Program
     from weft.program.npy import read_inputs, write_outputs
 
+    if is_model(program):
+        return _run_model(overlay, program, inputs, output)
     loaded = Program.load(program)
     arrays = read_inputs(loaded, inputs)
     with PynqBackend(overlay) as backend:
@@ -45,6 +49,28 @@ def _run(overlay: Path, program: Path, inputs: list[str], output: Path) -> dict[
         cycles = backend.counters()["cycles"]
         clock = backend.clock_mhz
     return {"outputs": [str(p) for p in paths], "cycles": cycles, "clock_mhz": clock}
+
+
+def _run_model(
+    overlay: Path, path: Path, inputs: list[str], output: Path
+) -> dict[str, Any]:
+    from weft.backend.pynq.backend import PynqBackend
+    from weft.program.npy import named_paths, read_npy, write_outputs
+    from weft.runtime.compiled import CompiledModel, RunningModel
+
+    model = CompiledModel.load(path)
+    ports = [port.name for port in model.artefact.inputs]
+    given = named_paths(ports, inputs)
+    if set(given) != set(ports):
+        raise UsageError(f"the model has the inputs {', '.join(ports)}", "give each of them once")
+    with PynqBackend(overlay) as backend:
+        running = RunningModel(model, backend)
+        results = running(*(read_npy(given[name]) for name in ports))
+        clock = backend.clock_mhz
+    found = results if isinstance(results, tuple) else (results,)
+    names = [port.name for port in model.artefact.outputs]
+    paths = write_outputs(dict(zip(names, found)), output)
+    return {"outputs": [str(p) for p in paths], "cycles": running.cycles, "clock_mhz": clock}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -205,3 +205,45 @@ PORT = (Port("x", "x", (1, 4)),)
 def test_rules(steps, outputs, words):
     with pytest.raises(UsageError, match=words):
         Artefact(steps, PORT, outputs)
+
+
+def test_the_program_in_a_file(compiled, tmp_path):
+    """A program file, and a model file of one program, are as good for a board."""
+    from weft.artefact.loading import is_model, single_program
+
+    one = compile_model(net(nn.Linear(4, 3)), inputs(4))
+    one.save(tmp_path / "one.weft")
+    one.program.save(tmp_path / "program.weft")
+    assert is_model(tmp_path / "one.weft") and not is_model(tmp_path / "program.weft")
+    for name in ("one.weft", "program.weft"):
+        assert single_program(tmp_path / name).digest == one.program.digest
+    compiled.save(tmp_path / "two.weft")
+    with pytest.raises(UsageError, match="is a model of 2 programs, and one is deployed"):
+        single_program(tmp_path / "two.weft")
+    with pytest.raises(UsageError, match="cannot read"):
+        single_program(tmp_path / "none.weft")
+
+
+def test_a_board_runs_a_model_itself(tmp_path, monkeypatch, capsys):
+    """``weft.deploy.onboard run``, with the emulator in the place of the board's driver."""
+    from weft.backend.emulator import EmulatorBackend
+    from weft.backend.pynq import backend as pynq
+    from weft.deploy.onboard import main
+
+    one = compile_model(net(nn.Linear(4, 3)), inputs(4), host_torch=False)
+    one.save(tmp_path / "one.weft")
+    np.save(tmp_path / "x.npy", inputs(4).numpy())
+
+    class Board(EmulatorBackend):
+        clock_mhz = 100.0
+
+        def __init__(self, overlay):
+            super().__init__(one.artefact.config)
+
+    monkeypatch.setattr(pynq, "PynqBackend", Board)
+    arguments = ["run", "x.bit", str(tmp_path / "one.weft"), "--output", str(tmp_path)]
+    assert main([*arguments, "--input", str(tmp_path / "x.npy")]) == 0
+    (path,) = json.loads(capsys.readouterr().out)["outputs"]
+    assert np.array_equal(np.load(path), one(inputs(4)).numpy())
+    assert main([*arguments, "--input", f"y={tmp_path / 'x.npy'}"]) == 2
+    assert "has the inputs input" in capsys.readouterr().out

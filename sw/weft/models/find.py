@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from .builtin import MODELS
 
 __all__ = ["FoundModel", "find_model", "load_function"]
 
+Data = Callable[[], Iterable[Any]]
+#: Examples of a user's data that a model is calibrated on.
+EXAMPLES_OF_DATA = 64
 #: Examples that built-in networks are calibrated on.
 EXAMPLES = 16
 
@@ -30,8 +33,9 @@ class FoundModel:
     name : for people
     model : torch.nn.Module, or torch.export.ExportedProgram
     inputs : float32 tensors [B, ...], one for each input
-    calibration : batches of inputs; None: `inputs` are.
+    calibration : batches of inputs, the first of the user's data; None: `inputs` are.
     pixels : (mean, std) of pictures, where that is known
+    data : gives all batches of the user's data, with their labels
     note : what its weights and data are, where they are not the user's; may be empty.
     """
 
@@ -40,11 +44,12 @@ class FoundModel:
     inputs: tuple[Any, ...]
     calibration: Iterable[Any] | None = None
     pixels: tuple[float, float] | None = None
+    data: Callable[[], Iterable[Any]] | None = None
     note: str = ""
 
     def batches(self) -> Iterable[Any]:
-        """The batches to evaluate on: those of the calibration, with their labels."""
-        return [self.inputs] if self.calibration is None else self.calibration
+        """The batches to evaluate on: all of the user's data, or else the example inputs."""
+        return [self.inputs] if self.data is None else self.data()
 
     def example(self, seed: int = 0) -> list[Any]:
         """float32 arrays, a batch of one, of each input: an example of the model's own, or noise.
@@ -87,16 +92,17 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
             text,
             found.make(),
             (found.examples(examples, seed=1),),
-            list(batches()) if batches else None,
+            _first(batches),
             found.pixels,
+            batches,
             found.note,
         )
     path = Path(text)
     if path.suffix == ".pt2":
         exported = load_exported(path)
-        return FoundModel(path.name, exported, (), list(batches()) if batches else [])
+        return FoundModel(path.name, exported, (), _first(batches) or [], data=batches)
     if path.suffix == ".onnx":
-        return _of_onnx(path, list(batches()) if batches else None, examples)
+        return _of_onnx(path, batches, examples)
     if ".py:" in text:
         return _of_function(text, batches)
     raise UsageError(
@@ -105,7 +111,21 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
     )
 
 
-def _of_onnx(path: Path, calibration: list[Any] | None, examples: int) -> FoundModel:
+def _first(batches: Data | None) -> list[Any] | None:
+    """The first batches of a user's data, of EXAMPLES_OF_DATA examples; raises UsageError."""
+    if batches is None:
+        return None
+    found, count = [], 0
+    for batch in batches():
+        found.append(batch)
+        first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+        count += len(first) if hasattr(first, "__len__") else 1
+        if count >= EXAMPLES_OF_DATA:
+            break
+    return found
+
+
+def _of_onnx(path: Path, batches: Data | None, examples: int) -> FoundModel:
     import torch
 
     from weft.compiler.frontend.onnx import load_onnx
@@ -115,8 +135,8 @@ def _of_onnx(path: Path, calibration: list[Any] | None, examples: int) -> FoundM
     inputs = tuple(
         torch.randn((examples, *shape[1:]), generator=made) for shape in module.shapes()
     )
-    note = "" if calibration else "calibrated on noise"
-    return FoundModel(path.name, module, inputs, calibration, None, note)
+    note = "" if batches else "calibrated on noise"
+    return FoundModel(path.name, module, inputs, _first(batches), None, batches, note)
 
 
 def _of_function(text: str, batches: Any) -> FoundModel:
@@ -133,7 +153,7 @@ def _of_function(text: str, batches: Any) -> FoundModel:
             f"{text} must return a torch.nn.Module, or that and its inputs, "
             f"not {type(made).__name__}"
         )
-    calibration = list(batches()) if batches else None
+    calibration = _first(batches)
     if not inputs and calibration:
         first = calibration[0]
         inputs = (first,) if isinstance(first, torch.Tensor) else tuple(first)[:1]
@@ -141,7 +161,7 @@ def _of_function(text: str, batches: Any) -> FoundModel:
         raise UsageError(
             f"{text} gives no inputs", "let it return (model, inputs), or name them by --data"
         )
-    return FoundModel(name, made, inputs, calibration)
+    return FoundModel(name, made, inputs, calibration, data=batches)
 
 
 def load_function(text: str, what: str) -> Any:

@@ -96,3 +96,38 @@ def test_another_file_of_weights_is_refused(monkeypatch):
     monkeypatch.setattr(imagenet, "SHA256", "0" * 64)
     with pytest.raises(Mismatch, match="is not the file that Weft knows"):
         builtin("efficientnet-lite0").make()
+
+
+def test_a_folder_of_pictures(tmp_path, monkeypatch):
+    """Labels are the places of the classes; the middle of each picture, as the network takes it."""
+    import numpy as np
+    from PIL import Image
+
+    from weft.models.imagenet import folder
+
+    for name, count, grey in (("b", 3, 200), ("a", 2, 127)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            size = (300, 400) if i % 2 else (260, 256)
+            Image.new("RGB", size, (grey, grey, grey)).save(tmp_path / name / f"{i}.png")
+        (tmp_path / name / "notes.txt").write_text("no picture")
+    with pytest.raises(UsageError, match="WEFT_IMAGENET is not set"):
+        next(folder())
+    monkeypatch.setenv("WEFT_IMAGENET", str(tmp_path))
+    found = list(folder())
+    assert [int(label) for _, label in found] == [0, 0, 1, 1, 1]
+    for x, label in found:
+        assert x.shape == (1, 3, 224, 224) and x.dtype == torch.float32
+        np.testing.assert_allclose(x, 0 if label == 0 else (200 - 127) / 128, atol=1e-6)
+    monkeypatch.setenv("WEFT_IMAGENET_COUNT", "2")
+    assert [int(label) for _, label in folder()] == [0, 1]
+    monkeypatch.setenv("WEFT_IMAGENET_COUNT", "x")
+    with pytest.raises(UsageError, match="must be a number above 0, not 'x'"):
+        next(folder())
+    monkeypatch.delenv("WEFT_IMAGENET_COUNT")
+    (tmp_path / "a" / "0.png").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="is no picture"):
+        next(folder())
+    monkeypatch.setenv("WEFT_IMAGENET", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="has no folders with"):
+        next(folder())

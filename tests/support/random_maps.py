@@ -107,6 +107,11 @@ class MapMaker:
         bias = self.choose.randint(-(2**10), 2**10)
         return self._kept(self.make.add(self._name("add"), a, b, by, bias), self.shapes[a])
 
+    def concat(self, *parts: str) -> str:
+        shapes = [self.shapes[part] for part in parts]
+        name = self.make.concat(self._name("concat"), *parts)
+        return self._kept(name, (*shapes[0][:2], sum(s[2] for s in shapes)))
+
     def build(self, *outputs: str) -> Graph:
         return self.make.build(*outputs)
 
@@ -120,13 +125,19 @@ def network(seed: int, size: int = 12, channels: int = 24, nodes: int = 6) -> Gr
     for _ in range(nodes):
         x = choose.choice(maps[-2:])
         high, wide, deep = m.shapes[x]
-        op = choose.choice(["conv", "conv", "depthwise", "avg_pool", "max_pool", "add", "residual"])
+        op = choose.choice(
+            ["conv", "conv", "depthwise", "avg_pool", "max_pool", "add", "residual", "concat"]
+        )
         if op == "conv":
             found = m.conv2d(x, choose.randint(1, channels))
         elif op == "depthwise":
             found = m.depthwise(x)
         elif op in ("avg_pool", "max_pool"):
             found = m.pool(op, x)
+        elif op == "concat":  # of parts that are made for it alone
+            sizes = [choose.choice([16, 32]) for _ in range(choose.randint(1, 2))]
+            sizes.append(choose.randint(1, channels))
+            found = m.concat(*(m.conv2d(x, size, Window()) for size in sizes))
         else:
             alike = [name for name in maps if m.shapes[name] == m.shapes[x]]
             other = choose.choice(alike)

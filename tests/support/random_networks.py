@@ -27,7 +27,7 @@ class RandomNetwork(nn.Module):
         super().__init__()
         self.choose = choose = random.Random(seed)
         torch.manual_seed(seed)
-        channels = choose.choice([1, 2, 3, 4, 5, 8, 16, 20])
+        channels = choose.choice([1, 2, 3, 4, 5, 8, 16, 16, 20])
         self.shape = (1, channels, choose.randint(3, size), choose.randint(3, size))
         self.parts = nn.ModuleList()
         self.plan: list[tuple[str, tuple[int, ...], int, str]] = []
@@ -61,7 +61,7 @@ class RandomNetwork(nn.Module):
             dilation = choose.choice([1, 1, 2])
             sides = tuple(d * (v - 1) // 2 for v, d in zip(kernel, (dilation, dilation)))
             groups = c if kind == "depthwise" else 1
-            n = c if groups == c or same else choose.randint(1, 24)
+            n = c if groups == c or same else choose.choice([16, choose.randint(1, 24)])
             layer = nn.Conv2d(c, n, kernel, stride, sides, dilation, groups,
                               bias=choose.random() < 0.5)  # fmt: skip
             part = nn.Sequential(layer, nn.BatchNorm2d(n)) if choose.random() < 0.5 else layer

@@ -99,14 +99,14 @@ def bench_model(
     reports: dict[str, OperatorReport] = {r.name: r for r in model.explain()}
     results: dict[str, LayerResult] = {}
     for graph, given, every in seen:
-        for node in graph.nodes:
+        for node in (node for node in graph.nodes if node.name in reports and node.op != "concat"):
             values = {**given, **every}
             result = _layer(graph, node, values, device, memory, reports[node.name])
             results[node.name] = result
             on_done(result)
     for report in reports.values():
-        if report.where == "host":
-            results[report.name] = LayerResult(report.name, report.op, "host", report.macs)
+        if report.name not in results:  # on the host, or no more than addresses
+            results[report.name] = LayerResult(report.name, report.op, report.where, report.macs)
     layers = [results[name] for name in reports]
     total = _total(layers, runs, config.macs_per_cycle)
     on_done(total)

@@ -226,7 +226,7 @@ def _refusals(
 ) -> dict[str, str]:
     """Operators on chip that do not fit this accelerator -> why."""
     found = {}
-    for op in (op for op in network.operators if op.on_chip):
+    for op in (op for op in network.operators if op.on_chip and op.op != "concat"):
         try:
             alone = integer_segment(network, [op], (op.output,))
             progress(1, f"scheduling {op.name}")

@@ -58,7 +58,14 @@ def chip_reports(
 ) -> dict[str, OperatorReport]:
     """Name -> report of the operators of a program."""
     found = {}
-    for op, node in zip(segment.operators, lowered.graph.nodes):
+    nodes = {node.name: node for node in lowered.graph.nodes}
+    for op in segment.operators:
+        node, shapes = nodes[op.name], _shapes(network, op)
+        if op.op == "concat":
+            found[op.name] = OperatorReport(
+                op.name, op.op, "accelerator", _why_on_chip(op), [], *shapes, macs=0
+            )
+            continue
         problem = problem_of(lowered.graph, node)
         schedule = scheduled(config, problem, memory)
         roofline = problem.roofline(config, memory)
@@ -69,8 +76,8 @@ def chip_reports(
             where="accelerator",
             why=_why_on_chip(op),
             fused=list(op.attributes.get("fused", ())),
-            input_shape=list(network.values[op.inputs[0]].shape),
-            output_shape=list(network.values[op.output].shape),
+            input_shape=shapes[0],
+            output_shape=shapes[1],
             macs=problem.macs,
             predicted_cycles=int(schedule.prediction.cycles),
             roofline_cycles=roofline,
@@ -81,6 +88,12 @@ def chip_reports(
     return found
 
 
+def _shapes(network: Network, op: Operator) -> tuple[list[int], list[int]]:
+    """Of the first input, and of the output."""
+    first = list(network.values[op.inputs[0]].shape) if op.inputs else []
+    return first, list(network.values[op.output].shape)
+
+
 _ON_CHIP = {
     "conv2d": "int8 convolution",
     "depthwise": "int8, a diagonal of the array at a time",
@@ -88,6 +101,7 @@ _ON_CHIP = {
     "max_pool": "maxima in the accumulators",
     "add": "a residual behind the array",
     "rescale": "rounded anew to another scale",
+    "concat": "addresses: parts are computed where they lie",
     "table": "looked up behind the array",
 }
 
@@ -105,8 +119,8 @@ def host_report(network: Network, op: Operator, reasons: Mapping[str, str]) -> O
         where="host",
         why=why_on_host(network, op, reasons),
         fused=[],
-        input_shape=list(network.values[op.inputs[0]].shape) if op.inputs else [],
-        output_shape=list(network.values[op.output].shape),
+        input_shape=_shapes(network, op)[0],
+        output_shape=_shapes(network, op)[1],
         macs=_macs(network, op),
     )
 

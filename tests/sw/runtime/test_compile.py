@@ -64,6 +64,31 @@ def test_branches():
     assert not where(compiled)
 
 
+class Joined(nn.Module):
+    """Parts of which one is read elsewhere, one comes from outside, one clamps behind the join."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(8, 16, 1), nn.Conv2d(8, 32, 3, padding=1)
+        self.c, self.d = nn.Conv2d(16, 32, 3, padding=1), nn.Conv2d(88, 10, 1)
+
+    def forward(self, x):
+        a, b = torch.relu(self.a(x)), self.b(x)
+        return self.d(torch.relu(torch.cat([a, b, self.c(a), x], 1)))
+
+
+def test_a_join_is_addresses():
+    torch.manual_seed(2)
+    model, x = Joined().eval(), inputs(8, 9, 7)
+    compiled = compile_model(model, x)
+    assert signal_to_noise(model(x), exact(compiled, x)) > 25
+    assert not where(compiled) and len(compiled.programs) == 1
+    names = [node.name for node in compiled.graphs[0].nodes]
+    assert names == ["a", "b", "c", "cat.copy0", "cat.copy3", "cat", "relu_1", "d"]
+    (join,) = [r for r in compiled.explain() if r.op == "concat"]
+    assert join.where == "accelerator" and join.predicted_cycles is None
+
+
 CASES = {
     "3x3": (net(nn.Conv2d(20, 33, 3, padding=1), nn.ReLU()), (20, 9, 7)),
     "odd width, three channels": (net(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU()), (3, 15, 13)),

@@ -132,6 +132,14 @@ class Builder:
         shape = (*window.output(high, wide), channels)
         return self._node(op, name, inputs, shape, requant, result, window)
 
+    def concat(self, name: str, *parts: str) -> str:
+        """Maps beside each other along the channels; each is computed for this alone."""
+        sizes = [self._of(part).sizes for part in parts]
+        shape = (*sizes[0][:2], sum(size[2] for size in sizes))
+        made = self._tensor(Tensor(name, "int8", shape))
+        self._nodes.append(Node(name, "concat", parts, made))
+        return made
+
     def add(self, name: str, a: str, b: str, requant: Requant, bias: int = 0) -> str:
         """``ADD_WEIGHT * a + bias``, requantised; `b` is the residual of `requant`."""
         inputs = (a, self._bias(name, bias), b)

@@ -126,6 +126,13 @@ class Graph:
             op.verify(node, operands, self.tensors[node.output])
         for name in self.outputs:
             rule(name in self.producers, f"output {name!r} is not computed by a node")
+        for part, whole in self.parts.items():
+            rule(
+                part in self.producers and part not in self.parts.values()
+                and len(self.consumers[part]) == 1 and part not in self.outputs
+                and part not in self.states.values(),
+                f"{part!r} must be computed for {whole!r} alone, of which it is a part",
+            )
         for state, source in self.states.items():
             kept, new = self.tensors[state], self.tensors[source]
             rule(
@@ -150,6 +157,11 @@ class Graph:
             for name in dict.fromkeys(node.inputs):
                 found[name] = (*found[name], i)
         return found
+
+    @cached_property
+    def parts(self) -> Mapping[str, str]:
+        """The tensor that each part lies in."""
+        return {p: n.output for n in self.nodes if n.op == "concat" for p in n.inputs}
 
     def operands(self, node: Node) -> list[Tensor]:
         """The tensors that a node reads, in order."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weft.errors import UsageError
+from weft_hw.config import GRANULE_BYTES
 from weft_hw.numerics import WEIGHT_MAX, WEIGHT_MIN
 
 from .requant import integers
@@ -23,7 +24,10 @@ from .window import Window
 if TYPE_CHECKING:
     from .graph import Node
 
-__all__ = ["ADD_WEIGHT", "OPS", "Op"]
+__all__ = ["ADD_WEIGHT", "OPS", "PART_CHANNELS", "Op"]
+
+#: Channels of each part of a map but the last: a multiple of this, so that parts share no granule.
+PART_CHANNELS = GRANULE_BYTES
 
 #: An addition multiplies its first operand by this before it is scaled: the multipliers of both
 #: then have as many bits.
@@ -43,11 +47,13 @@ class Op:
         behind them.
     rules : called with the node, the operands and the output; raises UsageError.
     takes_residual : whether its requantisation may have one.
+    is_variadic : the one operand may stand several times.
     """
 
     operands: tuple[str, ...]
     rules: Rules
     takes_residual: bool = False
+    is_variadic: bool = False
 
     def verify(self, node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
         """Refuse a node that breaks a rule.
@@ -65,6 +71,8 @@ class Op:
                 wanted = (*wanted, "residual")
             elif self.takes_residual and len(operands) == len(wanted) + 1:
                 raise UsageError("needs a requantisation with a residual")
+            if self.is_variadic:
+                wanted *= max(len(operands), 1)
             if len(operands) != len(wanted):
                 raise UsageError(f"needs {', '.join(wanted)}, not {len(operands)} operands")
             if wanted[-1] == "residual":
@@ -201,6 +209,27 @@ def _add(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
     node.requant.verify(1, output.dtype)
 
 
+def _concat(node: Node, operands: Sequence[Tensor], output: Tensor) -> None:
+    """Maps beside each other along the channels: addresses, and no operation.
+
+    Each part is computed where it lies in the whole, so it may have no other reader.
+    """
+    for part in operands:
+        if part.dtype != "int8" or len(part.shape) != 3 or part.shape[:2] != output.shape[:2]:
+            raise UsageError(f"a part must be int8 {list(output.shape[:2])} + [C], not {part}")
+    for part in operands[:-1]:
+        if part.sizes[2] % PART_CHANNELS:
+            raise UsageError(
+                f"each part but the last must have a multiple of {PART_CHANNELS} channels, "
+                f"not {part.sizes[2]}"
+            )
+    if node.requant is not None:
+        raise UsageError("parts are not requantised")
+    wanted = (*output.shape[:2], sum(part.sizes[2] for part in operands))
+    if output.dtype != "int8" or output.shape != wanted:
+        raise UsageError(f"the output must be int8 {list(wanted)}, not {output}")
+
+
 #: By name.
 OPS: Mapping[str, Op] = MappingProxyType(
     {
@@ -210,5 +239,6 @@ OPS: Mapping[str, Op] = MappingProxyType(
         "avg_pool": Op(("map", "bias"), _pool),
         "max_pool": Op(("map",), _pool),
         "add": Op(("a", "bias"), _add, takes_residual=True),
+        "concat": Op(("part",), _concat, is_variadic=True),
     }
 )

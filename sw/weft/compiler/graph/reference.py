@@ -177,6 +177,10 @@ class TorchInt:
         a, bias, b = operands
         return self._results(node, a * ADD_WEIGHT + bias, [b])
 
+    def concat(self, node: Node, operands: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Maps beside each other along the channels."""
+        return self._torch.cat(list(operands), 2)
+
     def _bordered(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """int64 [C, H, W] of a map [H, W, C], with its border."""
         top, bottom, left, right = window.padding
@@ -229,6 +233,7 @@ ARITHMETIC: Mapping[str, Arithmetic] = MappingProxyType(
         "avg_pool": TorchInt.average,
         "max_pool": TorchInt.maximum,
         "add": TorchInt.add,
+        "concat": TorchInt.concat,
     }
 )
 

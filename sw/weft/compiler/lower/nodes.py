@@ -21,16 +21,17 @@ from weft_hw.isa import ResultType
 
 from .constants import pack_parameters, pack_weights
 
-__all__ = ["bytes_of", "constants_of", "pitches_of", "problem_of", "requant_of"]
+__all__ = ["bytes_of", "constants_of", "home_of", "pitches_of", "problem_of", "requant_of"]
 
 
 def pitches_of(graph: Graph, name: str) -> tuple[int, ...]:
     """Bytes from one index to the next of each dimension but the innermost, which is dense.
 
     The innermost vector takes whole granules; pixels of an input map of up to four bytes lie four
-    bytes apart, and its lines take whole granules. What is added to results lies as these do.
+    bytes apart, and its lines take whole granules. What is added to results lies as these do, and a
+    part as the whole that it is in.
     """
-    tensor = graph.tensors[name]
+    tensor = graph.tensors[graph.parts.get(name, name)]
     sizes, size = tensor.sizes, tensor.sizes[-1] * DTYPES[tensor.dtype].itemsize
     added = any(name in node.activations[1:] for node in graph.nodes)
     is_narrow = (
@@ -40,6 +41,19 @@ def pitches_of(graph: Graph, name: str) -> tuple[int, ...]:
     for count in sizes[-2:0:-1]:
         found.insert(0, round_up(count * found[0], GRANULE_BYTES))
     return tuple(found[: len(sizes) - 1]) if len(sizes) > 1 else ()
+
+
+def home_of(graph: Graph, name: str) -> tuple[str, int]:
+    """(the tensor that a tensor lies in, bytes from its start): itself, or what it is a part of."""
+    whole = graph.parts.get(name)
+    if whole is None:
+        return name, 0
+    offset = 0
+    for part in graph.nodes[graph.producers[whole]].inputs:
+        if part == name:
+            break
+        offset += graph.tensors[part].sizes[2]
+    return whole, offset
 
 
 def bytes_of(graph: Graph, name: str) -> int:

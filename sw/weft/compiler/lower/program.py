@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from weft.compiler.cost.predict import predict
 from weft.compiler.cost.timing import TIMING
-from weft.compiler.graph.graph import Graph
+from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.tensor import DTYPES
 from weft.compiler.schedule import known
@@ -26,6 +26,7 @@ from weft.compiler.schedule.plan import (
     Problem,
     place_constants,
     round_up,
+    row_bytes,
 )
 from weft.compiler.schedule.search import Schedule, check_arena, schedule_node
 from weft.dram import MemoryModel, memory_of
@@ -34,7 +35,7 @@ from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .nodes import bytes_of, constants_of, pitches_of, problem_of, requant_of
+from .nodes import bytes_of, constants_of, home_of, pitches_of, problem_of, requant_of
 
 __all__ = ["compile_graph", "scheduled"]
 
@@ -78,12 +79,13 @@ def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
         for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
-        if node.output in shared:
+        if node.output in shared or node.output in graph.parts:
             continue
         kept = node.output in graph.outputs or node.output in graph.states.values()
         # What nobody reads keeps its place: nothing would order the stores of the next tenant.
         until = last if kept else max(graph.consumers[node.output], default=last)
-        first = 0 if node.output in graph.outputs else index
+        parts = [graph.producers[name] for name in node.inputs] if node.op == "concat" else [index]
+        first = 0 if node.output in graph.outputs else min(parts)
         found.append(Region(node.output, bytes_of(graph, node.output), first, until))
     return found, shared
 
@@ -143,7 +145,9 @@ def compile_graph(
     if not graph.nodes:
         raise UsageError("graph: there is no node", "give a graph that computes something")
     memory = memory or memory_of(config)
-    problems = [problem_of(graph, node) for node in graph.nodes]
+    # A whole is computed by its parts.
+    nodes = [node for node in graph.nodes if node.op != "concat"]
+    problems = [problem_of(graph, node) for node in nodes]
     schedules = [scheduled(config, problem, memory) for problem in problems]
 
     # Places: the constants of each node, then the tensors.
@@ -157,8 +161,8 @@ def compile_graph(
     tensors |= {value: tensors[state] for value, state in shared.items()}
 
     layers = []
-    for node, problem, schedule, offsets in zip(graph.nodes, problems, schedules, places):
-        source, target = node.inputs[0], node.output
+    for node, problem, schedule, offsets in zip(nodes, problems, schedules, places):
+        source, (target, inside) = node.inputs[0], home_of(graph, node.output)
         added = node.inputs[-1] if problem.residual else ""
         pitches = pitches_of(graph, source)
         if isinstance(problem, GemmProblem):  # a single row may be a whole map
@@ -171,18 +175,20 @@ def compile_graph(
             table=offsets["table"],
             a=tensors[source],
             a_pitch=a_pitch,
-            out=tensors[target],
+            out=tensors[target] + inside,
             out_pitch=pitches_of(graph, target)[-1],
+            out_bytes=row_bytes(problem),
             source=source,
             target=target,
             residual=tensors[added] if added else 0,
+            residual_pitch=pitches_of(graph, added)[-1] if added else 0,
             added=added,
         )
         (layer,) = schedule.plan.layers
         layers.append(dataclasses.replace(layer, layout=layout))
     copies = _copies(graph, shared, tensors)
     plan = place_layers(config, layers, copies)
-    work = queues_of(plan, [requant_of(node) for node in graph.nodes])
+    work = queues_of(plan, [requant_of(node) for node in nodes])
     program, owners = emit(work, config, memory)
     alone = len(layers) == 1 and not copies
     prediction = schedules[0].prediction if alone else predict(program, config, memory, TIMING)
@@ -191,7 +197,7 @@ def compile_graph(
     one = len(problems) == 1
     check_arena(problems[0].title if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
-    for node, problem, offsets in zip(graph.nodes, problems, places):
+    for node, problem, offsets in zip(nodes, problems, places):
         weights, parameters = constants_of(config, graph, node, problem)
         pieces.append((offsets["weights"], weights))
         pieces.append((offsets["parameters"], parameters))
@@ -223,7 +229,7 @@ def compile_graph(
         inputs=specs(graph.inputs),
         outputs=specs(graph.outputs),
         states=specs(graph.states),
-        nodes=_spans(graph, owners),
+        nodes=_spans(nodes, owners),
         metadata={
             "macs": sum(p.macs for p in problems),
             "bytes_read": sum(p.bytes_read for p in problems),
@@ -235,7 +241,7 @@ def compile_graph(
             "nodes": [
                 {"name": node.name, "op": node.op, **_shape(p),
                  "schedule": dataclasses.asdict(layer.tiling)}
-                for node, p, layer in zip(graph.nodes, problems, layers)
+                for node, p, layer in zip(nodes, problems, layers)
             ],
         },
     )
@@ -252,11 +258,11 @@ def _shape(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _spans(graph: Graph, owners: list[int]) -> list[NodeSpan]:
+def _spans(nodes: Sequence[Node], owners: list[int]) -> list[NodeSpan]:
     """Runs of instructions that work for one node."""
     spans, at = [], 0
     for owner, run in groupby(owners):
         end = at + len(list(run))
-        spans.append(NodeSpan(graph.nodes[owner].name, graph.nodes[owner].op, at, end))
+        spans.append(NodeSpan(nodes[owner].name, nodes[owner].op, at, end))
         at = end
     return spans

@@ -128,6 +128,9 @@ class _Lowering:
         self.at: dict[str, str] = {}
         #: (value, border) -> tensor, of what comes from outside.
         self.inputs: dict[tuple[str, Border], str] = {}
+        self.outputs: set[str] = set()
+        #: Values that consist of parts: no parts themselves.
+        self.wholes: set[str] = set()
 
     def scale(self, name: str) -> Scale:
         found = self.network.values[name].scale
@@ -135,6 +138,7 @@ class _Lowering:
         return found
 
     def run(self, outputs: Sequence[str]) -> IntegerSegment:
+        self.outputs = {*outputs}
         for op in self.operators:
             self.at[op.output] = _LOWER[op.op](self, op)
         graph = self.make.build(*(self.at[name] for name in outputs))
@@ -272,6 +276,23 @@ class _Lowering:
         by = self._requant(op, np.array([source.step / ADD_WEIGHT]), reach, b)
         return self.make.add(op.name, self._tensor(a), self._tensor(b), by, bias)
 
+    def concat(self, op: Operator) -> str:
+        """Maps beside each other; a part with another reader, or from outside, is copied."""
+        parts = []
+        for i, name in enumerate(op.inputs):
+            readers = [o for o in self.operators if name in o.inputs]
+            is_own = name in self.at and name not in self.outputs and len(readers) == 1
+            is_part = name in self.wholes
+            if is_own and not is_part and op.inputs.count(name) == 1:
+                parts.append(self.at[name])
+                continue
+            same = Requant(np.array([1 << 16]), np.array([16]))
+            parts.append(
+                self.make.avg_pool(f"{op.name}.copy{i}", self._tensor(name), Window(), same)
+            )
+        self.wholes.add(op.output)
+        return self.make.concat(op.name, *parts)
+
     def table(self, op: Operator) -> str:
         """Each value looked up."""
         by = Requant(np.array([1 << 16]), np.array([16]), table=op.constants["table"])
@@ -286,6 +307,7 @@ _LOWER: Mapping[str, Callable[[_Lowering, Operator], str]] = {
     "max_pool": _Lowering.maximum,
     "add": _Lowering.add,
     "table": _Lowering.table,
+    "concat": _Lowering.concat,
 }
 
 

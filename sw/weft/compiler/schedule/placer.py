@@ -67,7 +67,7 @@ class Placer:
     def segment(self, gather: tuple[int, int]) -> tuple[int, int]:
         """(first byte, bytes) of the tiles [n0, n1) of a gather group in a row of results."""
         left = gather[0] * self.column
-        size = min(gather[1] * self.column, self.layout.out_pitch) - left
+        size = min(gather[1] * self.column, self.layout.out_bytes) - left
         return left, round_up(size, GRANULE_BYTES)
 
     def load_residual(
@@ -77,11 +77,11 @@ class Placer:
         load. `after` are the last step and store that need the place."""
         layout = self.layout
         left, size = self.segment(gather)
-        begin, end = (layout.residual + row * layout.out_pitch for row in (first, stop))
+        begin, end = (layout.residual + row * layout.residual_pitch for row in (first, stop))
         return self.load(
             Space.SCRATCHPAD,
             dram=begin + left,
-            dram_pitch=layout.out_pitch,
+            dram_pitch=layout.residual_pitch,
             rows=stop - first,
             bytes=size,
             chip=place.start,

@@ -19,7 +19,7 @@ from .nest import Nest
 __all__ = [
     "SEGMENT_BYTES", "Layer", "Layout", "Load", "Plan", "Problem", "Step", "Store", "Tiling",
     "WindowTiling", "Written", "layout_of", "place_constants", "result_pitch", "round_up",
-    "stores_of",
+    "row_bytes", "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.
@@ -43,6 +43,12 @@ def result_pitch(config: AcceleratorConfig, result_type: ResultType, columns: in
     """Bytes from one row of results to the next on chip, where `columns` tiles are gathered."""
     align = max(GRANULE_BYTES, 4 * result_align_words(result_type, config))
     return round_up(columns * config.cols * result_type.bytes, align)
+
+
+def row_bytes(problem: Problem) -> int:
+    """Bytes of a row of results in the arena: whole granules."""
+    columns = problem.n if isinstance(problem, GemmProblem) else problem.outputs
+    return round_up(columns * problem.result_type.bytes, GRANULE_BYTES)
 
 
 def stores_of(written: Written, tensor: str, start: int, end: int) -> int:
@@ -121,8 +127,9 @@ class WindowTiling:
 class Layout:
     """Byte offsets and pitches in the arena of what one layer reads and writes.
 
-    `source` and `target` are the names of the tensors at `a` and `out`; `added` is that at
-    `residual`, whose rows are as far apart as those of `out`.
+    `out_bytes` are those of a row of results, whole granules; there may be others up to the next
+    row. `source` and `target` are the names of the tensors at `a` and `out`; `added` is that at
+    `residual`, whose rows are `residual_pitch` apart.
     """
 
     weights: int
@@ -132,9 +139,11 @@ class Layout:
     a_pitch: int
     out: int
     out_pitch: int
+    out_bytes: int
     source: str
     target: str
     residual: int = 0
+    residual_pitch: int = 0
     added: str = ""
 
 
@@ -254,4 +263,5 @@ def layout_of(config: AcceleratorConfig, problem: Problem) -> tuple[Layout, int]
     if problem.residual:
         end = round_up(residual + out_rows * out_pitch, REGION_ALIGN)
     places = {**constants, "a": a, "a_pitch": a_pitch, "out": out, "out_pitch": out_pitch}
+    places |= {"out_bytes": row_bytes(problem), "residual_pitch": row_bytes(problem)}
     return Layout(**places, source="a", target="out", residual=residual, added="residual"), end

@@ -107,6 +107,47 @@ def test_add():
     assert got.reshape(-1).tolist() == want
 
 
+def test_concat():
+    rng = np.random.default_rng(5)
+    x, make = rng.integers(-128, 128, (3, 4, 5), np.int8), Builder()
+    a = make.input("x", x.shape)
+    w = rng.integers(-9, 9, (1, 1, 5, 16), np.int8)
+    parts = [make.convolution(n, a, w, np.zeros(16, np.int32), requant(rng, 16)) for n in "pq"]
+    graph = make.build(make.concat("c", *parts))
+    assert graph.parts == {"p": "c", "q": "c"}
+    whole = TorchInt().run(graph, {"x": x})[0]["c"]
+    for i, name in enumerate("pq"):
+        node = graph.nodes[i]
+        want = naive("conv2d", x, Window(), w, np.zeros(16, np.int32), node.requant, None)
+        np.testing.assert_array_equal(whole[:, :, 16 * i : 16 * i + 16], want, err_msg=name)
+
+
+P = np.ones((1, 1, 4, 16), np.int8)
+
+
+def _joined(make, x, *channels):
+    by = requant(RNG, 16)
+    made = [make.convolution(f"p{i}", x, P[..., :c], np.zeros(c, np.int32),
+                             Requant(by.multiplier[:c], by.shift[:c]))
+            for i, c in enumerate(channels)]  # fmt: skip
+    return make.concat("c", *made), made
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda m, x: _joined(m, x, 8, 16)[0], "must have a multiple of 16 channels, not 8"),
+        (lambda m, x: m.concat("c", x), "'x' must be computed for 'c' alone"),
+        (lambda m, x: m.add("s", *_joined(m, x, 16, 16)[1], requant(RNG, 1, residual=True)),
+         "must be computed for 'c' alone"),
+    ],
+)  # fmt: skip
+def test_parts_that_are_none(build, words):
+    make = Builder()
+    with pytest.raises(UsageError, match=words):
+        make.build(build(make, make.input("x", (6, 7, 4))))
+
+
 def test_a_large_sum_wraps():
     """2**31 of a bias and a product of 127 * 127 wraps to a negative sum."""
     make = Builder()

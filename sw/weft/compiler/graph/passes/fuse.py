@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.compiler.graph.network import Network, Operator, Scale, Value
+from weft.compiler.graph.ops import PART_CHANNELS
 from weft.errors import UsageError
 from weft.host.operators import POINTWISE
 from weft_hw.numerics import TABLE_SIZE, WEIGHT_MIN
@@ -82,6 +83,7 @@ class _Fusing:
         make = {
             "conv2d": self._product, "linear": self._product, "add": self._add,
             "avg_pool2d": self._average, "mean": self._average, "max_pool2d": self._maximum,
+            "concat": self._join,
         }.get(op.op)  # fmt: skip
         if make is None and op.op in POINTWISE:
             make = self._table
@@ -187,16 +189,37 @@ class _Fusing:
                 need = (out - 1) * given["stride"][at] + reach - size - padding[2 * at]
                 padding[2 * at + 1] = max(need, 0)
         attributes = {k: given[k] for k in ("kernel", "stride", "dilation")} | {"padding": padding}
-        before, after = scale_of(net, source), scale_of(net, output)
-        is_same = before == after and (clamp["low"], clamp["high"]) == (after.low, after.high)
-        if is_same:
-            return [Operator(op.name, "max_pool", (source,), output, attributes, on_chip=True)]
-        between = Value(f"{output}.maximum", net.values[output].shape, before)
+        pool = Operator(op.name, "max_pool", (source,), output, attributes, on_chip=True)
+        return self._as_it_is(pool, scale_of(net, source), clamp)
+
+    def _join(self, op: Operator, output: str, clamp: dict[str, int]) -> _Found:
+        net, sources = self.network, [s for s in self._ints(op) if s is not None]
+        if len(sources) != len(op.inputs):
+            return "a part stays in float"
+        scales = {scale_of(net, name) for name in sources}
+        if len(scales) != 1:
+            return "its parts have different scales"
+        if len(net.values[output].shape) != 4 or op.attributes["axis"] != 1:
+            return f"a join along axis {op.attributes['axis']}: maps are joined along channels"
+        odd = [c for c in (net.values[s].map[2] for s in sources[:-1]) if c % PART_CHANNELS]
+        if odd:
+            return (
+                f"a part of {odd[0]} channels: each but the last needs a multiple of "
+                f"{PART_CHANNELS}"
+            )
+        whole = Operator(op.name, "concat", tuple(sources), output, on_chip=True)
+        return self._as_it_is(whole, scales.pop(), clamp)
+
+    def _as_it_is(self, op: Operator, before: Scale, clamp: dict[str, int]) -> _Found:
+        """An operator whose results have the scale of its input, and what rounds them anew."""
+        after = scale_of(self.network, op.output)
+        if before == after and (clamp["low"], clamp["high"]) == (after.low, after.high):
+            return [op]
+        between = Value(f"{op.output}.before", self.network.values[op.output].shape, before)
         self.values[between.name] = between
-        pool = Operator(op.name, "max_pool", (source,), between.name, attributes, on_chip=True)
-        scaled = self._rescale(f"{op.name}.scale", between.name, output, clamp)
+        scaled = self._rescale(f"{op.name}.scale", between.name, op.output, clamp)
         assert not isinstance(scaled, str)
-        return [pool, *scaled]
+        return [replace(op, output=between.name), *scaled]
 
     def _table(self, op: Operator, output: str, clamp: dict[str, int]) -> _Found:
         (source,) = self._ints(op)

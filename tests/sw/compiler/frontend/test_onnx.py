@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from weft.compiler.frontend.onnx import OPERATORS, OPSETS, OnnxModule, load_onnx
+from weft.compiler.frontend.onnx import OPSETS, OnnxModule, load_onnx
+from weft.compiler.frontend.onnx_operators import OPERATORS
 from weft.errors import Unsupported, UsageError
 from weft.models.find import find_model
 from weft.runtime.compile import compile_model

@@ -1,7 +1,7 @@
 """ONNX files as torch modules, which are then exported and quantised as any other.
 
 The ``onnx`` package reads the file, checks it and infers shapes; each node becomes a module of
-torch, whose name is that of the node. ``OPERATORS`` of :mod:`.onnx_operators` is what is read; it is
+torch, whose name is that of the node. ``OPERATORS`` of :mod:`.onnx_operators` is what is read, and
 tested against ONNX's own cases, for the opsets in ``OPSETS``.
 
 Source: ONNX operator schemas.

@@ -211,9 +211,9 @@ def test_programs_are_compiled_once(monkeypatch):
     searches = []
     search = lowering.schedule_node
 
-    def counted(config, problem, memory):
+    def counted(config, problem, memory, **more):
         searches.append(problem.m)
-        return search(config, problem, memory)
+        return search(config, problem, memory, **more)
 
     monkeypatch.setattr(lowering, "schedule_node", counted)
     lowering.scheduled.cache_clear()

@@ -1,5 +1,6 @@
 """The pitfalls of torchao's PT2E flow, each with what Weft does about it."""
 
+import os
 import subprocess
 import sys
 
@@ -175,5 +176,8 @@ def test_other_packages_say_nothing():
         "m = torch.nn.Linear(4, 2).eval(); x = torch.randn(4, 4)\n"
         "weft.compile(m, x)(x)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNDEFAULTENCODING"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, env=environment
+    )
     assert (done.stdout, done.stderr) == (b"", b"")

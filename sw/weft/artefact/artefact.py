@@ -214,7 +214,9 @@ class Artefact:
 def bordered(x: NDArray[Any], step: ProgramStep, tensor: str) -> NDArray[np.int8]:
     """int8 map with its border, where the step says so."""
     border = step.borders.get(tensor)
+    if x.dtype != np.int8 or (border is not None and x.ndim != 3):
+        raise UsageError(f"model: a program's input {tensor!r} is no int8 map, but {x.dtype}")
     if border is None:
-        return np.asarray(x, np.int8)
+        return np.asarray(x)
     top, bottom, left, right, value = border
     return np.pad(x, ((top, bottom), (left, right), (0, 0)), constant_values=value)

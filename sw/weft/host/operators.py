@@ -84,9 +84,10 @@ def _conv2d(
     padding: list[int],
     dilation: list[int],
     groups: int,
-    **_: Any,
+    flattened: bool = False,
 ) -> Array:
-    """weights [N, C / groups, kernel, kernel]."""
+    """weights [N, C / groups, kernel, kernel]; `flattened` gives [1, N] of a single pixel, as the
+    linear layer that the convolution was."""
     seen = _windows(_bordered(x, padding, 0), list(weights.shape[2:]), stride, dilation)[0]
     n, own = weights.shape[:2]
     _, high, wide = seen.shape[:3]
@@ -96,7 +97,8 @@ def _conv2d(
         rows = slice(g * n // groups, (g + 1) * n // groups)
         flat = weights[rows].reshape(n // groups, -1)
         out[rows] = (part @ flat.T).T.reshape(-1, high, wide)
-    return out[None] if bias is None else out[None] + bias.reshape(1, -1, 1, 1)
+    found = out[None] if bias is None else out[None] + bias.reshape(1, -1, 1, 1)
+    return np.asarray(found.reshape(1, -1) if flattened else found)
 
 
 def _linear(x: Array, weights: Array, bias: Array | None = None) -> Array:

@@ -43,5 +43,5 @@ def run_step(
     function = _BORDERS.get(op) or OPERATORS[op]
     try:
         return function(*inputs, **constants, **attributes)
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"operator {op}: {str(error)[:200]}") from None

@@ -69,7 +69,7 @@ def chip_reports(
         problem = problem_of(lowered.graph, node)
         schedule = scheduled(config, problem, memory)
         roofline = problem.roofline(config, memory)
-        compute = problem.macs / (config.rows * config.cols)
+        compute = problem.macs / config.macs_per_cycle
         found[op.name] = OperatorReport(
             name=op.name,
             op=op.op,

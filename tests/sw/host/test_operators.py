@@ -166,3 +166,5 @@ def test_bad_attributes_are_one_sentence():
         run_step("reshape", [X], {}, {"shape": [7]})
     with pytest.raises(UsageError, match="operator softmax"):
         run_step("softmax", [X], {}, {})
+    with pytest.raises(UsageError, match="operator quantise: .*division"):
+        run_step("quantise", [X], {}, {"step": 0, "zero_point": 0, "low": 0, "high": 1})

@@ -274,3 +274,10 @@ def test_rows_of_the_host_library_need_no_accelerator():
         assert running.cycles is None
     with pytest.raises(UsageError, match="the model has 0 programs"):
         assert compiled.program
+
+
+def test_a_flattened_layer_on_the_host_keeps_its_shape():
+    model = net(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 10))
+    x = inputs(3, 8, 8)
+    y = compile_model(model, x, keep_float=["3"])(x)
+    assert y.shape == (4, 10) and signal_to_noise(model(x), y) > 25

@@ -52,6 +52,7 @@ def command(
 def _explain_network(
     model: str, config: AcceleratorConfig, keep_float: list[str], data: str | None, json: bool
 ) -> None:
+    from weft.compiler.graph.network import BORDERS
     from weft.models.find import find_model
 
     from .compile import planned
@@ -64,7 +65,7 @@ def _explain_network(
         return
     total = sum(r.macs for r in reports)
     chip = [r for r in reports if r.where == "accelerator"]
-    work = [r for r in reports if r.op not in ("quantise", "dequantise")]
+    work = [r for r in reports if r.op not in BORDERS]
     share = sum(r.macs for r in chip) / total if total else 0.0
     cycles = sum(r.predicted_cycles or 0 for r in chip)
     note = f", {found.note}" if found.note else ""

@@ -10,8 +10,9 @@ import numpy as np
 
 from weft.artefact import Artefact, HostStep, Port, ProgramStep
 from weft.compiler.frontend.export import check_inputs, export_model
+from weft.compiler.frontend.names import Names
 from weft.compiler.frontend.read import read_network
-from weft.compiler.graph.network import Network, Operator
+from weft.compiler.graph.network import BORDERS, Network, Operator
 from weft.compiler.graph.partition import Segment, partition
 from weft.compiler.graph.passes.drop_repeats import drop_repeats
 from weft.compiler.graph.passes.fold_addresses import fold_pads, fold_reshapes
@@ -275,28 +276,22 @@ def _host_step(network: Network, op: Operator) -> HostStep:
 
 
 def _ports(network: Network) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
-    def port(name: str, used: set[str]) -> Port:
+    def port(name: str) -> Port:
         origin = network.producers.get(name)
-        while origin is not None and origin.op in ("quantise", "dequantise"):
-            inner = network.producers.get(origin.inputs[0])
-            origin = inner if inner is not None else None
+        while origin is not None and origin.op in BORDERS:
+            origin = network.producers.get(origin.inputs[0])
         own = safe_name(origin.name if origin is not None else name)
-        count, shown = 2, own
-        while shown in used:
-            shown, count = f"{own}.{count}", count + 1
-        used.add(shown)
-        return Port(shown, name, network.values[name].shape)
+        return Port(names.unique(own), name, network.values[name].shape)
 
-    used: set[str] = set()
-    inputs = tuple(port(name, used) for name in network.inputs)
-    outputs = tuple(port(name, used) for name in network.outputs)
-    return inputs, outputs
+    names = Names()
+    inputs = tuple(map(port, network.inputs))
+    return inputs, tuple(map(port, network.outputs))
 
 
 def _metadata(reports: Sequence[OperatorReport]) -> dict[str, Any]:
     chip = [r for r in reports if r.where == "accelerator"]
     total = sum(r.macs for r in reports)
-    work = [r for r in reports if r.op not in ("quantise", "dequantise")]
+    work = [r for r in reports if r.op not in BORDERS]
     return {
         "macs": total,
         "macs_on_chip": sum(r.macs for r in chip),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from weft.compiler.graph.network import Network, Operator, Scale, Value
+from weft.compiler.graph.network import BORDERS, Network, Operator, Scale, Value
 from weft.errors import Unsupported
 
 from .aten import Call, other, read_operator, shape_of
@@ -181,7 +181,7 @@ class _Reader:
         scale: Scale | None = None,
     ) -> None:
         name = layer_name(node)
-        if op in ("quantise", "dequantise"):
+        if op in BORDERS:
             name = op
         elif op == "pad" and name != node.name:  # part of a layer, whose name another part has
             name = f"{name}.pad"

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from weft.errors import UsageError
 
-__all__ = ["Network", "Operator", "Scale", "Value"]
+__all__ = ["BORDERS", "Network", "Operator", "Scale", "Value"]
+
+#: Operators between reals and integers.
+BORDERS = ("quantise", "dequantise")
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .network import Network, Operator
+from .network import BORDERS, Network, Operator
 
 __all__ = ["Segment", "partition", "why_on_host"]
-
-#: Between integers and reals.
-_BORDERS = ("quantise", "dequantise")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +62,7 @@ def partition(network: Network) -> list[Segment]:
 
 def why_on_host(network: Network, op: Operator, reasons: Mapping[str, str]) -> str:
     """Why an operator that runs on the host does."""
-    if op.op in _BORDERS:
+    if op.op in BORDERS:
         return "between integers and reals"
     if op.name in reasons:
         return reasons[op.name]

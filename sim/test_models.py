@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from weft.compiler.graph.network import BORDERS
 from weft.models.builtin import builtin
 from weft.runtime.compile import compile_model
 
@@ -23,6 +24,9 @@ def on_rtl(name):
     entry = builtin(name)
     x = entry.examples(4, seed=1)
     compiled = compile_model(entry.make(), x)
+    work = [r for r in compiled.explain() if r.op not in BORDERS]
+    assert all(r.where == "accelerator" for r in work) and len(compiled.programs) == 1
+    assert sum(r.macs for r in work) == entry.macs
     with compiled.open("torch-int") as reference:
         want = reference(x[:1])
     with compiled.open("rtl") as rtl:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,7 @@ __all__ = [
     "Package",
     "Program",
     "missing_for_simulation",
+    "quietly",
     "require",
     "require_simulator",
     "simulator_environment",
@@ -116,6 +121,19 @@ def require(*modules: str, what: str) -> None:
             f"{what} needs {', '.join(p.distribution for p in absent)}, which is not installed",
             f"run pip install 'weft[{extras}]', or make setup in the repository",
         )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Logs and warnings of third parties do not reach the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _found(module: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from weft.compiler.graph.scale import Float
 from weft.compiler.quantise.linear import QuantisedLinear, quantise_to
-from weft.compiler.quantise.ranges import Float, affine_range
+from weft.compiler.quantise.ranges import affine_range
 
 
 def quantise_linear(

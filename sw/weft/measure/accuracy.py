@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from weft.compiler.frontend.export import check_inputs
-from weft.compiler.graph.network import Network, Scale
+from weft.compiler.graph.network import Network
 from weft.compiler.graph.parts import with_all_outputs
 from weft.compiler.graph.reference import TorchInt
+from weft.compiler.graph.scale import Scale
 from weft.errors import UsageError
 from weft.results import Count
 from weft.runtime.compile import Planned

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 from weft.errors import Mismatch, ToolMissing, UsageError
 from weft.files.untrusted import conform, parse_json, printable
-from weft.tools import require
+from weft.tools import quietly, require
 
 __all__ = [
     "LAYERS",
@@ -120,14 +118,8 @@ def quiet() -> Iterator[None]:
         TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
         TOKENIZERS_PARALLELISM="false",
     )
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+    with quietly():
+        yield
 
 
 def load(folder: Path | None = None, what: str = "MiniLM") -> tuple[Any, Any]:

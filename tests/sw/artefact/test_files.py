@@ -6,6 +6,7 @@ import random
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 import weft
 from small_networks import inputs, net
 from weft.artefact import Artefact, HostStep, Port, ProgramStep
+from weft.artefact.artefact import bordered
 from weft.artefact.file import pack, unpack
 from weft.errors import (
     Mismatch,
@@ -130,6 +132,18 @@ def test_a_header_that_breaks_a_rule_is_refused(compiled, tmp_path, case):
     path.write_bytes(changed(pack(compiled.artefact), change))
     with pytest.raises(ProgramFileError, match=words):
         weft.load(path)
+
+
+def test_reals_do_not_reach_a_program(compiled):
+    """A step of a crafted file may name a value of the host's as a program's input."""
+    step = next(s for s in compiled.artefact.steps if isinstance(s, ProgramStep))
+    (tensor,) = step.inputs
+    step = replace(step, borders={tensor: (1, 0, 0, 1, 7)})
+    for x in (np.zeros((5, 5, 3), np.float32), np.zeros((75,), np.int8)):
+        with pytest.raises(UsageError, match=f"input '{tensor}' is no int8 map"):
+            bordered(x, step, tensor)
+    got = bordered(np.ones((2, 2, 3), np.int8), step, tensor)
+    assert got.shape == (3, 3, 3) and got.sum() == 12 + 7 * 15
 
 
 def test_a_program_that_does_not_verify_is_refused(compiled, tmp_path):

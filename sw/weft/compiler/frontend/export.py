@@ -58,9 +58,11 @@ def export_model(model: Any, inputs: Sequence[Any]) -> torch.export.ExportedProg
     UsageError
         The model is in train mode, or an input is not as it must be.
     Unsupported
-        torch.export cannot follow the model: control flow that depends on data, for example.
+        torch.export cannot follow the model: control flow that depends on data, for example. Or an
+        ExportedProgram takes more than one example, or shapes that it does not say.
     """
     if isinstance(model, torch.export.ExportedProgram):
+        _check_shapes(model)
         return model
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"the model must be a torch.nn.Module, not {type(model).__name__}")
@@ -79,6 +81,32 @@ def export_model(model: Any, inputs: Sequence[Any]) -> torch.export.ExportedProg
             f"torch.export cannot follow the model: {first[0][:200]}",
             "let shapes and branches not depend on data, or give inputs that the model takes",
         ) from error
+
+
+def _check_shapes(program: torch.export.ExportedProgram) -> None:
+    """Refuse a program that takes anything but one example of a known shape."""
+    inputs = set(program.graph_signature.user_inputs)
+    for node in program.graph.nodes:
+        if node.op != "placeholder" or node.name not in inputs:
+            continue
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            raise Unsupported(
+                f"input {node.name} of the exported model is {type(value).__name__}, and no tensor",
+                "make it a constant of the model",
+            )
+        shape = list(value.shape)
+        if not all(isinstance(size, int) for size in shape):
+            raise Unsupported(
+                f"input {node.name} of the exported model has a dynamic shape, {shape}",
+                "export it without dynamic shapes",
+            )
+        if not shape or shape[0] != 1:
+            raise Unsupported(
+                f"the exported model must take one example at a time, and its input {node.name} is "
+                f"{shape}",
+                "export it with inputs [1, ...]; a batch is run example by example",
+            )
 
 
 def load_exported(path: Path) -> torch.export.ExportedProgram:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from weft.compiler.graph.network import BORDERS, Network, Operator, Scale, Value
+from weft.compiler.graph.network import BORDERS, Network, Operator, Value
+from weft.compiler.graph.scale import Scale
 from weft.errors import Unsupported
 
 from .aten import Call, other, read_operator, shape_of

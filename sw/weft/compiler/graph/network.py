@@ -12,36 +12,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from weft.errors import UsageError
 
-__all__ = ["BORDERS", "Network", "Operator", "Scale", "Value"]
+from .scale import Scale
+
+__all__ = ["BORDERS", "Network", "Operator", "Value"]
 
 #: Operators between reals and integers.
 BORDERS = ("quantise", "dequantise")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How int8 stands for reals: ``real = step * (q - zero_point)``, q in low..high."""
-
-    step: float
-    zero_point: int
-    low: int = -128
-    high: int = 127
-
-    def quantise(self, x: float) -> int:
-        """Nearest integer, clamped to low..high."""
-        return int(np.clip(np.floor(x / self.step + 0.5) + self.zero_point, self.low, self.high))
-
-    def real(self, q: NDArray[Any]) -> NDArray[np.float64]:
-        """The reals that integers stand for."""
-        return np.asarray(self.step * (q.astype(np.float64) - self.zero_point), np.float64)
-
-    def __str__(self) -> str:
-        return f"{self.step:.4g} * (q - {self.zero_point})"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from weft.compiler.graph.build import Builder
 from weft.compiler.graph.graph import Graph
-from weft.compiler.graph.network import Network, Operator, Scale
+from weft.compiler.graph.network import Network, Operator
 from weft.compiler.graph.ops import ADD_WEIGHT
 from weft.compiler.graph.requant import Requant
+from weft.compiler.graph.scale import Scale, nearest
 from weft.compiler.graph.window import Window
 from weft.errors import Unsupported
 from weft_hw.numerics import (
@@ -111,7 +112,7 @@ def _scales(
             f"layer {name!r}: {most:.3g} steps of its results are a step of what is added",
             f"keep it in float: keep_float=[{name!r}]",
         )
-    multiplier = np.floor(real * 2.0**common + 0.5).astype(np.int64)
+    multiplier = nearest(real * 2.0**common).astype(np.int64)
     return {
         "multiplier": multiplier,
         "shift": np.full(len(ratio), common),
@@ -222,7 +223,7 @@ class _Lowering:
         q = op.constants["weights"].astype(np.int64)
         flat = q.reshape(len(q), -1)
         real = source.step * op.constants["steps"]
-        bias = np.floor(op.constants["bias"] / real + 0.5)
+        bias = nearest(op.constants["bias"] / real)
         bias = bias - source.zero_point * flat.sum(1)
         # The largest sum of any input, and any part of it.
         reach = np.abs(bias) + np.abs(flat).sum(1) * max(-source.low, source.high)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from weft.compiler.graph.build import linear_layer
 from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.requant import Requant
+from weft.compiler.graph.scale import Float, Scale, nearest
 from weft.errors import Unsupported, UsageError
 from weft_hw.numerics import (
     ACC_MAX,
@@ -29,7 +30,7 @@ from weft_hw.numerics import (
     requantise,
 )
 
-from .ranges import MIN_SCALE, AffineRange, Float
+from .ranges import MIN_SCALE
 
 #: Steps of an accumulator in the bias of a channel, at most: 25 bits enter the multiplier.
 BIAS_STEPS = 2.0**23
@@ -81,8 +82,8 @@ class QuantisedLinear:
 
     name: str
     graph: Graph
-    input: AffineRange | None
-    output: AffineRange | None
+    input: Scale | None
+    output: Scale | None
     acc_scale: NDArray[np.float64]
     factors: NDArray[np.float64] | None = None
     float_bias: NDArray[np.float64] | None = None
@@ -111,7 +112,7 @@ class QuantisedLinear:
         if self.input is not None:
             return self.input.quantise(x).astype(np.int8), None
         scale = np.maximum(np.max(np.abs(x), axis=1, keepdims=True) / WEIGHT_MAX, MIN_SCALE)
-        q = np.clip(np.floor(x / scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX)
+        q = np.clip(nearest(x / scale), -WEIGHT_MAX, WEIGHT_MAX)
         return q.astype(np.int8), np.asarray(scale, np.float64)
 
     def clipped(self, x: Float) -> tuple[int, float]:
@@ -129,7 +130,7 @@ class QuantisedLinear:
         if not count:
             return 0, 0.0
         held = max(self.input.high - self.input.zero_point, self.input.zero_point - self.input.low)
-        return count, float(np.max(np.abs(scaled)) / (self.input.scale * held))
+        return count, float(np.max(np.abs(scaled)) / (self.input.step * held))
 
     def real(
         self, q: NDArray[np.integer[Any]], scale: NDArray[np.float64] | None
@@ -167,8 +168,8 @@ def quantise_to(
     name: str,
     weight: Float,
     bias: Float | None,
-    source: AffineRange | None,
-    target: AffineRange | None,
+    source: Scale | None,
+    target: Scale | None,
     *,
     result: str,
     factors: NDArray[np.float64] | None = None,
@@ -205,7 +206,7 @@ def quantise_to(
     if factors is not None:
         w = w * factors[:, None]
     w_scale = _weight_scales(w, offset, source)
-    q = np.clip(np.floor(w / w_scale + 0.5), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
+    q = np.clip(nearest(w / w_scale), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int64)
     q8 = q.astype(np.int8)
     if source is None:
         _check_sums(name, WEIGHT_MAX * np.abs(q).sum(axis=0))
@@ -218,8 +219,8 @@ def quantise_to(
             factors=factors,
             float_bias=offset,
         )
-    acc_scale = source.scale * w_scale
-    q_bias = np.floor(offset / acc_scale + 0.5) - source.zero_point * q.sum(axis=0)
+    acc_scale = source.step * w_scale
+    q_bias = nearest(offset / acc_scale) - source.zero_point * q.sum(axis=0)
     least, most = (
         q_bias + np.minimum(q * source.low, q * source.high).sum(axis=0),
         q_bias + np.maximum(q * source.low, q * source.high).sum(axis=0),
@@ -230,8 +231,8 @@ def quantise_to(
         used = np.any(q, axis=0) | (offset != 0)
         # The multiplier holds so many steps of the result in a step of the sums, and no more.
         finest = float(np.max(acc_scale[used], initial=0.0)) / MULTIPLIER_LIMIT
-        target = replace(target, scale=max(target.scale, finest))
-        ratio = np.where(used, acc_scale / target.scale, 0.0)
+        target = replace(target, step=max(target.step, finest))
+        ratio = np.where(used, acc_scale / target.step, 0.0)
         pre = _pre_shift(q, q_bias, ratio, target)
         multiplier, shift = multiplier_for(ratio, pre)
         requant = Requant(
@@ -253,7 +254,7 @@ def quantise_to(
 
 
 def _weight_scales(
-    w: NDArray[np.float64], offset: NDArray[np.float64], source: AffineRange | None
+    w: NDArray[np.float64], offset: NDArray[np.float64], source: Scale | None
 ) -> NDArray[np.float64]:
     """Scales [N] of the weights [K, N]: as fine as 127 steps allow, and as the bias allows.
 
@@ -263,7 +264,7 @@ def _weight_scales(
     peak = np.max(np.abs(w), axis=0)
     scale = np.maximum(peak / WEIGHT_MAX, MIN_SCALE)
     if source is not None:
-        scale = np.maximum(scale, np.abs(offset) / (source.scale * BIAS_STEPS))
+        scale = np.maximum(scale, np.abs(offset) / (source.step * BIAS_STEPS))
     return np.where((peak == 0) & (offset == 0), 1.0, scale)
 
 
@@ -279,7 +280,7 @@ def _check_sums(name: str, reach: NDArray[Any]) -> None:
 
 
 def _pre_shift(
-    q: NDArray[np.int64], bias: NDArray[np.float64], ratio: NDArray[np.float64], target: AffineRange
+    q: NDArray[np.int64], bias: NDArray[np.float64], ratio: NDArray[np.float64], target: Scale
 ) -> int:
     """Smallest shift by which no accumulator is saturated that would not be clamped anyway."""
     reach = np.abs(bias) + 128.0 * np.abs(q).sum(axis=0)  # no accumulator is larger

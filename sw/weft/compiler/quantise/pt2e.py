@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-import logging
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +22,7 @@ from weft.compiler.frontend.export import check_inputs
 from weft.compiler.frontend.names import layer_name
 from weft.errors import UsageError
 from weft.host.operators import POINTWISE
+from weft.tools import quietly, require
 from weft_hw.numerics import WEIGHT_MAX
 
 from .bias import correct_biases
@@ -41,24 +39,9 @@ _AVERAGES = ("avg_pool2d", "mean")
 _CORRECTED = 32
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Third-party chatter does not reach the terminal."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def _torchao() -> Any:
-    from weft.tools import require
-
     require("torchao", what="quantisation of a model")
-    with _quietly():
+    with quietly():
         import torchao.quantization.pt2e as pt2e
         import torchao.quantization.pt2e.quantize_pt2e as flow
         import torchao.quantization.pt2e.quantizer as quantizer
@@ -241,7 +224,7 @@ def quantise_exported(
     """
     _, flow, _ = _torchao()
     quantizer = WeftQuantizer(keep_float, rough)
-    with _quietly(), torch.no_grad():
+    with quietly(), torch.no_grad():
         prepared = flow.prepare_pt2e(exported.module(), quantizer)
         if quantizer.unmatched:
             name = sorted(quantizer.unmatched)[0]

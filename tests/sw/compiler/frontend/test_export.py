@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from small_networks import inputs, net
 from weft.compiler.frontend.export import export_model, load_exported
 from weft.compiler.frontend.read import read_network
-from weft.errors import UsageError
+from weft.errors import Unsupported, UsageError
 
 
 class Call(nn.Module):
@@ -85,6 +85,22 @@ def test_layers_have_the_names_of_the_model():
     network = read_network(export_model(Model().eval(), inputs(3, 2, 2)).module())
     names = [op.name for op in network.operators]
     assert names == ["stem.0", "stem.1", "tanh", "stem.0.2", "stem.1.2", "add"]
+
+
+@pytest.mark.parametrize(
+    ("count", "dynamic", "words"),
+    [
+        (4, {0: torch.export.Dim("batch", min=2, max=9)}, "input x .* a dynamic shape"),
+        (1, {2: torch.export.Dim("high", min=4, max=99)}, "input x .* a dynamic shape"),
+        (4, None, r"must take one example at a time, and its input x is \[4, 3, 8, 8\]"),
+    ],
+)
+def test_programs_of_other_shapes_are_refused(count, dynamic, words):
+    model = Call(nn.Conv2d(3, 8, 3)).eval()
+    x = inputs(3, 8, 8, count=count)
+    program = torch.export.export(model, (x,), dynamic_shapes=dynamic and (dynamic,))
+    with pytest.raises(Unsupported, match=words):
+        export_model(program, [x])
 
 
 # -- files ----------------------------------------------------------------------------------------

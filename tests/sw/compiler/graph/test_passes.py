@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from weft.compiler.graph.network import Network, Operator, Scale, Value
+from weft.compiler.graph.network import Network, Operator, Value
 from weft.compiler.graph.partition import partition
 from weft.compiler.graph.passes.drop_repeats import drop_repeats
 from weft.compiler.graph.passes.fold_addresses import fold_pads, fold_reshapes
 from weft.compiler.graph.passes.fuse import fuse, table_of
 from weft.compiler.graph.passes.fuse_tables import fuse_tables
+from weft.compiler.graph.scale import Scale
 from weft.errors import UsageError
 
 S, T = Scale(0.1, 3), Scale(0.25, -7)

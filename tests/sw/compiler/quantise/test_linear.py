@@ -7,8 +7,9 @@ import pytest
 
 from gemm_reference import reference
 from quantised import quantise_linear
+from weft.compiler.graph.scale import Scale
 from weft.compiler.quantise.linear import signal_to_noise_db
-from weft.compiler.quantise.ranges import AffineRange, affine_range
+from weft.compiler.quantise.ranges import affine_range
 from weft.errors import Unsupported, UsageError
 from weft_hw import numerics
 
@@ -48,9 +49,9 @@ def test_zero_point_is_folded_exactly():
 
 
 def test_affine_range_by_hand():
-    assert affine_range(np.array([0.0, 25.5])) == AffineRange(0.1, -128, -128, 127)
-    assert affine_range(np.array([-25.5, -1.0])) == AffineRange(0.1, 127, -128, 127)
-    assert affine_range(np.array([-1.0, 32767.0]), 16, symmetric=True) == AffineRange(
+    assert affine_range(np.array([0.0, 25.5])) == Scale(0.1, -128, -128, 127)
+    assert affine_range(np.array([-25.5, -1.0])) == Scale(0.1, 127, -128, 127)
+    assert affine_range(np.array([-1.0, 32767.0]), 16, symmetric=True) == Scale(
         1.0, 0, -32767, 32767
     )
 

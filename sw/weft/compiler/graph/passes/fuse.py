@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.compiler.graph.network import Network, Operator, Scale, Value
+from weft.compiler.graph.network import Network, Operator, Value
 from weft.compiler.graph.ops import PART_CHANNELS
+from weft.compiler.graph.scale import Scale
 from weft.errors import UsageError
 from weft.host.operators import POINTWISE
 from weft_hw.numerics import TABLE_SIZE, WEIGHT_MIN
@@ -33,8 +34,7 @@ def table_of(op: Operator, source: Scale, target: Scale) -> NDArray[np.int8]:
     """int8 [256] of a pointwise function: entry i belongs to the int8 whose byte is i."""
     q = np.arange(TABLE_SIZE).astype(np.uint8).view(np.int8)
     real = POINTWISE[op.op](source.real(q), **op.attributes)
-    found = np.floor(real / target.step + 0.5) + target.zero_point
-    return np.asarray(np.clip(found, target.low, target.high).astype(np.int8))
+    return target.quantise(real).astype(np.int8)
 
 
 @dataclass
@@ -54,8 +54,8 @@ class _Fusing:
         core = net.sole_producer(at)
         while core is not None and core.op == "clamp":
             bounds = core.attributes["low"], core.attributes["high"]
-            low = low if bounds[0] is None else max(low, scale.quantise(bounds[0]))
-            high = high if bounds[1] is None else min(high, scale.quantise(bounds[1]))
+            low = low if bounds[0] is None else max(low, int(scale.quantise(bounds[0])))
+            high = high if bounds[1] is None else min(high, int(scale.quantise(bounds[1])))
             names.append(core.name)
             at = core.inputs[0]
             core = net.sole_producer(at)

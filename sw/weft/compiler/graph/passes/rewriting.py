@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from weft.compiler.graph.network import Network, Operator, Scale
+from weft.compiler.graph.network import Network, Operator
+from weft.compiler.graph.scale import Scale
 
 __all__ = ["integer_source", "scale_of", "substituted"]
 

@@ -83,12 +83,11 @@ class BuiltIn:
 
         return self.name == "efficientnet-lite0" and has_weights()
 
-    @property
-    def note(self) -> str:
-        """What its weights and examples are."""
+    def note(self, own_data: bool = False) -> str:
+        """What its weights are, and its examples unless the user brings data."""
         if self.has_weights:
-            return "ImageNet weights, calibrated on two photographs"
-        return "random weights and inputs"
+            return "ImageNet weights" + ("" if own_data else ", calibrated on two photographs")
+        return "random weights" + ("" if own_data else " and inputs")
 
     def examples(self, count: int, seed: int = 0) -> Any:
         """float32 [count, ...], the same for each seed: of photographs where the weights are

@@ -95,7 +95,7 @@ def find_model(text: str, data: str | None = None, *, examples: int = EXAMPLES) 
             _first(batches),
             found.pixels,
             batches,
-            found.note,
+            found.note(batches is not None),
         )
     path = Path(text)
     if path.suffix == ".pt2":

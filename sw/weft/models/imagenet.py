@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,9 @@ def folder() -> Iterator[tuple[Any, Any]]:
     For ``--data weft.models.imagenet:folder``. The folder holds one folder for each class, whose
     places in alphabetical order are the labels, as the validation set of ImageNet is usually laid
     out. Pictures are scaled to 256 pixels on the short side, the middle 224 are cut out, and pixels
-    become (x - 127) / 128, as EfficientNet-Lite0 takes them. ``$WEFT_IMAGENET_COUNT`` limits how
-    many are read, spread over the classes.
+    become (x - 127) / 128, as EfficientNet-Lite0 takes them. Their order is mixed, and the same
+    every time, so that the first ones, which a model is calibrated on, are of all classes.
+    ``$WEFT_IMAGENET_COUNT`` limits how many are read.
 
     Gives
     -----
@@ -111,8 +113,8 @@ def folder() -> Iterator[tuple[Any, Any]]:
     limit = os.environ.get("WEFT_IMAGENET_COUNT", str(len(found)))
     if not limit.isdecimal() or not int(limit):
         raise UsageError(f"$WEFT_IMAGENET_COUNT must be a number above 0, not {limit!r}")
-    step = max(1, len(found) // int(limit))
-    for path, label in found[::step][: int(limit)]:
+    random.Random(1).shuffle(found)
+    for path, label in found[: int(limit)]:
         try:
             with Image.open(path) as picture:
                 picture = picture.convert("RGB")

@@ -59,14 +59,14 @@ def test_an_unknown_name():
 def test_small_ones(name):
     """Every operator on the accelerator, in one program; exact, and near float."""
     entry = builtin(name)
-    model, x = entry.make(), entry.examples(4, seed=1)
+    model, x = entry.make(), entry.examples(16, seed=1)
     compiled = compile_model(model, x)
     with compiled.open("emulator") as emulator, compiled.open("torch-int") as reference:
         got = emulator(x[:2])
         assert torch.equal(got, reference(x[:2]))
     with torch.no_grad():
         want = model(x[:2])
-    assert torch.cosine_similarity(got, want).min() > 0.99
+    assert torch.cosine_similarity(got, want).min() > 0.97
     work = [r for r in compiled.explain() if r.op not in ("quantise", "dequantise")]
     assert all(r.where == "accelerator" for r in work) and len(compiled.programs) == 1
     assert sum(r.macs for r in work) == entry.macs
@@ -78,7 +78,8 @@ def test_trained_weights():
     from weft.models import imagenet
 
     entry = builtin("efficientnet-lite0")
-    assert entry.has_weights and "ImageNet" in entry.note
+    assert entry.has_weights and entry.note(own_data=True) == "ImageNet weights"
+    assert entry.note() == "ImageNet weights, calibrated on two photographs"
     with torch.no_grad():
         model = entry.make()
         photographs = imagenet.photographs(8, 224, entry.pixels, seed=5)
@@ -115,17 +116,20 @@ def test_a_folder_of_pictures(tmp_path, monkeypatch):
         next(folder())
     monkeypatch.setenv("WEFT_IMAGENET", str(tmp_path))
     found = list(folder())
-    assert [int(label) for _, label in found] == [0, 0, 1, 1, 1]
+    labels = [int(label) for _, label in found]
+    assert sorted(labels) == [0, 0, 1, 1, 1] != labels
+    assert [int(label) for _, label in folder()] == labels
     for x, label in found:
         assert x.shape == (1, 3, 224, 224) and x.dtype == torch.float32
         np.testing.assert_allclose(x, 0 if label == 0 else (200 - 127) / 128, atol=1e-6)
     monkeypatch.setenv("WEFT_IMAGENET_COUNT", "2")
-    assert [int(label) for _, label in folder()] == [0, 1]
+    assert [int(label) for _, label in folder()] == labels[:2]
     monkeypatch.setenv("WEFT_IMAGENET_COUNT", "x")
     with pytest.raises(UsageError, match="must be a number above 0, not 'x'"):
         next(folder())
     monkeypatch.delenv("WEFT_IMAGENET_COUNT")
-    (tmp_path / "a" / "0.png").write_bytes(b"nothing")
+    for path in tmp_path.glob("*/*.png"):
+        path.write_bytes(b"nothing")
     with pytest.raises(UsageError, match="is no picture"):
         next(folder())
     monkeypatch.setenv("WEFT_IMAGENET", str(tmp_path / "none"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from weft.host.operators import POINTWISE
 from weft.tools import quietly, require
 from weft_hw.numerics import WEIGHT_MAX
 
-from .bias import correct_biases
+from .products import correct_products
 
 __all__ = ["EPS", "WeftQuantizer", "examples_of", "has_quantisation", "quantise_exported"]
 
@@ -35,8 +36,10 @@ EPS = 2.0**-12
 #: What passes values on without computing: one scale before and behind. "" is no operator at all.
 _PASSES = ("max_pool2d", "reshape", "pad", "permute", "")
 _AVERAGES = ("avg_pool2d", "mean")
-#: Examples that biases are corrected on, at most: the means of more differ by less than a step.
+#: Examples that products are corrected on, at most: those of more say nothing new.
 _CORRECTED = 32
+#: Examples that show what is rare; of fewer, nothing is cut off.
+_MANY = 32
 
 
 def _torchao() -> Any:
@@ -215,7 +218,7 @@ def quantise_exported(
     calibration : inputs of the model, one example each
     keep_float : names or patterns of layers that stay in float
     on_sample : called after each example
-    rough : see :class:`WeftQuantizer`; biases are not corrected either.
+    rough : as few examples, see :class:`WeftQuantizer`; products are not corrected either.
 
     Raises
     ------
@@ -223,7 +226,9 @@ def quantise_exported(
         There is no example, or a pattern of `keep_float` names no layer.
     """
     _, flow, _ = _torchao()
-    quantizer = WeftQuantizer(keep_float, rough)
+    examples = iter(calibration)
+    first = list(itertools.islice(examples, _MANY))
+    quantizer = WeftQuantizer(keep_float, rough or len(first) < _MANY)
     with quietly(), torch.no_grad():
         prepared = flow.prepare_pt2e(exported.module(), quantizer)
         if quantizer.unmatched:
@@ -232,7 +237,7 @@ def quantise_exported(
                 f"keep_float: no layer is named {name!r}", "see weft explain for their names"
             )
         count, kept = 0, []
-        for count, inputs in enumerate(calibration, 1):
+        for count, inputs in enumerate(itertools.chain(first, examples), 1):
             prepared(*inputs)
             on_sample(count)
             if count <= _CORRECTED:
@@ -244,7 +249,7 @@ def quantise_exported(
         floats = copy.deepcopy(prepared)
         module = flow.convert_pt2e(prepared)
         if not rough:
-            correct_biases(module, floats, kept)
+            correct_products(module, floats, kept)
         return module, floats
 
 

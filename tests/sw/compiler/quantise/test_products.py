@@ -1,12 +1,13 @@
-"""Biases give the channels of each product the means that they have in float."""
+"""Products get near to float: weights for the inputs that they meet, biases for the means."""
 
+import pytest
 import torch
 from torch import nn
 
 from small_networks import inputs, net
 from weft.compiler.frontend.export import export_model
-from weft.compiler.quantise import pt2e
-from weft.compiler.quantise.bias import correct_biases
+from weft.compiler.quantise import products, pt2e
+from weft.compiler.quantise.products import correct_products
 from weft.compiler.quantise.pt2e import examples_of, quantise_exported
 
 
@@ -43,13 +44,13 @@ def test_means(monkeypatch):
     model, x = depthwise(), inputs(8, 8, 8, count=6).abs()
     with torch.no_grad():
         with monkeypatch.context() as patch:
-            patch.setattr(pt2e, "correct_biases", lambda *_: None)
+            patch.setattr(pt2e, "correct_products", lambda *_: None)
             module, floats = quantise_exported(export_model(model, x), examples_of([x], 1))
         before = means(module, floats, x)
         told = []
-        correct_biases(module, floats, [(one[None],) for one in x], told.append)
+        correct_products(module, floats, [(one[None],) for one in x], told.append)
         after = means(module, floats, x)
-    assert told == ["conv2d", "conv2d_1"], "a layer without a bias has none to correct"
+    assert told == ["conv2d", "conv2d_1", "linear"]
     for old, new in zip(before, after):
         assert new < 1e-5 < old
 
@@ -71,3 +72,37 @@ def test_it_is_what_quantisation_does():
     assert max(means(module, floats, x)) < 1e-5
     rough, floats = quantise_exported(export_model(model, x), examples_of([x], 1), rough=True)
     assert max(means(rough, floats, x)) > 1e-5
+
+
+def noise(module, floats, x):
+    """Mean square error of the product's results."""
+    found = []
+    for m in (module, floats):
+        run = torch.fx.Interpreter(m, garbage_collect_values=False)
+        run.run(x[:1])
+        found.append(next(v for n, v in run.env.items() if n.name == "conv2d"))
+    return ((found[0] - found[1]) ** 2).mean()
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+def test_results_are_nearer_than_with_the_nearest_weights(groups, monkeypatch):
+    """Pictures of which some are bright; on one that was not calibrated on."""
+    model = net(nn.Conv2d(8, 16, 3, groups=groups))
+    bright = torch.arange(33) * 5 % 33 / 4.0
+    x = bright[:, None, None, None] + 0.2 * inputs(8, 12, 12, count=33, seed=3)
+    calibration = x[:32]
+    exported = export_model(model, x[:1])
+    after = noise(*quantise_exported(exported, examples_of([calibration], 1)), x[32:])
+    monkeypatch.setattr(products, "MOST_TERMS", 0)
+    before = noise(*quantise_exported(exported, examples_of([calibration], 1)), x[32:])
+    assert after < 0.75 * before
+
+
+def test_weights_that_two_layers_share_stay_as_they_are():
+    layer = nn.Conv2d(4, 4, 1)
+    model = net(layer, nn.ReLU(), layer)
+    x = inputs(4, 6, 6, count=6)
+    module, _ = quantise_exported(export_model(model, x), examples_of([x], 1))
+    near = (layer.weight / layer.weight.abs().amax((1, 2, 3), keepdim=True) * 127).round()
+    stored = [b for b in [*module.buffers(), *module.parameters()] if b.dtype == torch.int8]
+    assert stored and all(torch.equal(s.float(), near) for s in stored if s.shape == near.shape)

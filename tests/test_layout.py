@@ -137,7 +137,7 @@ def test_nothing_below_imports_the_upper_floors() -> None:
 def test_only_the_frontend_and_the_references_read_torch() -> None:
     allowed = ("weft.compiler.frontend", "weft.compiler.graph.reference",
                "weft.compiler.quantise.model", "weft.compiler.quantise.pt2e",
-               "weft.compiler.quantise.bias",
+               "weft.compiler.quantise.products", "weft.compiler.quantise.rounding",
                "weft.host.torch_operators", "weft.runtime.accelerate", "weft.runtime.claims",
                "weft.runtime.layer", "weft.models",
                "weft.measure")

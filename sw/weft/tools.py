@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import io
 import logging
 import os
 import shutil
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,11 +126,15 @@ def require(*modules: str, what: str) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Logs and warnings of third parties do not reach the terminal."""
+    """Logs, warnings and other chatter of third parties do not reach the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    swallowed = io.StringIO()
+    # A progress bar goes on: rich writes to what a stream says that it stands for.
+    terminal = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    swallowed.rich_proxied_file = terminal  # type: ignore[attr-defined]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(swallowed):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -171,22 +171,53 @@ def print_table(
 ) -> None:
     """Print a table on stdout: a row a result, its cells from the functions of the columns.
 
-    The first `left` columns align left, the others right. A cell that is None is a dash.
+    The first `left` columns align left, the others right. A cell that is None is a dash. What a
+    terminal is too narrow for stands in further tables, each with the first column again.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, expand=False
-    )
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=i < left)
-    for result in results:
-        cells = (cell(result) for cell in columns.values())
-        table.add_row(*("-" if cell is None else str(cell) for cell in cells))
+    rows = [
+        ["-" if found is None else str(found) for found in (cell(r) for cell in columns.values())]
+        for r in results
+    ]
+    names = list(columns)
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
-    console.print(table)
+    for number, part in enumerate(_fitting(names, rows, left, console.width)):
+        table = Table(
+            title=(title or None) if number == 0 else None, title_justify="left",
+            title_style="bold", box=SIMPLE_HEAD, expand=False,
+        )  # fmt: skip
+        for i in part:
+            table.add_column(names[i], justify="left" if i < left else "right", no_wrap=i < left)
+        for row in rows:
+            table.add_row(*(row[i] for i in part))
+        console.print(table)
+
+
+#: Characters of a cell of several words that stay in one line.
+_WRAP = 20
+
+
+def _fitting(
+    names: Sequence[str], rows: Sequence[Sequence[str]], left: int, width: int
+) -> list[list[int]]:
+    """Columns of each table, so that none is wider than `width`, as far as that can be."""
+
+    def size(i: int) -> int:
+        words = max(len(word) for row in [names, *rows] for word in (row[i].split() or [""]))
+        whole = max(len(row[i]) for row in [names, *rows])
+        return 3 + (whole if i < left else max(words, min(whole, _WRAP)))
+
+    parts, used = [[0]], size(0)
+    for i in range(1, len(names)):
+        if used + size(i) > width - 2 and parts[-1] != [0]:
+            parts.append([0])
+            used = size(0)
+        parts[-1].append(i)
+        used += size(i)
+    return parts
 
 
 def show_reports(

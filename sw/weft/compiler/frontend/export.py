@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from weft.errors import Unsupported, UsageError
+from weft.tools import quietly
 
 __all__ = ["check_inputs", "export_model", "load_exported"]
 
@@ -73,7 +74,7 @@ def export_model(model: Any, inputs: Sequence[Any]) -> torch.export.ExportedProg
         )
     found = tuple(x[:1] for x in check_inputs("example inputs", inputs))
     try:
-        with torch.no_grad():
+        with quietly(), torch.no_grad():
             return torch.export.export(model, found)
     except Exception as error:  # torch.export raises whatever the model's code runs into
         first = str(error).strip().splitlines() or [type(error).__name__]

@@ -21,14 +21,19 @@ CYCLES = 1500
 WORDS = SIZE // 4 - LINE // 4 + 1
 
 
+def memories_of(word: int) -> set[tuple[int, int]]:
+    """(bank, even or odd) of the lines that a read of the array from `word` on takes."""
+    lines = {4 * word // LINE, (4 * word + LINE - 1) // LINE}
+    return {(line * LINE // BANK, line % 2) for line in lines}
+
+
 def banks_of(word: int) -> set[int]:
     """The banks that a read of the array from `word` on takes."""
-    first, last = 4 * word // LINE, (4 * word + LINE - 1) // LINE
-    return {first * LINE // BANK, last * LINE // BANK}
+    return {bank for bank, _ in memories_of(word)}
 
 
 class Model:
-    """Bytes, and the answers that are due; drives all four clients of a cycle and compares."""
+    """Bytes, and the answers that are due; drives all clients of a cycle and compares."""
 
     def __init__(self, dut):
         self.bench = Lockstep(dut)
@@ -36,13 +41,17 @@ class Model:
         self.touched: dict[int, int] = {}
         self.array_due: dict[int, tuple[int, bytes | None]] = {}
         self.store_due: dict[int, tuple[int, bytes | None]] = {}
+        self.line_due: dict[int, tuple[int, bytes | None]] = {}
         #: Words of the array's reads of the last two cycles, the older one first.
         self.array_before: list[int | None] = [None, None]
-        self.conflicts = [0, 0]
+        self.conflicts = [0, 0, 0]
         self.compared = 0
 
     async def begin(self):
-        await self.bench.begin(array__en=0, store__valid=0, result=0, load__valid=0)
+        await self.bench.begin(
+            array__en=0, store__valid=0, result=0, load__valid=0,
+            depthwise_read__valid=0, depthwise_write__valid=0,
+        )  # fmt: skip
         return self
 
     def _write(self, at: int, data: bytes):
@@ -57,8 +66,8 @@ class Model:
                 return None
         return bytes(self.bytes[at : at + size])
 
-    async def cycle(self, array=None, store=None, result=None, load=None):
-        """One cycle; returns whether the store read, and the load write, were accepted.
+    async def cycle(self, array=None, store=None, result=None, load=None, line=None, wide=None):
+        """One cycle; returns the names of the clients that were accepted, of those that may wait.
 
         Parameters
         ----------
@@ -66,6 +75,8 @@ class Model:
         store : address in units of D, or None
         result : (pair, mask, data), or None
         load : (address in units of D, mask, data), or None
+        line : line that the depthwise unit reads, or None
+        wide : (line, data) that it writes, or None
         """
         bench = self.bench
         now, self.pending = bench.cycle, []
@@ -82,38 +93,55 @@ class Model:
         bench.set("load__address", address)
         bench.set("load__mask", beats)
         bench.set("load__data", int.from_bytes(loaded, "little"))
+        bench.set("depthwise_read__valid", line is not None)
+        bench.set("depthwise_read__line", random.randrange(SIZE // LINE) if line is None else line)
+        target, written = wide or (random.randrange(SIZE // LINE), b"")
+        bench.set("depthwise_write__valid", wide is not None)
+        bench.set("depthwise_write__line", target)
+        bench.set("depthwise_write__data", int.from_bytes(written, "little"))
         await bench.settle()
 
-        # A store read meets the array's read of two cycles before, a load write the result's.
-        def same_bank(one, other):
-            return one is not None and other is not None and one // BANK == other // BANK
-
+        # A read meets the array's of two cycles before, a write the result's; who else is there
+        # comes in the order depthwise unit, store or load.
         meets = self.array_before[0]
-        read_clash = None not in (store, meets) and store * D // BANK in banks_of(meets)
-        write_clash = same_bank(
-            None if result is None else 2 * pair * LINE, None if load is None else address * D
-        )
-        assert bench.get("read_conflict") == read_clash, f"cycle {now}"
-        assert bench.get("write_conflict") == write_clash, f"cycle {now}"
-        if store is not None:
-            assert bench.get("store__ready") == (not read_clash)
-        if load is not None:
-            assert bench.get("load__ready") == (not write_clash)
-        self.conflicts[0] += read_clash
-        self.conflicts[1] += write_clash
+        taken = set() if meets is None else memories_of(meets)
+        line_clash = line is not None and (line * LINE // BANK, line % 2) in taken
+        in_way = {bank for bank, _ in taken}
+        in_way |= set() if line is None else {line * LINE // BANK}
+        read_clash = store is not None and store * D // BANK in in_way
+        in_way = set() if result is None else {2 * pair * LINE // BANK}
+        wide_clash = wide is not None and target * LINE // BANK in in_way
+        in_way |= set() if wide is None else {target * LINE // BANK}
+        write_clash = load is not None and address * D // BANK in in_way
+        clashes = {"store": read_clash, "load": write_clash, "line": line_clash, "wide": wide_clash}
+        given = {"store": store, "load": load, "line": line, "wide": wide}
+        ports = {"line": "depthwise_read", "wide": "depthwise_write"}
+        for client, clash in clashes.items():
+            if given[client] is not None:
+                assert bench.get(f"{ports.get(client, client)}__ready") == (not clash), client
+        waits = (read_clash, write_clash, line_clash or wide_clash)
+        for i, name in enumerate(("read_conflict", "write_conflict", "depthwise_conflict")):
+            assert bench.get(name) == waits[i], f"{name}, cycle {now}"
+            self.conflicts[i] += waits[i]
+        served = {c for c, clash in clashes.items() if given[c] is not None and not clash}
         self.array_before = [self.array_before[1], array]
 
         if result is not None:
             for half in range(2):
                 if mask >> half & 1:
                     self._write((2 * pair + half) * LINE, data[half * LINE :][:LINE])
-        if load is not None and not write_clash:
+        if "wide" in served:
+            self._write(target * LINE, written)
+        if "load" in served:
             for beat in range(PORTS):
                 if beats >> beat & 1:
                     self._write(address * D + beat * BEAT, loaded[beat * BEAT :][:BEAT])
         if array is not None:
             self.array_due[now + Scratchpad.LATENCY] = (array, self._read(4 * array, LINE, now))
-        if store is not None and not read_clash:
+        if "line" in served:
+            due = now + Scratchpad.LINE_LATENCY
+            self.line_due[due] = (line, self._read(line * LINE, LINE, now))
+        if "store" in served:
             self.store_due[now + Scratchpad.STORE_LATENCY] = (store, self._read(store * D, D, now))
         for at, data in self.pending:
             self.bytes[at : at + len(data)] = data
@@ -123,6 +151,11 @@ class Model:
             got = bench.get("array__data").to_bytes(LINE, "little")
             assert want in (None, got), f"word {word}, cycle {now}"
             self.compared += want is not None
+        if now in self.line_due:
+            at, want = self.line_due.pop(now)
+            got = bench.get("depthwise_read__data").to_bytes(LINE, "little")
+            assert want in (None, got), f"line {at}, cycle {now}"
+            self.compared += want is not None
         assert bench.get("store__data_valid") == (now in self.store_due), f"cycle {now}"
         if now in self.store_due:
             address, want = self.store_due.pop(now)
@@ -130,24 +163,23 @@ class Model:
             assert want in (None, got), f"store of {address}, cycle {now}"
             self.compared += want is not None
         await bench.edge()
-        return store is not None and not read_clash, load is not None and not write_clash
+        return served
 
     async def fill(self):
         """Write every byte, D a cycle."""
         for address in range(SIZE // D):
-            assert (await self.cycle(load=(address, (1 << PORTS) - 1, random.randbytes(D))))[1]
+            assert await self.cycle(load=(address, (1 << PORTS) - 1, random.randbytes(D)))
         await self.drain()
 
     async def drain(self):
         for _ in range(Scratchpad.LATENCY + 1):
             await self.cycle()
-        assert not self.array_due and not self.store_due
+        assert not self.array_due and not self.store_due and not self.line_due
 
 
 @cocotb.test()
 async def pairs_of_banks(dut):
-    """Two clients in every pair of banks: only store against array, and load against result, wait,
-    and only in the same bank."""
+    """Two clients in every pair of banks: who waits for whom, and only in the same bank."""
     model = await Model(dut).begin()
     await model.fill()
     for one, other in itertools.product(range(BANKS), repeat=2):
@@ -166,37 +198,46 @@ async def pairs_of_banks(dut):
             "store": wide,
             "result": lambda bank: (line(bank) // 2, 3, random.randbytes(2 * LINE)),
             "load": lambda bank: (wide(bank), (1 << PORTS) - 1, random.randbytes(D)),
+            "line": line,
+            "wide": lambda bank: (line(bank), random.randbytes(LINE)),
         }
+        order = (("array", "store"), ("result", "load"), ("line", "store"), ("wide", "load"))
         for first, second in itertools.combinations(clients, 2):
-            model.conflicts = [0, 0]
+            model.conflicts = [0, 0, 0]
             for _ in range(3):
                 await model.cycle(**{first: clients[first](one), second: clients[second](other)})
             await model.drain()
             same = one == other
             # The first store read of three meets the array's first two cycles later.
-            reads = same * ({first, second} == {"array", "store"})
-            writes = 3 * same * ({first, second} == {"result", "load"})
-            assert model.conflicts == [reads, writes], (first, second, one, other)
+            met = [same * ({first, second} == {*pair}) for pair in order]
+            lines = 3 * same * ({first, second} == {"result", "wide"})
+            want = [met[0] + 3 * met[2], 3 * met[1] + 3 * met[3], lines]
+            if {first, second} == {"array", "line"}:  # they may be in different memories
+                want[2] = min(model.conflicts[2], same)
+            assert model.conflicts == want, (first, second, one, other)
 
 
 @cocotb.test()
 async def all_at_full_rate(dut):
-    """All four clients in every cycle, in four banks: nobody waits, and all data are right."""
+    """As many clients as there are banks, in every cycle: nobody waits, and all data are right."""
     model = await Model(dut).begin()
     await model.fill()
     model.compared = 0
     lines, wides, words = BANK // LINE, BANK // D, BANK // 4
     for n in range(200):
         banks = [(n // 50 + i) % BANKS for i in range(4)]
+        # A bank reads and writes in one cycle: the depthwise unit reads where results are written.
+        line = None if n % 50 < 2 else random.randrange(lines) + banks[2] * lines
+        wide = (random.randrange(lines) + banks[1] * lines, random.randbytes(LINE))
         # The array's reads of two cycles are still in their bank when the banks change places.
         store = None if n % 50 < 2 else random.randrange(wides) + banks[1] * wides
         pair = random.randrange(lines // 2) + banks[2] * lines // 2
         result = (pair, 3, random.randbytes(2 * LINE))
         load = (random.randrange(wides) + banks[3] * wides, (1 << PORTS) - 1, random.randbytes(D))
         word = random.randrange(words - LINE // 4 + 1) + banks[0] * words
-        await model.cycle(word, store, result, load)
+        await model.cycle(word, store, result, load, line, wide)
     await model.drain()
-    assert model.conflicts == [0, 0] and model.compared >= 380
+    assert model.conflicts == [0, 0, 0] and model.compared >= 560
 
 
 @cocotb.test()
@@ -205,7 +246,7 @@ async def random_clients(dut):
     model = await Model(dut).begin()
     await model.fill()
     pauses = defaultdict(lambda: Pauses(parameters()["stall"]))
-    store = load = None
+    waiting = dict.fromkeys(("store", "load", "line", "wide"))
     # Few lines, so that writes and reads of the same line meet.
     spots = random.sample(range(SIZE // D), 40)
     for _ in range(CYCLES):
@@ -213,15 +254,20 @@ async def random_clients(dut):
         def spot(unit):
             return random.choice(spots) * D // unit
 
-        if store is None and not pauses["store"]:
-            store = spot(D)
-        if load is None and not pauses["load"]:
-            load = (spot(D), random.randrange(1 << PORTS), random.randbytes(D))
+        fresh = {
+            "store": lambda: spot(D),
+            "load": lambda: (spot(D), random.randrange(1 << PORTS), random.randbytes(D)),
+            "line": lambda: spot(LINE),
+            "wide": lambda: (spot(LINE), random.randbytes(LINE)),
+        }
+        for client, make in fresh.items():
+            if waiting[client] is None and not pauses[client]:
+                waiting[client] = make()
         array = None if pauses["array"] else min(spot(4) + random.randrange(D // 4), WORDS - 1)
         result = None
         if not pauses["result"]:
             result = (spot(2 * LINE), random.randrange(4), random.randbytes(2 * LINE))
-        served, written = await model.cycle(array, store, result, load)
-        store, load = None if served else store, None if written else load
+        for client in await model.cycle(array, result=result, **waiting):
+            waiting[client] = None
     assert min(model.conflicts) > 50, "the clients have to meet for this test to mean anything"
     assert model.compared > CYCLES // 2

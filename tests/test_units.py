@@ -111,7 +111,7 @@ def test_a_further_unit_has_a_queue_in_the_abstract_machine(chain):
 
 def test_a_further_unit_is_verified(chain):
     order = Order(chain, execution_order(chain, CONFIG, units=WIDER), units=WIDER)
-    assert order.unit.tolist() == [0, 2, 3, -1] and order.before.shape == (4, 4)
+    assert order.unit.tolist() == [0, 2, 3, -1] and order.before.shape == (4, 5)
     assert order.is_before(0, 1) and order.is_before(1, 2) and order.is_before(0, 2)
     with pytest.raises(ProgramRefused, match="semaphore 0 is waited on by two units") as caught:
         both = Instruction(Opcode.STORE, waits=(0,), fields=TRANSFER)
@@ -141,5 +141,5 @@ def test_a_further_unit_has_a_cost_and_a_place_in_programs(chain):
     assert 80 < with_dummy - predict(direct, CONFIG, memory).cycles < 140
     work = {Unit.STORE: [chain[2]], DUMMY: [chain[1]], Unit.LOAD: [chain[0]]}
     starts = simulate_units(work, CONFIG, memory, **wider)
-    assert list(starts) == [Unit.LOAD, Unit.COMPUTE, DUMMY, Unit.STORE]
+    assert list(starts) == [Unit.LOAD, Unit.COMPUTE, DUMMY, Unit.STORE, Unit.DEPTHWISE]
     assert fetch_order(work, starts) == chain[:3]

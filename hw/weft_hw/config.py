@@ -73,6 +73,8 @@ class AcceleratorConfig:
     parameter_entries: int = 2048
     #: int8 -> int8 tables of 256 entries.
     tables: int = 8
+    #: Words of R weights for each tap of the depthwise engine; 0 leaves the engine out.
+    tap_words: int = 512
     #: AXI data ports; each reads and writes.
     axi_ports: int = 2
     #: Width of one data port.
@@ -91,6 +93,8 @@ class AcceleratorConfig:
     compute_queue: int = 4
     #: Instructions that wait in front of the store unit.
     store_queue: int = 4
+    #: Instructions that wait in front of the depthwise unit.
+    depthwise_queue: int = 4
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -135,6 +139,8 @@ class AcceleratorConfig:
         power("weight_buffer_bytes", 1024, 1 << 20)
         power("parameter_entries", 64, 8192)
         power("tables", 1, 16)
+        if self.tap_words:
+            power("tap_words", 64, 4096)
         rule(self.axi_ports in (1, 2, 4), f"axi_ports must be 1, 2 or 4, not {self.axi_ports}")
         rule(
             self.axi_data_bits in (64, 128),
@@ -305,6 +311,7 @@ _TINY = _Z2.replace(
     weight_buffer_bytes=2048,
     parameter_entries=128,
     tables=2,
+    tap_words=64,
     axi_ports=1,
     axi_protocol="axi4",
     read_outstanding=4,
@@ -312,6 +319,7 @@ _TINY = _Z2.replace(
     load_queue=2,
     compute_queue=2,
     store_queue=2,
+    depthwise_queue=2,
 )
 
 #: Named configurations, each a difference from a base.

@@ -10,8 +10,9 @@ from .compute.unit import ComputeUnit
 from .config import AcceleratorConfig
 from .control.axilite import AxiLitePort
 from .control.control import Control
+from .depthwise.unit import DepthwiseUnit
 from .dma.dma import AxiPort, Dma
-from .isa import Space, Unit, queued
+from .isa import Space, Unit, queued, units_of
 from .memory.scratchpad import Scratchpad
 
 __all__ = ["Core"]
@@ -20,7 +21,8 @@ __all__ = ["Core"]
 class Core(wiring.Component):
     """All of the accelerator.
 
-    Compute unit and scratchpad are held in reset while control's `abort` is high and between runs.
+    Units that compute, and the scratchpad, are held in reset while control's `abort` is high and
+    between runs.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         cfg = self.config
-        m.submodules.control = control = Control(cfg)
+        m.submodules.control = control = Control(cfg, units=units_of(cfg))
         m.submodules.dma = dma = Dma(cfg)
         # Between runs, too: a program starts without a SETUP in force.
         held = Signal(init=1)
@@ -61,6 +63,7 @@ class Core(wiring.Component):
         compute, scratchpad = ComputeUnit(cfg, self.target), Scratchpad(cfg, self.target)
         m.submodules.compute = reset(compute)
         m.submodules.scratchpad = reset(scratchpad)
+        depthwise = DepthwiseUnit(cfg) if cfg.tap_words else None
 
         wiring.connect(m, wiring.flipped(self.s_axil), control.s_axil)
         for ours, port in zip(self.axi, dma.axi):
@@ -68,7 +71,10 @@ class Core(wiring.Component):
         wiring.connect(m, control.arena, dma.arena)
         wiring.connect(m, control.fetch, dma.fetch)
         units = {Unit.LOAD: dma.load, Unit.COMPUTE: compute.port, Unit.STORE: dma.store}
-        for spec, port in zip(queued(), control.ports):
+        if depthwise is not None:
+            m.submodules.depthwise = reset(depthwise)
+            units[Unit.DEPTHWISE] = depthwise.port
+        for spec, port in zip(queued(units_of(cfg)), control.ports):
             wiring.connect(m, port, units[spec.unit])
         events = control.events
         m.d.comb += [
@@ -94,6 +100,17 @@ class Core(wiring.Component):
             Space.PARAMETERS: compute.parameters,
             Space.TABLES: compute.tables,
         }
+        if depthwise is not None:
+            memories[Space.TAPS] = depthwise.taps
+            wiring.connect(m, depthwise.read, scratchpad.depthwise_read)
+            wiring.connect(m, depthwise.write, scratchpad.depthwise_write)
+            m.d.comb += [
+                depthwise.table_write_en.eq(compute.table_write_en),
+                depthwise.table_write_address.eq(compute.table_write_address),
+                depthwise.table_write_data.eq(compute.table_write_data),
+                events.depthwise_fires.eq(depthwise.fire),
+                events.depthwise_conflicts.eq(scratchpad.depthwise_conflict),
+            ]
         for space, port in memories.items():
             here = write.payload.space == space
             m.d.comb += [

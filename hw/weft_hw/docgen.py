@@ -21,6 +21,8 @@ from .isa import (
     RESIDUAL_SHIFT,
     SEMAPHORE_MAX,
     SEMAPHORES,
+    TAP_PARAMETERS,
+    TAPS,
     UNITS,
     WAITS,
     WEIGHT_MAX,
@@ -67,7 +69,8 @@ Completion means:
 - LOAD: all data are written on chip;
 - STORE: memory has answered every write;
 - MATMUL: all operands are read and all results are in the scratchpad;
-- SETUP: at once. It starts only when the multiplications before it are complete.
+- SETUP: at once. It starts only when the multiplications before it are complete;
+- DEPTHWISE: all results are in the scratchpad. It starts when the one before it is complete.
 
 Two units, or two instructions of the load unit, have no order but that of semaphores. A MATMUL that
 reads as activations what an earlier one wrote needs one too.
@@ -135,6 +138,33 @@ result; the verifier refuses it.
 
 The result address and its jumps are multiples of two lines; of one line, where a result row has R
 bytes.
+""",
+    Opcode.DEPTHWISE: f"""\
+A nest of {LOOP_LEVELS} loops, level 0 innermost, whose every iteration reads a line of R bytes from
+the scratchpad: R channels of a pixel. Levels 0 and 1 read what a window newly covers, level 2 moves
+it along a row, level 3 to the next row, and levels 4 and 5 to other channels.
+
+The lines form a stream. At iteration i of level 0, where bit i of `fire` is set, {TAPS} of them are
+multiplied, lane by lane, and added to the sums of R lanes:
+
+    v[c] += line[t][c] * tap0[c]  +  line[t - delay1][c] * tap1[c]
+            + line[t - delay1 - delay2][c] * tap2[c]
+
+where line[t] is what is being read. So a line is read once for each row of the window, and the
+columns before come from the stream. The sums begin with the bias at every iteration of level 2, and
+at its last read become a result of R bytes: as those of a MATMUL with `pre`, `zero_point`, `low`,
+`high` and the multiplier and shift of their channel, maybe through a table. The first `skip`
+iterations of level 2 only read; results follow each other without them: `result_address` is that of
+the first result, and the jump of level 2 is added between results.
+
+A block of taps is {TAP_PARAMETERS} words of parameters, and a word for every multiplication of a
+result, in their order. A word is R bytes for each of the {TAPS} taps; the memory holds all words
+of tap 0, then those of tap 1 and of tap 2. The parameters are R entries of 8 bytes, as for MATMUL:
+word j holds from entry j * {TAPS} * R / 8 on, R / 8 of them in each tap. Levels 4 and 5 move
+`tap_address`, which counts words, to another block.
+
+A read takes a cycle, a result two at least. A program whose taps reach into the row before has no
+defined result.
 """,
 }
 

@@ -18,6 +18,7 @@ from .isa import (
     LAYOUTS,
     LOOP_LEVELS,
     POSTS,
+    SPACE_BITS,
     UNITS,
     Opcode,
     UnitSpec,
@@ -164,7 +165,7 @@ def chip_write_layout(config: AcceleratorConfig) -> data.StructLayout:
     """
     return data.StructLayout(
         {
-            "space": unsigned(2),
+            "space": unsigned(SPACE_BITS),
             "address": unsigned(chip_address_bits(config)),
             "mask": unsigned(config.axi_ports),
             "data": unsigned(8 * config.dma_bytes),

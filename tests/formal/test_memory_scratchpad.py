@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from amaranth.hdl import Assert, Cat, Cover, Module, Signal
 from amaranth.lib import wiring
@@ -16,7 +18,7 @@ CONFIG = PRESETS["tiny"].replace(scratchpad_bank_bytes=1024)
 
 
 class Harness(wiring.Component):
-    """All four clients at once, free in every cycle."""
+    """All clients at once, free in every cycle."""
 
     def __init__(self, *, block: type[Scratchpad] = Scratchpad):
         self._block = block
@@ -31,6 +33,10 @@ class Harness(wiring.Component):
                 "load_valid": In(1),
                 "load_line": In(bits),
                 "load_data": In(8 * CONFIG.dma_bytes),
+                "line_valid": In(1),
+                "line": In(bits),
+                "wide_valid": In(1),
+                "wide": In(bits),
             }
         )
 
@@ -43,6 +49,8 @@ class Harness(wiring.Component):
             dut.result.eq(self.result),
             dut.load.valid.eq(self.load_valid), dut.load.address.eq(self.load_line),
             dut.load.mask.eq(1), dut.load.data.eq(self.load_data),
+            dut.depthwise_read.valid.eq(self.line_valid), dut.depthwise_read.line.eq(self.line),
+            dut.depthwise_write.valid.eq(self.wide_valid), dut.depthwise_write.line.eq(self.wide),
         ]
 
         def bank(line):
@@ -50,9 +58,14 @@ class Harness(wiring.Component):
 
         # One write per bank and cycle, one read per bank and cycle; the array reads two cycles
         # later, at the banks of its first and of its last byte.
-        writes = self.load_valid & dut.load.ready & self.result.valid
         result_bank = bank(self.result.pair << 1)
-        m.d.comb += Assert(~(writes & (bank(self.load_line) == result_bank)))
+        writers = [
+            (self.result.valid, result_bank),
+            (self.wide_valid & dut.depthwise_write.ready, bank(self.wide)),
+            (self.load_valid & dut.load.ready, bank(self.load_line)),
+        ]
+        for (one, here), (other, there) in itertools.combinations(writers, 2):
+            m.d.comb += Assert(~(one & other & (here == there)))
         shift = (CONFIG.line_bytes // 4 - 1).bit_length()
         array_en, first = self.array_en, self.array_word
         last = (self.array_word + CONFIG.line_bytes // 4 - 1)[:WORD_BITS]
@@ -61,18 +74,37 @@ class Harness(wiring.Component):
             m.d.sync += later.eq(Cat(array_en, first, last))
             array_en, first, last = later[0], later[1 : 1 + WORD_BITS], later[1 + WORD_BITS :]
         store_bank = bank(self.store_line)
-        same_read = array_en & (store_bank < CONFIG.scratchpad_banks) & (
+        by_array = array_en & (
             (store_bank == bank(first >> shift)) | (store_bank == bank(last >> shift))
         )
+        by_line = self.line_valid & (store_bank == bank(self.line))
+        same_read = (store_bank < CONFIG.scratchpad_banks) & (by_array | by_line)
+        # A line shares its bank with the array where one reads the even and the other the odd one.
+        inside = bank(self.line) < CONFIG.scratchpad_banks
+        same_line = array_en & inside & Cat(
+            (bank(self.line) == bank(at >> shift)) & (self.line[0] == (at >> shift)[0])
+            for at in (first, last)
+        ).any()
         reads = self.store_valid & dut.store.ready
-        m.d.comb += Assert(~(reads & same_read))
+        lines = self.line_valid & dut.depthwise_read.ready
+        m.d.comb += [Assert(~(reads & same_read)), Assert(~(lines & same_line))]
         # Nobody waits without a cause, and each wait is reported.
-        same_write = self.result.valid & (bank(self.load_line) == result_bank)
+        same_wide = self.result.valid & (bank(self.wide) == result_bank)
+        same_write = (self.result.valid & (bank(self.load_line) == result_bank)) | (
+            self.wide_valid & (bank(self.load_line) == bank(self.wide))
+        )
+        line_waits = self.line_valid & ~dut.depthwise_read.ready
         m.d.comb += [
             Assert(dut.load.ready == ~same_write),
             Assert(dut.store.ready == ~same_read),
+            Assert(dut.depthwise_write.ready == ~same_wide),
+            Assert(dut.depthwise_read.ready == ~(self.line_valid & same_line)),
             Assert(dut.write_conflict == (self.load_valid & ~dut.load.ready)),
             Assert(dut.read_conflict == (self.store_valid & ~dut.store.ready)),
+            Assert(
+                dut.depthwise_conflict
+                == line_waits | (self.wide_valid & ~dut.depthwise_write.ready)
+            ),
         ]
         # Each store read that was taken is answered, three cycles later.
         answered = self.store_valid & dut.store.ready
@@ -81,7 +113,7 @@ class Harness(wiring.Component):
             m.d.sync += later.eq(answered)
             answered = later
         m.d.comb += Assert(dut.store.data_valid == answered)
-        m.d.comb += Cover(dut.read_conflict & dut.write_conflict)
+        m.d.comb += Cover(dut.read_conflict & dut.write_conflict & dut.depthwise_conflict)
         return m
 
 
@@ -98,6 +130,10 @@ def test_conflicts_are_reached(tmp_path):
     [
         ("self.store.ready.eq(~clash)", "self.store.ready.eq(1)"),
         ("self.load.ready.eq(~write_clash)", "self.load.ready.eq(1)"),
+        ("self.depthwise_read.ready.eq(~line_clash)", "self.depthwise_read.ready.eq(1)"),
+        ("wide.ready.eq(~wide_clash)", "wide.ready.eq(1)"),
+        ("line_here if has_lines else 0", "0"),
+        ("write_clash |= wide.valid &", "write_clash |= Const(0) &"),
     ],
 )
 def test_broken_arbiters_are_refuted(old, new, tmp_path):

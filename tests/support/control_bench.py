@@ -229,14 +229,18 @@ def run_program(
 def random_program(seed: int, length: int) -> list[Instruction]:
     """A program without deadlock: semaphores go from one unit to another, posts before waits."""
     rng = random.Random(seed)
-    opcodes = {"load": Opcode.LOAD, "compute": Opcode.SETUP, "store": Opcode.STORE}
+    opcodes = {"load": Opcode.LOAD, "compute": Opcode.SETUP, "store": Opcode.STORE,
+               "depthwise": Opcode.DEPTHWISE}
+    window = {f"count{i}": 1 for i in range(6)} | {"delay1": 1, "delay2": 1}
+    fields = dict.fromkeys(opcodes, {"rows": 1, "bytes": 16}) | {"compute": {}, "depthwise": window}
+    count = len(UNIT_NAMES)
     posted = {name: [0] * 16 for name in UNIT_NAMES}
     program = []
     for _ in range(length):
         unit = rng.choice(UNIT_NAMES)
-        # Semaphore s is posted by unit s mod 3 and waited on by the next unit.
-        mine = [s for s in range(16) if UNIT_NAMES[s % 3] == unit]
-        before = UNIT_NAMES[(UNIT_NAMES.index(unit) + 2) % 3]
+        # Semaphore s is posted by unit s mod their number and waited on by the next unit.
+        mine = [s for s in range(16) if UNIT_NAMES[s % count] == unit]
+        before = UNIT_NAMES[UNIT_NAMES.index(unit) - 1]
         available = [s for s in range(16) for _ in range(posted[before][s])]
         waits = rng.sample(available, min(len(available), rng.randrange(4)))
         for s in waits:
@@ -245,6 +249,5 @@ def random_program(seed: int, length: int) -> list[Instruction]:
         posts = tuple(rng.choices(room, k=rng.randrange(3)))
         for s in posts:
             posted[unit][s] += 1
-        fields = {"rows": 1, "bytes": 16} if unit != "compute" else {}
-        program.append(Instruction(opcodes[unit], tuple(waits), posts, fields))
+        program.append(Instruction(opcodes[unit], tuple(waits), posts, fields[unit]))
     return [*program, Instruction(Opcode.END)]

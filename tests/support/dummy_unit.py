@@ -21,7 +21,7 @@ DUMMY: Unit = _with_dummy(Unit).DUMMY
 DUMMY_OPCODE: Opcode = _with_dummy(Opcode).DUMMY
 #: A row before store, which thereby loses a place of priority.
 WIDER: tuple[UnitSpec, ...] = (
-    *UNITS[:-1],
+    *UNITS[:3],
     UnitSpec(
         DUMMY,
         (DUMMY_OPCODE,),
@@ -31,7 +31,7 @@ WIDER: tuple[UnitSpec, ...] = (
             Counter("dummy_wait_semaphore", 21, "cycles in which the dummy had one that waited"),
         ),
     ),
-    UNITS[-1],
+    *UNITS[3:],
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weft.backend.emulator.state import State, Stop
 from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Instruction, Opcode, Space
@@ -149,6 +150,73 @@ def _entry(state: State, number: int) -> int:
     return int.from_bytes(memory[8 * number : 8 * number + 8].tobytes(), "little")
 
 
+def depthwise(state: State, instruction: Instruction) -> None:
+    """Walk the nest, one line after the other; the stream of a row is kept whole."""
+    get, config = instruction.__getitem__, state.config
+    counts, lanes = instruction.vector("count"), config.rows
+    at = {name: get(f"{name}_address") for name in ("act", "result", "tap")}
+    jumps = {name: instruction.vector(f"{name}_jump") for name in at}
+    pad = state.spaces[Space.SCRATCHPAD]
+    stream: list[list[int]] = []
+    sums, multiplied = [0] * lanes, 0
+    previous: tuple[int, ...] | None = None
+    for index in itertools.product(*(range(c) for c in reversed(counts))):
+        index = index[::-1]
+        if previous is not None:
+            step = next(i for i in range(LOOP_LEVELS) if index[i] > previous[i])
+            for name in at:
+                if name != "result" or step > 2 or (step == 2 and previous[2] >= get("skip")):
+                    bits = LAYOUTS[Opcode.DEPTHWISE][f"{name}_address"].width
+                    at[name] = (at[name] + jumps[name][step]) % (1 << bits)
+        previous = index
+        words = 3 + counts[1] * sum(get("fire") >> i & 1 for i in range(min(counts[0], 4)))
+        _require(4 * at["act"] + lanes <= len(pad), "activation", at["act"])
+        _require(at["tap"] + words <= config.tap_words, "tap", at["tap"])
+        _require(4 * at["result"] + lanes <= len(pad), "result", at["result"])
+        if not any(index[:3]):
+            stream = []
+        stream.append([_signed(int(x), 8) for x in pad[4 * at["act"] : 4 * at["act"] + lanes]])
+        if index[2] < get("skip"):
+            continue
+        if not any(index[:2]):
+            multiplied = 0
+            sums = [_signed(_tap_entry(state, at["tap"], c), 32) for c in range(lanes)]
+        if get("fire") >> index[0] & 1:
+            back = 0
+            for tap, delay in enumerate((0, get("delay1"), get("delay2"))):
+                back += delay
+                line = stream[max(len(stream) - 1 - back, 0)]
+                word = _tap_word(state, tap, at["tap"] + 3 + multiplied)
+                sums = [s + x * _signed(int(w), 8) for s, x, w in zip(sums, line, word)]
+            multiplied += 1
+        if index[0] == counts[0] - 1 and index[1] == counts[1] - 1:
+            for c in range(lanes):
+                entry = _tap_entry(state, at["tap"], c)
+                multiplier, shift = entry >> 32 & 0x1FFFF, entry >> 49 & 63
+                a = min(max(_signed(sums[c], 32) >> get("pre"), -(1 << 24)), (1 << 24) - 1)
+                rounding = 1 << (shift - 1) if shift else 0
+                v = get("zero_point") + ((a * multiplier + rounding) >> shift)
+                v = min(max(v, get("low")), get("high"))
+                if get("table_enable"):
+                    v = int(state.spaces[Space.TABLES][256 * get("table") + (v & 255)])
+                pad[4 * at["result"] + c] = v & 255
+
+
+def _tap_word(state: State, tap: int, word: int) -> NDArray[np.uint8]:
+    """R bytes: a word of one tap."""
+    lanes, words = state.config.rows, state.config.tap_words
+    start = (tap * words + word) * lanes
+    return state.spaces[Space.TAPS][start : start + lanes]
+
+
+def _tap_entry(state: State, word: int, c: int) -> int:
+    """Parameters of lane c in the block from `word` on."""
+    each = state.config.rows // 8
+    place, at = divmod(c, each)
+    raw = _tap_word(state, place % 3, word + place // 3)[8 * at : 8 * at + 8]
+    return int.from_bytes(raw.tobytes(), "little")
+
+
 def _result(state: State, address: int, c: int, v: int, entry: int) -> None:
     """Element c of a result row."""
     kind = state.setting("result_type")
@@ -182,5 +250,6 @@ EXECUTE: Mapping[Opcode, Callable[[State, Instruction], None]] = MappingProxyTyp
         Opcode.STORE: store,
         Opcode.SETUP: setup,
         Opcode.MATMUL: matmul,
+        Opcode.DEPTHWISE: depthwise,
     }
 )

@@ -1,8 +1,9 @@
 """A third executor, for tests of the verifier: instructions overlap in time as the core lets them.
 
 Between start and retirement a transfer reads and writes whenever chance says, whatever else its
-unit has in flight. A MATMUL reads its operands when chance says, after the MATMULs before it, and
-its results appear later, in order. A program that the verifier accepts must not notice.
+unit has in flight. A MATMUL, or a DEPTHWISE, reads its operands when chance says, after those
+before it, and its results appear later, in order. A program that the verifier accepts must not
+notice.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weft.backend.emulator.instructions import matmul, transfer_rows
+from weft.backend.emulator.instructions import EXECUTE, transfer_rows
 from weft.backend.emulator.state import State
+from weft.program.window_nest import WindowNest
 from weft.verify.accesses import Touched, analyse
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import SEMAPHORES, Instruction, Opcode, Space, Unit, queued
@@ -23,6 +25,7 @@ from weft_hw.isa import SEMAPHORES, Instruction, Opcode, Space, Unit, queued
 __all__ = ["run_overlapped"]
 
 UNITS = tuple(spec.unit for spec in queued())
+IN_ORDER = tuple(spec.unit for spec in queued() if spec.in_order)
 #: Instructions that a unit has started and not retired, at most.
 IN_FLIGHT = 4
 
@@ -79,7 +82,7 @@ class _Run:
                 if ready and not (head.opcode is Opcode.SETUP and flights):
                     found.append(("start", unit, 0))
             for i, flight in enumerate(flights):
-                in_order = unit is not Unit.COMPUTE or i == 0 or flights[i - 1].phase > flight.phase
+                in_order = unit not in IN_ORDER or i == 0 or flights[i - 1].phase > flight.phase
                 if flight.phase < 2 and in_order:
                     found.append(("work", unit, i))
             if flights and flights[0].phase == 2:
@@ -109,6 +112,9 @@ class _Run:
         instruction = self.program[flight.index]
         if instruction.opcode is Opcode.MATMUL:
             self._matmul(flight, instruction)
+        elif instruction.opcode is Opcode.DEPTHWISE:
+            rows = WindowNest(instruction).result.values()[:, None]
+            self._compute(flight, instruction, rows, self.state.config.line_bytes)
         else:
             memory = self.state.spaces[Space(instruction["space"])]
             dram, chip = transfer_rows(self.state, instruction)
@@ -125,17 +131,23 @@ class _Run:
         flight.phase += 1
 
     def _matmul(self, flight: _Flight, instruction: Instruction) -> None:
-        spaces, config = self.state.spaces, self.state.config
+        config = self.state.config
         nest = self.touched[flight.index].nest
         assert nest is not None
         last = nest.passes()[1]
         rows = nest.result.values().reshape(nest.tiles, nest.rows)[last].reshape(-1, 1)
-        size = config.cols << self.state.setting("result_type")
+        self._compute(flight, instruction, rows, config.cols << self.state.setting("result_type"))
+
+    def _compute(
+        self, flight: _Flight, instruction: Instruction, rows: np.ndarray, size: int
+    ) -> None:
+        """`rows` are the words at which results of `size` bytes appear."""
+        spaces = self.state.spaces
         at = np.unique(4 * rows + np.arange(size))
         scratchpad = spaces[Space.SCRATCHPAD]
         if flight.phase == 0:
             spaces[Space.SCRATCHPAD] = scratchpad.copy()
-            matmul(self.state, instruction)
+            EXECUTE[instruction.opcode](self.state, instruction)
             flight.data = spaces[Space.SCRATCHPAD][at]
             spaces[Space.SCRATCHPAD] = scratchpad
         else:

@@ -26,20 +26,33 @@ from weft_hw.isa import (
     queued,
     result_align_words,
     space_words,
+    units_of,
 )
 from weft_hw.numerics import SHIFT_MAX
 
-__all__ = ["DUMP", "PARAMETERS", "POOL", "STORES", "WEIGHTS_END", "Builder"]
+__all__ = ["DUMP", "PARAMETERS", "POOL", "STORES", "WEIGHTS_END", "Builder", "entry_bytes"]
 
 #: Arena: random bytes, parameters, what stores write, the last dump, the program.
 POOL, PARAMETERS, STORES, DUMP = 0, 8192, 16384, 24576
 #: The random bytes below may become weights: none of them is -128.
 WEIGHTS_END = 4096
 #: What fills memories that do not take every byte: weights above -128, shifts of at most 42.
-FILLS = {Space.WEIGHTS: (-127, 127), Space.PARAMETERS: (0, 2 * SHIFT_MAX + 1)}
+FILLS = {
+    Space.WEIGHTS: (-127, 127),
+    Space.PARAMETERS: (0, 2 * SHIFT_MAX + 1),
+    Space.TAPS: (0, 2 * SHIFT_MAX + 1),
+}
+
+#: Units of whose instructions only one that reads what an earlier one wrote needs an order.
+IN_ORDER = [spec.unit for spec in queued() if spec.in_order]
 
 #: Constants as the builder knows them: bytes that may be -128 are.
 _DOUBTFUL = [(WEIGHTS_END, b"\x80" * (STORES - WEIGHTS_END))]
+
+
+def entry_bytes(config: AcceleratorConfig) -> int:
+    """Bytes of random entries of parameters: as many as any memory takes."""
+    return max(config.parameter_bytes, 4 * space_words(Space.TAPS, config))
 
 
 class Builder:
@@ -56,12 +69,13 @@ class Builder:
         for i in range(SEMAPHORES - 1, 0, -1):
             j = choices.integer(0, i)
             names[i], names[j] = names[j], names[i]
-        units = [spec.unit for spec in queued()]
-        #: Semaphores from one unit to another; some pairs have two.
-        self.semaphores = {
-            (a, b): [names.pop() for _ in range(2 if a is not b else 1)]
-            for a in units for b in units
-        }  # fmt: skip
+        units = self._units()
+        #: Semaphores from one unit to another; some pairs have two where there are enough.
+        pairs = [(a, b) for a in units for b in units]
+        self.semaphores = {pair: [names.pop()] for pair in pairs}
+        for pair in pairs:
+            if names and pair[0] is not pair[1]:
+                self.semaphores[pair].append(names.pop())
         #: Index of the latest instruction that posted from one unit to another.
         self.posted = dict.fromkeys(self.semaphores, -1)
 
@@ -75,7 +89,7 @@ class Builder:
     def _given(self) -> list[Region]:
         """What is defined when a run starts."""
         kept = self.state.end - STORES if self.state else 0
-        return [Region(POOL, PARAMETERS + self.config.parameter_bytes), Region(STORES, kept)]
+        return [Region(POOL, PARAMETERS + entry_bytes(self.config)), Region(STORES, kept)]
 
     def finish(self) -> list[Instruction]:
         return [*self.instructions, Instruction(Opcode.END)]
@@ -103,6 +117,8 @@ class Builder:
                 if poster is None:
                     return False
                 edges[other] = poster
+        if len(edges) > WAITS:
+            return False
         before = list(self.instructions)
         waits = []
         for other, poster in edges.items():
@@ -112,7 +128,6 @@ class Builder:
             self.instructions[poster] = Instruction(
                 old.opcode, old.waits, (*old.posts, semaphore), old.fields
             )
-        assert len(waits) <= WAITS
         self.instructions.append(
             Instruction(instruction.opcode, tuple(waits), (), instruction.fields)
         )
@@ -132,7 +147,7 @@ class Builder:
         return True
 
     def _units(self) -> list[Unit]:
-        return [spec.unit for spec in queued()]
+        return [spec.unit for spec in queued(units_of(self.config))]
 
     def _analyse(self, instruction: Instruction) -> Touched | None:
         trial = [instruction] if self.setup is None else [self.setup, instruction]
@@ -152,7 +167,7 @@ class Builder:
                 for b in touched.accesses:
                     if a.memory is not b.memory or not (a.is_write or b.is_write):
                         continue
-                    if unit is other is Unit.COMPUTE and (b.is_write or not a.is_write):
+                    if unit is other in IN_ORDER and (b.is_write or not a.is_write):
                         continue
                     if overlap(a.region, b.region):
                         return i
@@ -171,11 +186,13 @@ class Builder:
 
     def preload(self) -> None:
         """Fill every on-chip memory, in a few pieces."""
-        for space in (Space.SCRATCHPAD, Space.WEIGHTS, Space.PARAMETERS, Space.TABLES):
+        for space in Space:
             size = 4 * space_words(space, self.config)
+            if not size:
+                continue
             pieces = self.choices.pick([1, 1, 2, 4])
             step = size // pieces
-            source = PARAMETERS if space is Space.PARAMETERS else POOL
+            source = PARAMETERS if space in (Space.PARAMETERS, Space.TAPS) else POOL
             for i in range(pieces):
                 rows = self.choices.pick([1, 2, 4])
                 fields = {
@@ -220,10 +237,11 @@ class Builder:
         """A strided load, sometimes of what stores wrote."""
         space = self.choices.pick(
             [Space.SCRATCHPAD, Space.SCRATCHPAD, Space.WEIGHTS, Space.PARAMETERS, Space.TABLES]
+            + [Space.TAPS] * bool(self.config.tap_words)
         )
         source = (POOL, PARAMETERS)
-        if space is Space.PARAMETERS:
-            source = (PARAMETERS, PARAMETERS + self.config.parameter_bytes)
+        if space in (Space.PARAMETERS, Space.TAPS):
+            source = (PARAMETERS, PARAMETERS + entry_bytes(self.config))
         elif self.choices.chance(30) and self._kept():
             source = self.choices.pick(self._kept())
         elif space is Space.WEIGHTS:
@@ -264,16 +282,64 @@ class Builder:
         self.add(Instruction(Opcode.STORE, (), (), fields))
 
     def dump(self) -> None:
-        """Store the whole scratchpad; a helper of the compute unit posts where nobody can."""
+        """Store the whole scratchpad; a helper of its unit posts where nobody can."""
         fields = {"dram_offset": DUMP, "rows": 1, "bytes": self.config.scratchpad_bytes}
         while not self.add(Instruction(Opcode.STORE, (), (), fields)):
             setup = self.setup or Instruction(Opcode.SETUP)
             self.add(Instruction(Opcode.SETUP, (), (), setup.fields))
             self._tail_load()
+            self.windows()
 
     def _tail_load(self) -> None:
         fields = {"space": Space.TABLES, "dram_offset": POOL, "rows": 1, "bytes": 16}
         self.add(Instruction(Opcode.LOAD, (), (), fields))
+
+    # -- windows ----------------------------------------------------------------------------------
+
+    def windows(self) -> None:
+        """A DEPTHWISE over lines of the scratchpad; not on an accelerator without the engine."""
+        choices, config = self.choices, self.config
+        if not config.tap_words:
+            return
+        sub, kernel = choices.integer(1, 3), choices.integer(1, 5)
+        delays = [choices.integer(1, 9) for _ in range(2)]
+        fire = choices.integer(1, (1 << sub) - 1)
+        first = next(i for i in range(sub) if fire >> i & 1)
+        skip = -(-max(sum(delays) - first, 0) // (sub * kernel))
+        if skip > 15:
+            return
+        outer = [choices.integer(1, 3) for _ in range(3)]
+        counts = [sub, kernel, skip + choices.integer(1, 5), *outer]
+        line, words = config.line_bytes // 4, config.scratchpad_words
+        act = placed(
+            choices, "act", counts,
+            jump_fields("act_jump", counts, random_strides(choices, counts, line, words // 2)),
+            line, line, words,
+        )  # fmt: skip
+        kept = [1, 1, counts[2] - skip, *counts[3:]]
+        result = placed(
+            choices, "result", kept,
+            jump_fields("result_jump", kept, random_strides(choices, kept, line, words // 2), 2),
+            line, line, words,
+        )  # fmt: skip
+        blocks = [1, 1, 1, 1, *counts[4:]]
+        size = 3 + kernel * bin(fire).count("1")
+        tap = placed(
+            choices, "tap", blocks,
+            jump_fields("tap_jump", blocks, random_strides(choices, blocks, 1, size * 3), 4),
+            1, size, config.tap_words,
+        )  # fmt: skip
+        if not (act and result and tap):
+            return
+        low, high = sorted(choices.integer(-128, 127) for _ in range(2))
+        fields = {f"count{i}": c for i, c in enumerate(counts)}
+        fields.update(act, **result, **tap)
+        fields.update(
+            fire=fire, skip=skip, delay1=delays[0], delay2=delays[1], low=low, high=high,
+            pre=choices.pick([0, 0, 1, 7]), zero_point=choices.integer(-128, 127),
+            table_enable=int(choices.chance(35)), table=choices.integer(0, config.tables - 1),
+        )  # fmt: skip
+        self.add(Instruction(Opcode.DEPTHWISE, (), (), fields))
 
     # -- matrix products --------------------------------------------------------------------------
 

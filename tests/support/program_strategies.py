@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from choices import Choices
-from program_builder import DUMP, PARAMETERS, POOL, STORES, WEIGHTS_END, Builder
+from program_builder import DUMP, PARAMETERS, POOL, STORES, WEIGHTS_END, Builder, entry_bytes
 from weft.program import Program, TensorSpec
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import LAYOUTS, SEMAPHORES, Instruction, Opcode
@@ -73,6 +73,7 @@ def _make(choices: Choices, config: AcceleratorConfig) -> Program:
     for _ in range(choices.integer(1, 6)):
         choices.pick(
             [builder.products, builder.products, builder.products, builder.load, builder.store]
+            + [builder.windows, builder.windows] * bool(config.tap_words)
         )()
     builder.carry(Opcode.STORE)
     builder.dump()
@@ -106,7 +107,7 @@ def _data(seed: int, config: AcceleratorConfig) -> tuple[np.ndarray, np.ndarray]
     pool[start : start + 512] = rng.choice([0x80, 0x7F, 0x81])
     weights = pool[: WEIGHTS_END - POOL]
     weights[weights == 0x80] = 0x81
-    n = config.parameter_entries
+    n = entry_bytes(config) // 8
     spread = rng.integers(0, 32, n)
     bias = rng.integers(-(2**31), 2**31, n) >> spread
     bias[rng.random(n) < 0.05] = 2**31 - 1

@@ -49,7 +49,9 @@ def jump_fields(name: str, counts: list[int], steps: list[int], first: int = 0) 
         if level >= first:
             jumps[f"{name}{level}"] = stride - back
         back += (count - 1) * stride
-    opcode = Opcode.SETUP if name in ("result_jump", "parameter_jump") else Opcode.MATMUL
+    opcodes = {"result_jump": Opcode.SETUP, "parameter_jump": Opcode.SETUP,
+               "tap_jump": Opcode.DEPTHWISE}
+    opcode = opcodes.get(name, Opcode.MATMUL)
     layout = LAYOUTS[opcode]
     fits = all(layout[n].low <= v <= layout[n].high for n, v in jumps.items())
     return jumps if fits else {}

@@ -13,6 +13,7 @@ from ..memory.parameters import ParameterMemory
 from ..memory.scratchpad import ResultWrite, Scratchpad, WordRead
 from ..memory.table import TableLoader
 from ..memory.weight_buffer import WeightBuffer
+from ..numerics import TABLE_SIZE
 from ..repeat import repeated
 from .accumulator import AccumulatorControl
 from .array import Array
@@ -43,6 +44,8 @@ class ComputeUnit(wiring.Component):
         A row enters the array.
     wait : Out(1)
         A row waited.
+    table_write_en, table_write_address, table_write_data : Out
+        Writes of loads into the tables, a byte each, for the tables of other units.
 
     Latency
     -------
@@ -59,6 +62,7 @@ class ComputeUnit(wiring.Component):
         self.PSUM = Scratchpad.LATENCY + self._array.LATENCY
         self.LATENCY = self.PSUM + LanePair.LATENCY + config.cols // 2 + SETTLE
         self.RETIRE_LATENCY = self.LATENCY - 1
+        tables = range(config.tables * TABLE_SIZE)
         super().__init__(
             {
                 "port": In(UnitPort()),
@@ -69,6 +73,9 @@ class ComputeUnit(wiring.Component):
                 "tables": In(BeatWrite(config)),
                 "array_row": Out(1),
                 "wait": Out(1),
+                "table_write_en": Out(1),
+                "table_write_address": Out(tables),
+                "table_write_data": Out(8),
             }
         )
 
@@ -99,6 +106,11 @@ class ComputeUnit(wiring.Component):
                 write.ready.eq(1),
             ]
         wiring.connect(m, wiring.flipped(self.tables), tables.write)
+        m.d.comb += [
+            self.table_write_en.eq(tables.write_en),
+            self.table_write_address.eq(tables.write_address),
+            self.table_write_data.eq(tables.write_data),
+        ]
 
         # Rows and weights meet at the array, both Scratchpad.LATENCY cycles after the decision.
         reach = Scratchpad.LATENCY

@@ -14,6 +14,7 @@ from ..isa import (
     LAYOUTS,
     LOOP_LEVELS,
     POSTS,
+    TAP_DELAY_MAX,
     UNITS,
     WAITS,
     ErrorCode,
@@ -65,7 +66,8 @@ def violations(
     if not spec.may_post:
         rules += [get(f"post{i}_enable") for i in range(POSTS)]
     if opcode in (Opcode.LOAD, Opcode.STORE):
-        rules.append(get("space") > (Space.TABLES if opcode is Opcode.LOAD else Space.SCRATCHPAD))
+        last = Space.TAPS if config.tap_words else Space.TABLES
+        rules.append(get("space") > (last if opcode is Opcode.LOAD else Space.SCRATCHPAD))
         rules += [get(name) == 0 for name in ("rows", "bytes")]
         for name in ("dram_offset", "dram_pitch", "bytes"):
             rules.append(_misaligned(get(name), GRANULE_BYTES))
@@ -82,6 +84,15 @@ def violations(
             step = result_align_words(kind, config)
             jumps = Cat(*(_misaligned(j, step) for j in vector(word, opcode, "result_jump")))
             rules.append((get("result_type") == kind) & jumps.any())
+    elif opcode is Opcode.DEPTHWISE:
+        line = config.line_bytes // 4
+        rules += [count == 0 for count in vector(word, opcode, "count")]
+        rules += [get("skip") >= get("count2"), get("table") >= config.tables]
+        rules += [(get(n) == 0) | (get(n) > TAP_DELAY_MAX) for n in ("delay1", "delay2")]
+        rules += [_misaligned(get(n), line) for n in ("act_address", "result_address")]
+        for name in ("act_jump", "result_jump"):
+            jumps = vector(word, opcode, name)
+            rules += [_misaligned(jump, line) for jump in jumps if jump is not None]
     elif opcode is Opcode.MATMUL:
         levels = get("tile_levels")
         rules += [count == 0 for count in vector(word, opcode, "count")]

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Out, Signature
 
 from ..config import AcceleratorConfig
 from ..interface import chip_address_bits
+from ..isa import SPACE_BITS
 
 __all__ = [
     "SLOTS",
@@ -56,7 +57,7 @@ def transfer_layout(config: AcceleratorConfig) -> data.StructLayout:
             "length": unsigned(length_bits(config)),
             "chip": unsigned(chip_beat_bits(config)),
             "chip_pitch": unsigned(chip_beat_bits(config)),
-            "space": unsigned(2),
+            "space": unsigned(SPACE_BITS),
             "tag": unsigned(TAG_BITS),
             "fill": unsigned(1),
             "value": unsigned(8),
@@ -75,7 +76,7 @@ def piece_layout(config: AcceleratorConfig) -> data.StructLayout:
             "offset": unsigned(dram_beat_bits(config)),
             "beats": unsigned(5),
             "chip": unsigned(chip_beat_bits(config)),
-            "space": unsigned(2),
+            "space": unsigned(SPACE_BITS),
             "tag": unsigned(TAG_BITS),
             "last": unsigned(1),
             "fill": unsigned(1),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import AcceleratorConfig
 from ..interface import chip_write_layout
+from ..isa import SPACE_BITS
 from .layouts import chip_beat_bits
 
 __all__ = ["LoadLane", "context_layout", "gathered_layout"]
@@ -20,7 +21,7 @@ def context_layout(config: AcceleratorConfig) -> data.StructLayout:
         {
             "chip": unsigned(chip_beat_bits(config)),
             "beats": unsigned(5),
-            "space": unsigned(2),
+            "space": unsigned(SPACE_BITS),
             "last": unsigned(1),
             "fill": unsigned(1),
             "value": unsigned(8),

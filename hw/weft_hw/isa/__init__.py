@@ -20,6 +20,11 @@ from .opcodes import (
     RESIDUAL_SHIFT,
     SEMAPHORE_MAX,
     SEMAPHORES,
+    SPACE_BITS,
+    SUBSTEPS,
+    TAP_DELAY_MAX,
+    TAP_PARAMETERS,
+    TAPS,
     WAITS,
     WEIGHT_MAX,
     WEIGHT_MIN,
@@ -38,6 +43,7 @@ from .units import (
     opcode_units,
     queued,
     unit_counters,
+    units_of,
 )
 
 __all__ = [
@@ -59,7 +65,12 @@ __all__ = [
     "ResultType",
     "SEMAPHORES",
     "SEMAPHORE_MAX",
+    "SPACE_BITS",
+    "SUBSTEPS",
     "Space",
+    "TAPS",
+    "TAP_DELAY_MAX",
+    "TAP_PARAMETERS",
     "UNITS",
     "Unit",
     "UnitSpec",
@@ -76,4 +87,5 @@ __all__ = [
     "result_align_words",
     "space_words",
     "unit_counters",
+    "units_of",
 ]

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from ..config import GRANULE_BYTES, AcceleratorConfig
 from .instruction import Instruction
-from .opcodes import LOOP_LEVELS, ErrorCode, InstructionError, Opcode, ResultType, Space
-from .units import UNITS
+from .layouts import LAYOUTS
+from .opcodes import (
+    LOOP_LEVELS,
+    TAP_DELAY_MAX,
+    TAPS,
+    ErrorCode,
+    InstructionError,
+    Opcode,
+    ResultType,
+    Space,
+)
+from .units import UNITS, units_of
 
 __all__ = ["check", "result_align_words", "space_words"]
 
@@ -17,6 +27,7 @@ def space_words(space: Space, config: AcceleratorConfig) -> int:
         Space.WEIGHTS: config.weight_buffer_bytes // 4,
         Space.PARAMETERS: config.parameter_bytes // 4,
         Space.TABLES: config.tables * 64,
+        Space.TAPS: TAPS * config.tap_words * config.line_bytes // 4,
     }[space]
 
 
@@ -52,10 +63,13 @@ def check(
         rule(get(name) % step == 0, f"{name} must be a multiple of {step}, not {get(name)}")
 
     spec = next(spec for spec in UNITS if op in spec.opcodes)
+    if spec not in units_of(config):
+        raise InstructionError(ErrorCode.BAD_OPCODE, f"{config.name} has no {spec.name} unit")
     rule(spec.may_wait or not instruction.waits, "has no waits")
     rule(spec.may_post or not instruction.posts, "has no posts")
     if op in (Opcode.LOAD, Opcode.STORE):
-        limit = Space.TABLES if op is Opcode.LOAD else Space.SCRATCHPAD
+        last = Space.TAPS if config.tap_words else Space.TABLES
+        limit = last if op is Opcode.LOAD else Space.SCRATCHPAD
         rule(get("space") <= limit, f"space must be in 0..{int(limit)}, not {get('space')}")
         for name in ("rows", "bytes"):
             rule(get(name) > 0, f"{name} must be at least 1, not 0")
@@ -79,6 +93,25 @@ def check(
         step = result_align_words(ResultType(get("result_type")), config)
         for level in range(LOOP_LEVELS):
             multiple(f"result_jump{level}", step)
+    elif op is Opcode.DEPTHWISE:
+        for level, count in enumerate(instruction.vector("count")):
+            rule(count > 0, f"count{level} must be at least 1, not 0")
+        rule(get("skip") < get("count2"), f"skip must be below count2, not {get('skip')}")
+        for name in ("delay1", "delay2"):
+            rule(
+                1 <= get(name) <= TAP_DELAY_MAX,
+                f"{name} must be in 1..{TAP_DELAY_MAX}, not {get(name)}",
+            )
+        rule(
+            get("table") < config.tables,
+            f"table must be below {config.tables}, not {get('table')}",
+        )
+        for name in ("act_address", "result_address"):
+            multiple(name, config.line_bytes // 4)
+        for level in range(LOOP_LEVELS):
+            for name in ("act_jump", "result_jump"):
+                if f"{name}{level}" in LAYOUTS[op]:
+                    multiple(f"{name}{level}", config.line_bytes // 4)
     elif op is Opcode.MATMUL:
         for level, count in enumerate(instruction.vector("count")):
             rule(count > 0, f"count{level} must be at least 1, not 0")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .opcodes import INSTRUCTION_BYTES, LOOP_LEVELS, POSTS, WAITS, Opcode
+from .opcodes import INSTRUCTION_BYTES, LOOP_LEVELS, POSTS, SUBSTEPS, WAITS, Opcode
 
 __all__ = ["LAYOUTS", "Field", "Layout"]
 
@@ -90,7 +90,7 @@ _LAYOUTS: dict[Opcode, Layout] = {
     Opcode.END: Layout(_header()),
     Opcode.LOAD: Layout(
         _header()
-        + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables")
+        + _transfer("0 scratchpad, 1 weights, 2 parameters, 3 tables, 4 taps")
         + [
             Field("fill", 1, "read nothing: every byte is fill_value"),
             Field("fill_value", 8, "what a fill writes", True),
@@ -138,6 +138,30 @@ _LAYOUTS: dict[Opcode, Layout] = {
         + _levels("act_jump", 20, "words added to the activation address when level {i} steps")
         + _levels("weight_jump", 15, "words added to the weight address as level {i} steps", 1)
         + _levels("acc_jump", 13, "rows added to the accumulator address when level {i} steps")
+    ),
+    Opcode.DEPTHWISE: Layout(
+        _header()
+        + _levels("count", 16, "iterations of level {i}, >= 1; 0 is innermost", signed=False)
+        + [
+            Field("fire", SUBSTEPS, "bit i: iteration i of level 0 multiplies"),
+            Field("skip", 4, "first iterations of level 2 that read only; below count2"),
+            Field("delay1", 6, "reads from tap 1 to tap 0, 1..32"),
+            Field("delay2", 6, "reads from tap 2 to tap 1, 1..32"),
+            Field("act_address", 20, "first word of the activations; multiple of a line"),
+            Field("result_address", 20, "first result line, in words; multiple of a line"),
+            Field("tap_address", 12, "first word of the first block of taps"),
+        ]
+        + _levels("act_jump", 20, "words added to the activation address when level {i} steps")
+        + _levels("result_jump", 20, "words added to the result address as level {i} steps", 2)
+        + _levels("tap_jump", 13, "words added to the tap address when level {i} steps", 4)
+        + [
+            Field("pre", 3, "right shift of the sum before saturation to 25 bits"),
+            Field("zero_point", 8, "added after the scaling", True),
+            Field("low", 8, "lower clamp bound", True),
+            Field("high", 8, "upper clamp bound", True),
+            Field("table_enable", 1, "replace the result by a table entry"),
+            Field("table", 4, "which table"),
+        ]
     ),
 }
 

@@ -19,6 +19,11 @@ __all__ = [
     "ResultType",
     "SEMAPHORES",
     "SEMAPHORE_MAX",
+    "SPACE_BITS",
+    "SUBSTEPS",
+    "TAPS",
+    "TAP_DELAY_MAX",
+    "TAP_PARAMETERS",
     "Space",
     "WAITS",
     "WEIGHT_MAX",
@@ -26,7 +31,7 @@ __all__ = [
 ]
 
 #: (major << 8) | minor. A program runs on its own version and on later minor ones.
-ISA_VERSION = 0x0101
+ISA_VERSION = 0x0102
 INSTRUCTION_BYTES = 64
 LOOP_LEVELS = 6
 SEMAPHORES = 16
@@ -41,6 +46,16 @@ WEIGHT_MIN, WEIGHT_MAX = -127, 127
 RESIDUAL_SHIFT = 12
 
 
+#: Multiplications of a lane of the depthwise engine in a cycle: one column of a kernel of 3 x 3.
+TAPS = 3
+#: Reads that one tap, at most, lies behind the tap before it.
+TAP_DELAY_MAX = 32
+#: Words of a block of taps in front of its weights: the parameters of its R channels.
+TAP_PARAMETERS = 3
+#: Iterations of the innermost level of a DEPTHWISE, at most: a bit of `fire` each.
+SUBSTEPS = 4
+
+
 class Opcode(enum.IntEnum):
     """Operation. Zero is illegal, so that cleared memory stops the core."""
 
@@ -49,6 +64,7 @@ class Opcode(enum.IntEnum):
     STORE = 3
     SETUP = 4
     MATMUL = 5
+    DEPTHWISE = 6
 
 
 class Space(enum.IntEnum):
@@ -58,6 +74,11 @@ class Space(enum.IntEnum):
     WEIGHTS = 1
     PARAMETERS = 2
     TABLES = 3
+    TAPS = 4
+
+
+#: Bits of a Space.
+SPACE_BITS = max(Space).bit_length()
 
 
 class ResultType(enum.IntEnum):

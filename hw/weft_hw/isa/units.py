@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ..config import AcceleratorConfig
 from .opcodes import Opcode
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "opcode_units",
     "queued",
     "unit_counters",
+    "units_of",
 ]
 
 
@@ -32,6 +34,7 @@ class Unit(enum.IntEnum):
     LOAD = 1
     COMPUTE = 2
     STORE = 3
+    DEPTHWISE = 4
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class UnitSpec:
     in_order : bool
         It reads and writes memory in program order; any other unit moves an instruction's data in
         any order between start and retirement.
+    needs : str or None
+        Field of ``AcceleratorConfig`` that is zero where an accelerator has no such unit.
     """
 
     unit: Unit
@@ -76,6 +81,7 @@ class UnitSpec:
     may_wait: bool = True
     may_post: bool = True
     in_order: bool = False
+    needs: str | None = None
 
     @property
     def name(self) -> str:
@@ -148,7 +154,32 @@ UNITS: tuple[UnitSpec, ...] = (
             Counter("beats_written", 13, "data beats written, all ports"),
         ),
     ),
+    UnitSpec(
+        Unit.DEPTHWISE,
+        (Opcode.DEPTHWISE,),
+        queue="depthwise_queue",
+        counters=(
+            Counter("depthwise_fires", 14, "cycles in which the depthwise lanes multiplied"),
+            Counter(
+                "depthwise_wait_semaphore",
+                15,
+                "cycles in which the depthwise unit had an instruction that waited",
+            ),
+            Counter(
+                "depthwise_conflicts",
+                16,
+                "cycles in which a read or a write of the depthwise unit lost its bank",
+            ),
+        ),
+        in_order=True,
+        needs="tap_words",
+    ),
 )
+
+
+def units_of(config: AcceleratorConfig, units: Sequence[UnitSpec] = UNITS) -> tuple[UnitSpec, ...]:
+    """The units that an accelerator has."""
+    return tuple(spec for spec in units if spec.needs is None or getattr(config, spec.needs))
 
 
 def queued(units: Sequence[UnitSpec] = UNITS) -> tuple[UnitSpec, ...]:

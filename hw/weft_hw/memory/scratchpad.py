@@ -13,7 +13,15 @@ from ..isa import LAYOUTS, Opcode
 from ..repeat import KEEP
 from ..target import check_target
 
-__all__ = ["WORD_BITS", "ResultWrite", "Scratchpad", "WordRead", "line_bits"]
+__all__ = [
+    "WORD_BITS",
+    "LineRead",
+    "LineWrite",
+    "ResultWrite",
+    "Scratchpad",
+    "WordRead",
+    "line_bits",
+]
 
 #: Bits of a word address, as instructions have them: words past the end of any scratchpad, too.
 WORD_BITS = LAYOUTS[Opcode.MATMUL]["act_address"].width
@@ -48,6 +56,34 @@ class ResultWrite(data.StructLayout):
         )
 
 
+class LineRead(wiring.Signature):
+    """Reads of a line; the data come ``Scratchpad.LINE_LATENCY`` cycles behind an accepted one."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {
+                "line": Out(line_bits(config)),
+                "valid": Out(1),
+                "ready": In(1),
+                "data": In(8 * config.line_bytes),
+            }
+        )
+
+
+class LineWrite(wiring.Signature):
+    """Writes of a line."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        super().__init__(
+            {
+                "line": Out(line_bits(config)),
+                "data": Out(8 * config.line_bytes),
+                "valid": Out(1),
+                "ready": In(1),
+            }
+        )
+
+
 class Scratchpad(wiring.Component):
     """Independent 1R+1W banks, contiguous in address; each an even and an odd memory of R-byte
     lines.
@@ -56,9 +92,11 @@ class Scratchpad(wiring.Component):
     of the next, which is in the other memory of the same or the next bank. A rotator puts the words
     in order.
 
-    Array reads and result writes always proceed. A store read, or a load write, that meets them in
-    a bank waits a cycle, which is reported on `read_conflict` or `write_conflict`. Addresses past
-    the end write nothing and read no particular value.
+    Array reads and result writes always proceed. A read or write of the depthwise unit that meets
+    them in a bank waits a cycle, and so does a store read, or a load write, that meets one of
+    either unit; `depthwise_conflict`, `read_conflict` and `write_conflict` report it. Addresses
+    past the end write nothing and read no particular value. Without ``config.tap_words`` nobody may
+    drive the ports of the depthwise unit.
 
     Parameters
     ----------
@@ -76,18 +114,21 @@ class Scratchpad(wiring.Component):
         Writes of two lines.
     load : In(BeatWrite(config))
         Writes of D bytes at a D-aligned address, by beats.
-    read_conflict, write_conflict : Out(1)
-        A store read, or a load write, waits.
+    depthwise_read : In(LineRead(config)), depthwise_write : In(LineWrite(config))
+        Reads and writes of a line.
+    read_conflict, write_conflict, depthwise_conflict : Out(1)
+        A store read, a load write, or a read or write of the depthwise unit waits.
 
     Latency
     -------
     ``LATENCY = 6`` cycles from `array.en` to its data, ``STORE_LATENCY = 3`` from an accepted
-    store read to its data; a write is seen by a read that is presented ``WRITE_LATENCY = 2`` cycles
-    after it.
+    store read to its data, ``LINE_LATENCY = 3`` from an accepted line read; a write is seen by a
+    read that is presented ``WRITE_LATENCY = 2`` cycles after it.
     """
 
     LATENCY = 6
     STORE_LATENCY = 3
+    LINE_LATENCY = 3
     WRITE_LATENCY = 2
 
     def __init__(self, config: AcceleratorConfig, target: str = "portable") -> None:
@@ -100,8 +141,11 @@ class Scratchpad(wiring.Component):
                 "store": In(ChipRead(config)),
                 "result": In(ResultWrite(config)),
                 "load": In(BeatWrite(config)),
+                "depthwise_read": In(LineRead(config)),
+                "depthwise_write": In(LineWrite(config)),
                 "read_conflict": Out(1),
                 "write_conflict": Out(1),
+                "depthwise_conflict": Out(1),
             }
         )
 
@@ -155,7 +199,14 @@ class Scratchpad(wiring.Component):
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
         store_bank_here = banks_of(store_pair, Const(1))
-        clash = (store_bank_here & (array_here[0] | array_here[1])).any()
+        array_banks = array_here[0] | array_here[1]
+        # A line is in one memory of its bank, the even one or the odd one.
+        line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
+        line_here = banks_of(line_pair, self.depthwise_read.valid)
+        line_clash = (line_here & Mux(line_half, array_here[1], array_here[0])).any()
+        line_go = line_here & (~line_clash).replicate(cfg.scratchpad_banks)
+        has_lines = bool(cfg.tap_words)
+        clash = (store_bank_here & (array_banks | (line_here if has_lines else 0))).any()
         store_go = Signal()
         m.d.comb += [
             self.store.ready.eq(~clash),
@@ -168,9 +219,19 @@ class Scratchpad(wiring.Component):
         load_line = self.load.address if lines_per_dma == 1 else Cat(0, self.load.address)
         load_pair = load_line[1:]
         write_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(load_pair))
+        wide = self.depthwise_write
+        wide_pair = wide.line[1:]
+        wide_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(wide_pair))
+        if has_lines:
+            write_clash |= wide.valid & (bank_of(wide_pair) == bank_of(load_pair))
         m.d.comb += [
             self.load.ready.eq(~write_clash),
             self.write_conflict.eq(self.load.valid & write_clash),
+            wide.ready.eq(~wide_clash),
+            self.depthwise_read.ready.eq(~line_clash),
+            self.depthwise_conflict.eq(
+                (self.depthwise_read.valid & line_clash) | (wide.valid & wide_clash)
+            ),
         ]
         if lines_per_dma == 1:
             load_mask = Cat(
@@ -181,7 +242,12 @@ class Scratchpad(wiring.Component):
             load_mask = self.load.mask
         result_data = Signal(16 * line, reset_less=True)
         load_data = Signal(8 * cfg.dma_bytes, reset_less=True)
-        m.d.sync += [result_data.eq(self.result.data), load_data.eq(self.load.data)]
+        wide_data = Signal(8 * line, reset_less=True)
+        m.d.sync += [
+            result_data.eq(self.result.data),
+            load_data.eq(self.load.data),
+            wide_data.eq(wide.data),
+        ]
         wide_load = load_data.replicate(2 // lines_per_dma)
         result_mask = Cat(self.result.mask[half].replicate(beats // 2) for half in range(2))
 
@@ -189,10 +255,15 @@ class Scratchpad(wiring.Component):
         store_here = banks_of(store_pair, self.store.valid)
         result_here = banks_of(self.result.pair, self.result.valid)
         load_here = banks_of(load_pair, self.load.valid)
+        wide_here = banks_of(wide_pair, wide.valid)
         for b in banks:
             from_store = store_here[b] & ~array_here[0][b] & ~array_here[1][b]
+            others = load_pair
+            if has_lines:
+                from_store &= ~line_here[b]
+                others = Mux(wide_here[b], wide_pair, load_pair)
             write_row = Signal(row_bits, name=f"write_row{b}", reset_less=True)
-            m.d.sync += write_row.eq(Mux(result_here[b], self.result.pair, load_pair)[:row_bits])
+            m.d.sync += write_row.eq(Mux(result_here[b], self.result.pair, others)[:row_bits])
             for half in range(2):
                 bank = memory.Memory(
                     shape=unsigned(8 * line), depth=depth, init=[], attrs=self._style
@@ -204,7 +275,12 @@ class Scratchpad(wiring.Component):
                     store_line[0] == half
                 )
                 en = array_here[half][b] | store_half
-                address = Mux(array_here[half][b], array_row[half], store_pair[:row_bits])
+                rest = store_pair[:row_bits]
+                if has_lines:
+                    from_line = line_go[b] & (line_half == half)
+                    en |= from_line
+                    rest = Mux(line_here[b], line_pair, store_pair)[:row_bits]
+                address = Mux(array_here[half][b], array_row[half], rest)
                 out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
                 live = Signal(name=f"live{b}_{half}", reset_less=True)
                 # A copy of the selection for every half of a bank: it has a load per bit.
@@ -213,22 +289,25 @@ class Scratchpad(wiring.Component):
                 )
                 beats_here = slice(beats // 2 * half, beats // 2 * (half + 1))
                 write_mask = Signal(beats // 2, name=f"write_mask{b}_{half}")
+                rest_mask = load_mask[beats_here] & load_here[b].replicate(beats // 2)
+                if has_lines:
+                    is_wide = Signal(name=f"is_wide{b}_{half}", reset_less=True, attrs=KEEP)
+                    m.d.sync += is_wide.eq(wide_here[b])
+                    wide_mask = (wide.line[0] == half).replicate(beats // 2)
+                    rest_mask = Mux(wide_here[b], wide_mask, rest_mask)
                 m.d.sync += [
                     is_result.eq(result_here[b]),
-                    write_mask.eq(
-                        Mux(
-                            result_here[b],
-                            result_mask[beats_here],
-                            load_mask[beats_here] & load_here[b].replicate(beats // 2),
-                        )
-                    ),
+                    write_mask.eq(Mux(result_here[b], result_mask[beats_here], rest_mask)),
                 ]
                 bits_here = slice(8 * line * half, 8 * line * (half + 1))
+                rest_data = wide_load[bits_here]
+                if has_lines:
+                    rest_data = Mux(is_wide, wide_data, rest_data)
                 m.d.comb += [
                     read.addr.eq(address),
                     read.en.eq(en),
                     write.addr.eq(write_row),
-                    write.data.eq(Mux(is_result, result_data[bits_here], wide_load[bits_here])),
+                    write.data.eq(Mux(is_result, result_data[bits_here], rest_data)),
                     write.en.eq(write_mask),
                 ]
                 # Block RAM output register.
@@ -257,6 +336,13 @@ class Scratchpad(wiring.Component):
         even, odd = Array(padded[0])[store_bank], Array(padded[1])[store_bank]
         chosen = Cat(even, odd) if lines_per_dma == 2 else Mux(store_odd, odd, even)
         m.d.sync += store_data.eq(chosen)
+        if has_lines:
+            line_bank = delay(m, bank_of(line_pair)[:select_bits], 2, name="line_bank")
+            line_odd = delay(m, line_half, 2, name="line_odd")
+            line_data = Signal(8 * line, reset_less=True)
+            even, odd = Array(padded[0])[line_bank], Array(padded[1])[line_bank]
+            m.d.sync += line_data.eq(Mux(line_odd, odd, even))
+            m.d.comb += self.depthwise_read.data.eq(line_data)
         m.d.comb += [
             self.array.data.eq(array_data),
             self.store.data.eq(store_data),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
 
 from weft.errors import ProgramRefused
 from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest, grid
+from weft.program.window_nest import MAX_READS, WindowNest
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import Instruction, Opcode, ResultType, Space, space_words
+from weft_hw.isa import TAPS, Instruction, Opcode, ResultType, Space, space_words
 
 from .regions import MAX_PROGRAM_BLOCKS, Region, overlap
 
@@ -28,6 +30,7 @@ class Memory(enum.Enum):
     WEIGHTS = "weights"
     PARAMETERS = "parameters"
     TABLES = "tables"
+    TAPS = "taps"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def analyse(
             found.append(_matmul(index, instruction, setup, config))
         elif instruction.opcode in (Opcode.LOAD, Opcode.STORE):
             found.append(_transfer(index, instruction, config, arena_bytes))
+        elif instruction.opcode is Opcode.DEPTHWISE:
+            found.append(_depthwise(index, instruction, config))
         elif instruction.opcode in (Opcode.SETUP, Opcode.END):
             found.append(Touched(()))
             setup = instruction if instruction.opcode is Opcode.SETUP else setup
@@ -132,13 +137,7 @@ def _matmul(
             f"{MAX_TILES} of {MAX_TILE_ROWS} are verified",
             "divide it into several",
         )
-
-    def within(what: str, affine: Affine, size: int, limit: int, unit: str, width: int) -> Region:
-        """`size` units of `width` bytes at each address, checked against `limit` units."""
-        low, high = affine.bounds()
-        _refuse_range(index, what, low, high + size, limit, unit)
-        return Region.of_affine(affine, size * width, width)
-
+    within = functools.partial(_within, index)
     words, line = config.scratchpad_words, config.line_bytes // 4
     act = within("activation address", nest.act, line, words, "words", 4)
     limit, width = config.weight_words, config.weight_word_bytes
@@ -154,21 +153,70 @@ def _matmul(
         row = config.cols * kind.bytes // 4
         result = within("result address", nest.result, row, words, "words", 4)
         accesses.append(Access(Memory.SCRATCHPAD, True, result))
-        clash = overlap(act, result)
-        if clash:
-            refuse(
-                index,
-                "hazard",
-                f"instruction {index}: MATMUL writes results over its own activations, "
-                f"scratchpad bytes {clash[0]}..{clash[1] - 1}",
-                "give results another place",
-            )
+        _refuse_clash(index, "MATMUL", act, result)
         if setup and setup["residual"]:
             accesses.append(Access(Memory.SCRATCHPAD, False, result))
             _check_distinct(index, nest, row, words)
         if setup and setup["table_enable"]:
             accesses.append(Access(Memory.TABLES, False, Region(256 * setup["table"], 256)))
     return Touched(tuple(accesses), nest)
+
+
+def _within(
+    index: int, what: str, affine: Affine, size: int, limit: int, unit: str, width: int
+) -> Region:
+    """`size` units of `width` bytes at each address, checked against `limit` units."""
+    low, high = affine.bounds()
+    _refuse_range(index, what, low, high + size, limit, unit)
+    return Region.of_affine(affine, size * width, width)
+
+
+def _refuse_clash(index: int, name: str, act: Region, result: Region) -> None:
+    clash = overlap(act, result)
+    if clash:
+        refuse(
+            index,
+            "hazard",
+            f"instruction {index}: {name} writes results over its own activations, "
+            f"scratchpad bytes {clash[0]}..{clash[1] - 1}",
+            "give results another place",
+        )
+
+
+def _depthwise(index: int, instruction: Instruction, config: AcceleratorConfig) -> Touched:
+    nest, get = WindowNest(instruction), instruction.__getitem__
+    what = f"instruction {index}: DEPTHWISE"
+    if not nest.is_tractable:
+        message = f"{what} has {nest.reads} reads, at most {MAX_READS} are verified"
+        refuse(index, "size", message, "divide it into several")
+    if not nest.fires:
+        refuse(index, "field", f"{what} multiplies in no iteration of level 0", "set bits of fire")
+    if get("low") > get("high"):
+        message = f"{what}: low must not exceed high, not {get('low')} and {get('high')}"
+        refuse(index, "field", message)
+    delays = get("delay1") + get("delay2")
+    if nest.reaches_back(delays):
+        refuse(
+            index,
+            "undefined",
+            f"{what} multiplies a line {delays} reads back, where its row has not begun",
+            "skip more positions",
+        )
+    words, line = config.scratchpad_words, config.line_bytes // 4
+    act = _within(index, "activation address", nest.act, line, words, "words", 4)
+    result = _within(index, "result address", nest.result, line, words, "words", 4)
+    width = config.line_bytes
+    block = (nest.block_words, config.tap_words, "words", width)
+    taps = _within(index, "tap address", nest.tap, *block)
+    _refuse_clash(index, "DEPTHWISE", act, result)
+    accesses = [Access(Memory.SCRATCHPAD, False, act), Access(Memory.SCRATCHPAD, True, result)]
+    accesses += [
+        Access(Memory.TAPS, False, replace(taps, start=taps.start + tap * config.tap_words * width))
+        for tap in range(TAPS)
+    ]
+    if get("table_enable"):
+        accesses.append(Access(Memory.TABLES, False, Region(256 * get("table"), 256)))
+    return Touched(tuple(accesses))
 
 
 def _check_distinct(index: int, nest: MatmulNest, row: int, words: int) -> None:

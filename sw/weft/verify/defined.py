@@ -19,7 +19,7 @@ from .regions import Region
 
 __all__ = ["check_defined"]
 
-_TRACKED = (Space.WEIGHTS, Space.PARAMETERS, Space.TABLES)
+_TRACKED = (Space.WEIGHTS, Space.PARAMETERS, Space.TABLES, Space.TAPS)
 
 
 def check_defined(

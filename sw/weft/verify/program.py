@@ -26,6 +26,7 @@ from .hazards import check_hazards
 from .order import Order, execution_order
 from .parameters import check_parameters
 from .regions import MAX_BLOCKS, Region, overlap
+from .taps import check_taps
 from .weights import check_weights
 
 __all__ = ["MAX_COMBINATIONS", "verify"]
@@ -103,6 +104,7 @@ def _check(program: Program) -> Callable[[Sequence[bool]], list[bool]]:
     check_accumulators(instructions, touched, config, order)
     constants = [*program.constants, (program.program_offset, program.encoded)]
     check_parameters(instructions, constants)
+    check_taps(instructions, config, execution, constants)
     inputs = [_region(s) for s in program.inputs.values()]
     states = [Region(s.offset, s.end - s.offset) for s in program.states.values()]
     given = [*(Region(at, len(data)) for at, data in constants), *inputs, *states]

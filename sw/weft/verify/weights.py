@@ -117,8 +117,9 @@ def _follow(
         instruction = instructions[index]
         if instruction.opcode is Opcode.SETUP:
             setup = instruction
-        elif instruction.opcode is Opcode.MATMUL and setup is not None:
-            doubt = _may_be_lowest(setup, chip[Space.TABLES])
+        elif instruction.opcode in (Opcode.MATMUL, Opcode.DEPTHWISE):
+            settings = setup if instruction.opcode is Opcode.MATMUL else instruction
+            doubt = settings is None or _may_be_lowest(settings, chip[Space.TABLES])
             for access in touched[index].accesses:
                 if access.memory is Memory.SCRATCHPAD and access.is_write:
                     _fill(chip[Space.SCRATCHPAD], access.region, doubt)
@@ -132,8 +133,8 @@ def _follow(
 
 
 def _may_be_lowest(setup: Instruction, tables: Flags) -> bool:
-    """Whether a result under `setup` may have a byte of -128."""
-    if setup["result_type"] != ResultType.INT8:
+    """Whether a result under `setup`, a SETUP or a DEPTHWISE, may have a byte of -128."""
+    if setup.opcode is Opcode.SETUP and setup["result_type"] != ResultType.INT8:
         return True
     if setup["table_enable"]:
         return bool(tables[256 * setup["table"] :][:256].any())

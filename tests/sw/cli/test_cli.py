@@ -108,6 +108,7 @@ def test_isa(weft, weft_json):
         "STORE",
         "SETUP",
         "MATMUL",
+        "DEPTHWISE",
     ]
     assert "`opcode`" in weft("isa")[1]
     assert weft_json("isa", "--registers")["results"][0]["name"] == "id"

@@ -62,7 +62,8 @@ def test_printed_form():
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("jump x=1", "unknown instruction 'jump'; there are end, load, store, setup, matmul"),
+        ("jump x=1", "unknown instruction 'jump'; there are end, load, store, setup, matmul, "
+         "depthwise"),
         ("load address=1", "load has no field 'address'; it has wait, post, space, dram_offset, "
          "dram_pitch, rows, bytes, chip_address, chip_pitch, fill, fill_value"),
         ("load rows", "'rows' is not name=value; write it without spaces round '='"),
@@ -70,7 +71,7 @@ def test_printed_form():
         ("load rows=1 rows=2", "rows is given twice; name each field once"),
         ("load rows=many", "rows has the value 'many'; write a decimal or 0x number"),
         ("load space=attic", "space has the value 'attic'; write a decimal or 0x number, or one of "
-         "scratchpad, weights, parameters, tables"),
+         "scratchpad, weights, parameters, tables, taps"),
         ("load rows=1,2", "rows has 2 values; it takes one"),
         ("matmul count=1,1,1,1,1,1,1", "count has 7 values; it takes 6, one per loop level"),
         ("load rows=65536", "LOAD rows must be in 0..65535, not 65536"),

@@ -20,6 +20,8 @@ from weft.program.nest import MAX_TILE_ROWS, MAX_TILES, Affine, MatmulNest
 from weft_hw import numerics
 from weft_hw.isa import ErrorCode, Instruction, Opcode, ResultType, Space
 
+from .depthwise import depthwise
+from .parameters import split_parameters
 from .state import State, Stop
 
 __all__ = ["EXECUTE", "end", "load", "matmul", "setup", "store", "transfer_rows"]
@@ -287,12 +289,7 @@ def _parameters(state: State, pairs: Int, uses: NDArray[np.bool_]) -> tuple[Int,
     entries = state.spaces[Space.PARAMETERS].view("<u8")
     at = np.where(uses, 2 * pairs, 0)[:, None] + np.arange(config.cols)
     raw = np.where(uses[:, None], entries[np.minimum(at, len(entries) - 1)], np.uint64(0))
-    bias = numerics.wrap32((raw & np.uint64(0xFFFF_FFFF)).astype(np.int64)).astype(np.int64)
-    most = np.uint64(numerics.MULTIPLIER_MAX)
-    multiplier = (raw >> np.uint64(numerics.MULTIPLIER_AT) & most).astype(np.int64)
-    most = np.uint64((1 << numerics.SHIFT_BITS) - 1)
-    shift = (raw >> np.uint64(numerics.SHIFT_AT) & most).astype(np.int64)
-    return bias, multiplier, shift
+    return split_parameters(raw)
 
 
 def _emit(state: State, v: NDArray[np.int32], address: Int, multiplier: Int, shift: Int) -> None:
@@ -335,5 +332,6 @@ EXECUTE: Mapping[Opcode, Callable[[State, Instruction], None]] = MappingProxyTyp
         Opcode.STORE: store,
         Opcode.SETUP: setup,
         Opcode.MATMUL: matmul,
+        Opcode.DEPTHWISE: depthwise,
     }
 )

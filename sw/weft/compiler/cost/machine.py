@@ -14,9 +14,11 @@ from typing import Protocol, TypeAlias
 
 from weft.dram import MemoryModel
 from weft.errors import UsageError
+from weft.program.window_nest import WindowNest
 from weft_hw.config import BURST_BEATS, AcceleratorConfig
 from weft_hw.isa import (
     SEMAPHORES,
+    TAP_PARAMETERS,
     UNITS,
     Instruction,
     Opcode,
@@ -282,9 +284,29 @@ class _Compute:
         machine.retire(self.end, instruction)
 
 
+class _Depthwise:
+    """The depthwise engine: one instruction at a time. Lost banks are not followed."""
+
+    def __init__(self, machine: Machine, unit: int) -> None:
+        self.machine, self.unit = machine, unit
+
+    def may_start(self, instruction: Instruction) -> bool:
+        return True
+
+    def start(self, instruction: Instruction) -> None:
+        machine, t, nest = self.machine, self.machine.timing, WindowNest(instruction)
+        blocks = math.prod(nest.tap.counts)
+        slots = nest.cycles + blocks * TAP_PARAMETERS + (blocks - 1) * t.depthwise_gap
+        end = machine.now + t.depthwise_front + slots + t.depthwise_back
+        machine.free[self.unit] = max(machine.free[self.unit], end)
+        machine.wake(end)
+        machine.retire(end, instruction)
+
+
 #: The engines of the units.
 ENGINES: Engines = {
     Unit.LOAD: lambda machine, unit: _Transfers(machine, 0),
     Unit.COMPUTE: _Compute,
     Unit.STORE: lambda machine, unit: _Transfers(machine, 1),
+    Unit.DEPTHWISE: _Depthwise,
 }

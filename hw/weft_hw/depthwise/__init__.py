@@ -1,0 +1,1 @@
+"""Depthwise convolution: a window of pixels, R channels at a time, beside the array."""

@@ -12,7 +12,15 @@ from streams import Lockstep
 from weft_hw.config import PRESETS
 from weft_hw.control.check import Check, checked_layout
 from weft_hw.control.fetch import FetchedLayout
-from weft_hw.isa import LAYOUTS, LOOP_LEVELS, ErrorCode, Opcode, ResultType, decode
+from weft_hw.isa import (
+    LAYOUTS,
+    LOOP_LEVELS,
+    TAP_DELAY_MAX,
+    ErrorCode,
+    Opcode,
+    ResultType,
+    decode,
+)
 
 CONFIG = PRESETS[parameters()["preset"]]
 #: Bits of an opcode.
@@ -57,7 +65,7 @@ def broken():
             yield f"{opcode.name} bit {bit}", [legal(opcode) | 1 << bit]
     for name in ("wait0", "wait1", "wait2", "post0", "post1"):
         yield f"END {name}", [put(legal(Opcode.END), f"{name}_enable", 1)]
-    for opcode, spaces in ((Opcode.LOAD, range(4, 8)), (Opcode.STORE, range(1, 8))):
+    for opcode, spaces in ((Opcode.LOAD, range(5, 8)), (Opcode.STORE, range(1, 8))):
         for space in spaces:
             yield f"{opcode.name} space {space}", [put(legal(opcode), "space", space)]
         for name in ("rows", "bytes"):
@@ -90,6 +98,17 @@ def broken():
     for levels in range(1, LOOP_LEVELS):
         word = legal(Opcode.MATMUL, tile_levels=levels)
         yield f"MATMUL reduction {levels}", [put(word, "reduction", 1 << (levels - 1))]
+    for level in range(LOOP_LEVELS):
+        yield f"DEPTHWISE count{level}", [put(legal(Opcode.DEPTHWISE), f"count{level}", 0)]
+    for name in ("delay1", "delay2"):
+        for value in (0, TAP_DELAY_MAX + 1, 63):
+            yield f"DEPTHWISE {name} {value}", [put(legal(Opcode.DEPTHWISE), name, value)]
+    yield "DEPTHWISE skip", [put(legal(Opcode.DEPTHWISE, count2=9), "skip", 9)]
+    for table in range(CONFIG.tables, 16):
+        yield f"DEPTHWISE table {table}", [put(legal(Opcode.DEPTHWISE), "table", table)]
+    for f in LAYOUTS[Opcode.DEPTHWISE]:
+        if f.name.startswith(("act_", "result_")):
+            yield f"DEPTHWISE {f.name}", one_more(legal(Opcode.DEPTHWISE), f.name)
     yield "MATMUL transposed", [put(legal(Opcode.MATMUL), "transposed", 1)]
     yield "MATMUL result_address", one_more(legal(Opcode.MATMUL), "result_address")
 
@@ -146,7 +165,7 @@ async def broken_rules(dut):
 
 @cocotb.test()
 async def opcodes(dut):
-    """Every value of the opcode byte: BAD_OPCODE but for the five that are defined."""
+    """Every value of the opcode byte: BAD_OPCODE but for those that are defined."""
     sequence = [opcode for opcode in range(256) if opcode not in list(Opcode)]
     _, _, sink = await run(dut, sequence)
     assert {item.code for _, item in sink.got} == {ErrorCode.BAD_OPCODE}

@@ -1,4 +1,4 @@
-"""The dispatcher between a stream of checked instructions and three queues."""
+"""The dispatcher between a stream of checked instructions and the units' queues."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class Model:
         self.forget()
 
     def forget(self):
-        self.in_flight = [0, 0, 0]
+        self.in_flight = [0 for _ in UNITS]
         #: What the block knows of them: a retirement counts a cycle later, and so does `done`.
-        self.counted, self.gone, self.done = [0, 0, 0], [False] * 3, False
+        self.counted, self.gone = [0 for _ in UNITS], [False for _ in UNITS]
+        self.done = False
         self.item = None
         self.next_index = 0
         self.done_at: int | None = None

@@ -87,6 +87,12 @@ def matmul(**fields) -> Instruction:
     return Instruction(Opcode.MATMUL, fields={**counts, "tile_levels": 1, "first": 1, **fields})
 
 
+def depthwise(**fields) -> Instruction:
+    counts = {f"count{i}": 1 for i in range(6)}
+    fields = {**counts, "fire": 1, "delay1": 1, "delay2": 1, **fields}
+    return Instruction(Opcode.DEPTHWISE, fields=fields)
+
+
 END = Instruction(Opcode.END)
 
 
@@ -95,7 +101,7 @@ def flip(instruction: Instruction, bit: int) -> bytes:
     return word.to_bytes(INSTRUCTION_BYTES, "little")
 
 
-@pytest.mark.parametrize("opcode", [0, 6, 7, 0x7F, 0xFF])
+@pytest.mark.parametrize("opcode", [0, 7, 8, 0x7F, 0xFF])
 def test_illegal_opcode(backend, job, opcode):
     bad = bytes([opcode]) + bytes(INSTRUCTION_BYTES - 1)
     error = patched(backend, job, encode_program([load(), load()]) + bad + encode(END))
@@ -112,13 +118,20 @@ def test_illegal_opcode(backend, job, opcode):
         load(dram_offset=8),
         load(dram_pitch=4),
         load(chip_address=1),
-        load(space=4),
+        load(space=5),
         store(space=1),
         matmul(count3=0),
         matmul(tile_levels=0),
         matmul(tile_levels=6),
         matmul(reduction=1),
         matmul(transposed=1),
+        depthwise(count5=0),
+        depthwise(skip=1),
+        depthwise(delay1=0),
+        depthwise(delay2=33),
+        depthwise(table=15),
+        depthwise(act_address=1),
+        depthwise(result_jump2=1),
         Instruction(Opcode.SETUP, fields={"result_type": 3}),
         Instruction(Opcode.SETUP, fields={"table": 15}),
         Instruction(Opcode.SETUP, fields={"per_row": 1}),
@@ -134,6 +147,7 @@ def test_illegal_field(backend, job, instruction):
 @pytest.mark.parametrize("opcode", list(Opcode))
 def test_reserved_bits(backend, job, opcode):
     sample = {Opcode.LOAD: load(), Opcode.STORE: store(), Opcode.MATMUL: matmul()}
+    sample[Opcode.DEPTHWISE] = depthwise()
     instruction = sample.get(opcode, Instruction(opcode))
     header = LAYOUTS[opcode]["header_reserved"]
     for bit in (header.offset, header.offset + header.width - 1, 511, LAYOUTS[opcode].used_bits):
@@ -178,6 +192,10 @@ def test_chip_addresses(backend, job):
         matmul(count0=2, acc_jump0=-1),
         matmul(weight_address=cfg.weight_words - cfg.tile_words + 1),
         matmul(parameter_address=cfg.parameter_entries // 2 - cfg.cols // 2 + 1),
+        depthwise(act_address=cfg.scratchpad_words),
+        depthwise(count1=2, act_jump1=-line),
+        depthwise(result_address=cfg.scratchpad_words),
+        depthwise(tap_address=cfg.tap_words - 3),
     ]
     for instruction in bad:
         error = patched(backend, job, encode_program([load(), instruction, END]))

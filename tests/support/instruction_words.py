@@ -7,10 +7,12 @@ import random
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import (
     LAYOUTS,
+    TAP_DELAY_MAX,
     ErrorCode,
     InstructionError,
     Opcode,
     ResultType,
+    Space,
     check,
     decode,
 )
@@ -25,6 +27,7 @@ def legal_word(rng: random.Random, opcode: Opcode, config: AcceleratorConfig) ->
     line = config.line_bytes // 4
     steps = {"result_jump": rng.choice([1, 2]) * line}
     steps |= {"result_address": rng.choice([1, 2]) * line, "dram": 16, "bytes": 16, "chip": 4}
+    steps["act_"] = line if opcode is Opcode.DEPTHWISE else 1
     fixed = {"header_reserved": 0, "transposed": 0, "per_row": 0, "table_enable": 0, "residual": 0}
     fixed |= {"opcode": 0, "reduction": 0}
     for f in LAYOUTS[opcode]:
@@ -35,7 +38,8 @@ def legal_word(rng: random.Random, opcode: Opcode, config: AcceleratorConfig) ->
         elif f.name == "tile_levels":
             value = rng.randrange(1, 6)
         elif f.name == "space":
-            value = rng.randrange(4 if opcode is Opcode.LOAD else 1)
+            spaces = Space.TAPS + bool(config.tap_words)
+            value = rng.randrange(spaces if opcode is Opcode.LOAD else 1)
         elif f.name == "table":
             value = rng.randrange(config.tables)
         elif f.name == "result_type":
@@ -44,6 +48,12 @@ def legal_word(rng: random.Random, opcode: Opcode, config: AcceleratorConfig) ->
             value = max(value, 1)
         elif f.name == "bytes":
             value = max(value, 16)
+        elif f.name.startswith("delay"):
+            value = rng.randint(1, TAP_DELAY_MAX)
+        elif f.name == "skip":
+            count2 = LAYOUTS[opcode]["count2"]
+            positions = word >> count2.offset & ((1 << count2.width) - 1)
+            value = min(value, positions - 1)
         word |= value << f.offset
     return word
 

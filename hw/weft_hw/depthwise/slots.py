@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from ..compute.nest import AddressGenerator, LoopNest
 from ..config import AcceleratorConfig
+from ..dma.flow import Skid
 from ..interface import StartLayout, field, vector
 from ..isa import LAYOUTS, LOOP_LEVELS, SUBSTEPS, TAP_PARAMETERS, Opcode
 from ..memory.scratchpad import WORD_BITS, line_bits
@@ -22,8 +22,6 @@ TAP_BITS = LAYOUTS[DEPTHWISE]["tap_address"].width
 #: Empty slots between the last result of a block and the parameters of the next, which it must not
 #: see.
 GAP = 4
-#: Slots that may wait for their banks: the nest looks at registers only.
-QUEUE = 4
 
 
 class SlotLayout(data.StructLayout):
@@ -81,7 +79,7 @@ class Slots(wiring.Component):
     read.
     """
 
-    LATENCY = 4
+    LATENCY = 3
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -150,20 +148,16 @@ class Slots(wiring.Component):
         paced = Signal()
 
         layout = SlotLayout(cfg)
-        m.submodules.queue = queue = SyncFIFOBuffered(width=layout.size, depth=QUEUE)
-        slot = Signal(layout)
-        free = queue.w_rdy
-        m.d.comb += [
-            queue.w_data.eq(slot),
-            self.slot.payload.eq(queue.r_data),
-            self.slot.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.slot.ready),
-        ]
+        # Whether a bank is taken is known late: the nest looks at registers only.
+        m.submodules.skid = skid = Skid(layout)
+        wiring.connect(m, skid.o, wiring.flipped(self.slot))
+        slot = skid.i.payload
+        offered, free = skid.i.valid, skid.i.ready
         waits = Mux(pending, gap != 0, emits & paced)
         go_parameters = busy & pending & (gap == 0) & free
         go = busy & ~pending & free & ~(emits & (paced | ~self.credit))
         m.d.comb += [
-            queue.w_en.eq(busy & (waits | pending | ~emits | self.credit)),
+            offered.eq(busy & (waits | pending | ~emits | self.credit)),
             nest.load.eq(loading),
             nest.begin.eq(loading),
             nest.counts.as_value().eq(
@@ -183,7 +177,7 @@ class Slots(wiring.Component):
             m.d.sync += which.eq(which + 1)
             with m.If(which == TAP_PARAMETERS - 1):
                 m.d.sync += [which.eq(0), pending.eq(0)]
-        with m.If(queue.w_en & free):
+        with m.If(offered & free):
             m.d.sync += paced.eq(go & emits)
         with m.If(go):
             m.d.sync += [

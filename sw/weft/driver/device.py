@@ -12,7 +12,14 @@ from weft.program import Program
 from weft.program.asm import format_instruction
 from weft_hw import registers as reg
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import ERROR_TEXT, ISA_VERSION, ErrorCode, Instruction
+from weft_hw.isa import (
+    ERROR_TEXT,
+    ISA_VERSION,
+    ErrorCode,
+    Instruction,
+    unit_counters,
+    units_of,
+)
 
 from .transport import Transport
 
@@ -203,5 +210,7 @@ class Device:
         )
 
     def counters(self) -> dict[str, int]:
-        """All performance counters by name."""
-        return {name: self.read(name) for name in reg.COUNTERS}
+        """All performance counters by name; those of a unit that this configuration leaves out
+        are 0."""
+        present = {counter.name for counter in unit_counters(units_of(self.config))}
+        return {name: self.read(name) if name in present else 0 for name in reg.COUNTERS}

@@ -46,7 +46,7 @@ class Timing:
     #: More than R + C/2, from the issue of the last row to the retirement.
     compute_back: int = 24
     #: A started DEPTHWISE to its first slot, and its last one to the retirement.
-    depthwise_front: int = 4
+    depthwise_front: int = 3
     depthwise_back: int = 19
     #: Slots between two blocks of taps.
     depthwise_gap: int = 4

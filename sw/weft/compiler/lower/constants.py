@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weft.compiler.graph.requant import Requant
+from weft.compiler.schedule.walk import Walk
 from weft_hw.config import AcceleratorConfig
+from weft_hw.isa import TAP_PARAMETERS, TAPS
 from weft_hw.numerics import MULTIPLIER_AT, SHIFT_AT
 
-__all__ = ["pack_parameters", "pack_weights"]
+__all__ = ["pack_parameters", "pack_taps", "pack_weights"]
 
 
 def pack_weights(config: AcceleratorConfig, weights: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -57,3 +59,44 @@ def pack_parameters(
         entries[:n] |= requant.multiplier.astype(np.uint64) << np.uint64(MULTIPLIER_AT)
         entries[:n] |= requant.shift.astype(np.uint64) << np.uint64(SHIFT_AT)
     return entries
+
+
+def pack_taps(
+    config: AcceleratorConfig, weights: NDArray[np.int8], entries: NDArray[np.uint64], walk: Walk
+) -> NDArray[np.int8]:
+    """Taps of a window on the depthwise engine, with the parameters of its channels.
+
+    Parameters
+    ----------
+    weights : int8 [down, across, channels]
+    entries : uint64 [at least channels]
+        Of :func:`pack_parameters`.
+
+    Returns
+    -------
+    int8 [taps, groups * words of a block, R]
+        A block is the words of a group of R channels: first parameters, eight bytes a channel,
+        which fill a word of each tap before the next; then, for each row of the kernel, and for
+        each of its reads that fires, one of weights. Zero past the channels.
+    """
+    r, channels = config.rows, weights.shape[2]
+    groups, words = -(-channels // r), walk.block_words(config)
+    kernel = np.zeros((*weights.shape[:2], groups * r), np.int8)
+    kernel[:, :, :channels] = weights
+    # Rows of the kernel, and columns along the way of the window.
+    kernel = kernel if walk.across else kernel.transpose(1, 0, 2)
+    kernel = kernel.reshape(*kernel.shape[:2], groups, r)
+    found = np.zeros((TAPS, groups, words, r), np.int8)
+    parameters = np.zeros((groups, TAP_PARAMETERS * TAPS * r), np.int8)
+    padded = np.zeros(groups * r, "<u8")
+    kept = min(len(entries), len(padded))
+    padded[:kept] = entries[:kept]
+    parameters[:, : 8 * r] = padded.view(np.int8).reshape(groups, -1)
+    blocks = parameters.reshape(groups, TAP_PARAMETERS, TAPS, r)
+    found[:, :, :TAP_PARAMETERS] = blocks.transpose(2, 0, 1, 3)
+    for phase, columns in enumerate(walk.columns):
+        for tap, column in enumerate(columns):
+            if column >= 0:
+                at = slice(TAP_PARAMETERS + phase, TAP_PARAMETERS + phase + walk.other * len(walk.columns), len(walk.columns))
+                found[tap, :, at] = kernel[:, column].transpose(1, 0, 2)
+    return found.reshape(TAPS, groups * words, r)

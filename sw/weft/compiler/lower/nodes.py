@@ -15,13 +15,17 @@ from weft.compiler.graph.requant import Requant
 from weft.compiler.graph.tensor import DTYPES, Tensor
 from weft.compiler.graph.windowed import Channels, WindowProblem
 from weft.compiler.schedule.plan import Problem, round_up
+from weft.compiler.schedule.walk import walk_of
 from weft.program.tensor import PIXEL_PITCH
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import ResultType
 
-from .constants import pack_parameters, pack_weights
+from .constants import pack_parameters, pack_taps, pack_weights
 
-__all__ = ["bytes_of", "constants_of", "home_of", "pitches_of", "problem_of", "requant_of"]
+__all__ = [
+    "bytes_of", "constants_of", "home_of", "pitches_of", "problem_of", "requant_of",
+    "taps_of_node",
+]  # fmt: skip
 
 
 def pitches_of(graph: Graph, name: str) -> tuple[int, ...]:
@@ -102,6 +106,18 @@ def constants_of(
     assert weights is not None and bias is not None
     packed = _weights(config, weights, problem)
     return packed, pack_parameters(config, bias, node.requant)
+
+
+def taps_of_node(
+    config: AcceleratorConfig, graph: Graph, node: Node, problem: Problem
+) -> NDArray[np.int8]:
+    """Memories of taps of a node that the depthwise engine does, one after the other."""
+    assert isinstance(problem, WindowProblem)
+    weights, bias = (graph.tensors[name].data for name in node.inputs[1:3])
+    walk = walk_of(config, problem)
+    assert weights is not None and bias is not None and walk is not None
+    entries = pack_parameters(config, bias, node.requant)
+    return pack_taps(config, weights, entries, walk)
 
 
 def requant_of(node: Node) -> Requant | None:

@@ -28,14 +28,22 @@ from weft.compiler.schedule.plan import (
     round_up,
     row_bytes,
 )
-from weft.compiler.schedule.search import Schedule, check_arena, schedule_node
+from weft.compiler.schedule.search import Schedule, check_arena, schedule_node, taps_of
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .nodes import bytes_of, constants_of, home_of, pitches_of, problem_of, requant_of
+from .nodes import (
+    bytes_of,
+    constants_of,
+    home_of,
+    pitches_of,
+    problem_of,
+    requant_of,
+    taps_of_node,
+)
 
 __all__ = ["compile_graph", "scheduled"]
 
@@ -153,8 +161,10 @@ def compile_graph(
     # Places: the constants of each node, then the tensors.
     places: list[dict[str, int]] = []
     at = 0
-    for problem in problems:
-        offsets, at = place_constants(config, problem, at)
+    taps = []
+    for problem, schedule in zip(problems, schedules):
+        taps.append(taps_of(config, problem, schedule.plan.layers[0].tiling))
+        offsets, at = place_constants(config, problem, at, taps[-1])
         places.append(offsets)
     regions, shared = _regions(graph)
     tensors, end = place_regions(regions, at)
@@ -197,10 +207,13 @@ def compile_graph(
     one = len(problems) == 1
     check_arena(problems[0].title if one else f"a chain of {len(problems)} nodes", arena)
     pieces: list[tuple[int, NDArray[Any]]] = []
-    for node, problem, offsets in zip(nodes, problems, places):
-        weights, parameters = constants_of(config, graph, node, problem)
-        pieces.append((offsets["weights"], weights))
-        pieces.append((offsets["parameters"], parameters))
+    for node, problem, offsets, on_engine in zip(nodes, problems, places, taps):
+        if on_engine:
+            pieces.append((offsets["weights"], taps_of_node(config, graph, node, problem)))
+        else:
+            weights, parameters = constants_of(config, graph, node, problem)
+            pieces.append((offsets["weights"], weights))
+            pieces.append((offsets["parameters"], parameters))
         if node.requant is not None and node.requant.table is not None:
             pieces.append((offsets["table"], node.requant.table))
 

@@ -64,6 +64,8 @@ class Chip:
         self.scratchpad: list[Held] = []
         self.weights = Ring("weight buffer", 0, config.weight_buffer_bytes, [])
         self.parameters = Ring("parameter memory", 0, config.parameter_bytes, [])
+        #: One of the memories of taps; the others are as large, and used alike.
+        self.taps = Ring("tap memory", 0, config.tap_words * config.line_bytes, [])
         #: Last step that looks into each table, and the number of the next one to be loaded.
         self.tables = [-1] * config.tables
         self.next_table = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -9,10 +10,12 @@ from weft.compiler.cost.predict import simulate_units
 from weft.compiler.cost.timing import TIMING, Timing
 from weft.compiler.graph.requant import Requant
 from weft.dram import MemoryModel
+from weft.program.window_nest import BLOCK_LEVEL, ROW_LEVEL
 from weft_hw.config import AcceleratorConfig
-from weft_hw.isa import SEMAPHORE_MAX, Instruction, Opcode, Unit
+from weft_hw.isa import LOOP_LEVELS, SEMAPHORE_MAX, Instruction, Opcode, Unit
 
-from .plan import Load, Plan, Step, Store
+from .nest import jumps_of
+from .plan import Load, Plan, Slide, Step, Store
 
 __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
 
@@ -25,10 +28,24 @@ __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
     STORE_TO_COMPUTE,
     STORE_TO_LOAD,
     LOAD_TO_STORE,
-) = range(6)
+    LOAD_TO_DEPTHWISE,
+    DEPTHWISE_TO_LOAD,
+    DEPTHWISE_TO_STORE,
+    STORE_TO_DEPTHWISE,
+) = range(10)
 #: Posts of loads that no step has taken yet, at most; steps post back as often, so that twice as
 #: many are never there.
 _AHEAD = SEMAPHORE_MAX // 2
+
+
+def _scale(requant: Requant) -> dict[str, int]:
+    """How sums become int8, in fields."""
+    return {
+        "pre": requant.pre,
+        "zero_point": requant.zero_point,
+        "low": requant.low,
+        "high": requant.high,
+    }
 
 
 def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
@@ -43,11 +60,7 @@ def _setup(plan: Plan, step: Step, requant: Requant | None) -> Instruction:
         "residual": int(problem.residual),
     }
     if requant is not None:
-        fields |= {
-            "pre": requant.pre,
-            "zero_point": requant.zero_point,
-            "low": requant.low,
-            "high": requant.high,
+        fields |= _scale(requant) | {
             "residual_zero_point": requant.residual_zero_point,
             "residual_multiplier": requant.residual_multiplier or 0,
         }
@@ -70,6 +83,37 @@ def _matmul(step: Step, waits: tuple[int, ...], posts: tuple[int, ...]) -> Instr
             "parameter_address": step.parameter,
         },
     )
+
+
+def _slide(
+    plan: Plan,
+    slide: Slide,
+    requant: Requant | None,
+    waits: tuple[int, ...],
+    posts: tuple[int, ...],
+) -> Instruction:
+    counts = [*slide.counts] + [1] * (LOOP_LEVELS - len(slide.counts))
+    results = [*counts]
+    results[ROW_LEVEL] -= slide.skip
+    fields = {f"count{level}": count for level, count in enumerate(counts)}
+    fields |= jumps_of("act_jump", counts, [step // 4 for step in slide.act_steps])
+    steps = [step // 4 for step in slide.result_steps]
+    fields |= jumps_of("result_jump", results, steps, ROW_LEVEL)
+    fields |= {
+        "fire": slide.fire,
+        "skip": slide.skip,
+        "delay1": slide.delays[0],
+        "delay2": slide.delays[1],
+        "act_address": slide.act // 4,
+        "result_address": slide.result // 4,
+        "tap_address": slide.tap,
+        f"tap_jump{BLOCK_LEVEL}": slide.tap_step,
+        "table_enable": int(plan.layers[slide.layer].problem.table),
+        "table": slide.table,
+    }
+    if requant is not None:
+        fields |= _scale(requant)
+    return Instruction(Opcode.DEPTHWISE, waits, posts, fields)
 
 
 def _transfer(
@@ -100,15 +144,25 @@ def _links(after: list[int]) -> tuple[list[bool], set[int]]:
     return waits, posts
 
 
-def _steps_before(plan: Plan) -> list[int]:
-    """The last step that each load waits for; later ones where a semaphore would overflow.
+#: Steps of one unit, each with its place in the plan.
+Steps = list[tuple[int, Step | Slide]]
+
+
+def _until(steps: Steps, after: Sequence[int]) -> list[int]:
+    """For each place in the plan, the last of `steps` up to there, or -1."""
+    places = [place for place, _ in steps]
+    return [bisect_right(places, index) - 1 for index in after]
+
+
+def _steps_before(plan: Plan, steps: Steps) -> list[int]:
+    """The last of `steps` that each load waits for; later ones where a semaphore would overflow.
 
     Loads run ahead as long as there is room on chip. So that they never are more posts ahead of the
     steps than the semaphore counts, a load that posts waits for the step that an earlier one is
     for. That step needs only loads before this one.
     """
-    after = [x.after_step for x in plan.loads]
-    waits, posts = _links([x.after_load for x in plan.steps])
+    after = _until(steps, [x.after_step for x in plan.loads])
+    waits, posts = _links([x.after_load for _, x in steps])
     takers = [index for index, is_waiting in enumerate(waits) if is_waiting]
     for count, load in enumerate(sorted(posts)):
         if count >= _AHEAD:
@@ -151,12 +205,19 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     ----------
     requants : of each layer; None leaves the fields zero, which cycles do not depend on.
     """
+    placed = list(enumerate(plan.steps))
+    products: Steps = [(place, x) for place, x in placed if isinstance(x, Step)]
+    slides: Steps = [(place, x) for place, x in placed if isinstance(x, Slide)]
     links = {
-        COMPUTE_TO_LOAD: _links(_steps_before(plan)),
+        COMPUTE_TO_LOAD: _links(_steps_before(plan, products)),
+        DEPTHWISE_TO_LOAD: _links(_steps_before(plan, slides)),
         STORE_TO_LOAD: _links(_stores_before(plan)),
-        LOAD_TO_COMPUTE: _links([x.after_load for x in plan.steps]),
-        STORE_TO_COMPUTE: _links([x.after_store for x in plan.steps]),
-        COMPUTE_TO_STORE: _links([x.after_step for x in plan.stores]),
+        LOAD_TO_COMPUTE: _links([x.after_load for _, x in products]),
+        LOAD_TO_DEPTHWISE: _links([x.after_load for _, x in slides]),
+        STORE_TO_COMPUTE: _links([x.after_store for _, x in products]),
+        STORE_TO_DEPTHWISE: _links([x.after_store for _, x in slides]),
+        COMPUTE_TO_STORE: _links(_until(products, [x.after_step for x in plan.stores])),
+        DEPTHWISE_TO_STORE: _links(_until(slides, [x.after_step for x in plan.stores])),
         LOAD_TO_STORE: _links([x.after_load for x in plan.stores]),
     }
 
@@ -177,18 +238,19 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     loads = transfers(
         Opcode.LOAD,
         plan.loads,
-        (COMPUTE_TO_LOAD, STORE_TO_LOAD),
-        (LOAD_TO_COMPUTE, LOAD_TO_STORE),
+        (COMPUTE_TO_LOAD, DEPTHWISE_TO_LOAD, STORE_TO_LOAD),
+        (LOAD_TO_COMPUTE, LOAD_TO_DEPTHWISE, LOAD_TO_STORE),
     )
     stores = transfers(
         Opcode.STORE,
         plan.stores,
-        (COMPUTE_TO_STORE, LOAD_TO_STORE),
-        (STORE_TO_COMPUTE, STORE_TO_LOAD),
+        (COMPUTE_TO_STORE, DEPTHWISE_TO_STORE, LOAD_TO_STORE),
+        (STORE_TO_COMPUTE, STORE_TO_DEPTHWISE, STORE_TO_LOAD),
     )
     compute: Queue = []
     in_force: Instruction | None = None
-    for i, step in enumerate(plan.steps):
+    for i, (_, step) in enumerate(products):
+        assert isinstance(step, Step)
         setup = _setup(plan, step, requants[step.layer])
         if setup != in_force:
             in_force = setup
@@ -199,7 +261,15 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
             posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
         )
         compute.append((matmul, step.layer))
-    return {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
+    depthwise: Queue = []
+    for i, (_, slide) in enumerate(slides):
+        assert isinstance(slide, Slide)
+        before = waits(i, LOAD_TO_DEPTHWISE, STORE_TO_DEPTHWISE)
+        then = posts(i, DEPTHWISE_TO_LOAD, DEPTHWISE_TO_STORE)
+        instruction = _slide(plan, slide, requants[slide.layer], before, then)
+        depthwise.append((instruction, slide.layer))
+    work = {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}
+    return work | ({Unit.DEPTHWISE: depthwise} if depthwise else {})
 
 
 def fetch_order(

@@ -21,7 +21,7 @@ from weft.files.outputs import write_file
 from weft.files.private import own_folder
 from weft_hw.config import AcceleratorConfig
 
-from .plan import Problem, Tiling, WindowTiling
+from .plan import AnyTiling, Problem
 
 __all__ = ["find", "keep"]
 
@@ -58,7 +58,7 @@ def keep(
     config: AcceleratorConfig,
     problem: Problem,
     memory: MemoryModel,
-    tiling: Tiling | WindowTiling,
+    tiling: AnyTiling,
 ) -> None:
     """Keep the tiling that was chosen for `problem`."""
     path = _path(config, problem, memory)

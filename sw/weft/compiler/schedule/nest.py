@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from weft_hw.isa import LOOP_LEVELS
 
-__all__ = ["Loop", "Nest"]
+__all__ = ["Loop", "Nest", "jumps_of"]
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,20 @@ class Nest:
 
     def _jumps(self, name: str, stride: Callable[[Loop], int], first: int = 0) -> dict[str, int]:
         """Jumps of levels from `first` on, below which nothing moves."""
-        found, back = {}, 0
-        for level, loop in enumerate(self.loops[first:], first):
-            step = stride(loop)
-            found[f"{name}{level}"] = step - back
-            back += (loop.count - 1) * step
-        return found
+        counts = [loop.count for loop in self.loops]
+        return jumps_of(name, counts, [stride(loop) for loop in self.loops], first)
+
+
+def jumps_of(
+    name: str, counts: Sequence[int], steps: Sequence[int], first: int = 0
+) -> dict[str, int]:
+    """Jumps of levels from `first` on, below which nothing moves, where each level alone adds as
+    much as `steps` says; in fields."""
+    found, back = {}, 0
+    for level, (count, step) in list(enumerate(zip(counts, steps)))[first:]:
+        found[f"{name}{level}"] = step - back
+        back += (count - 1) * step
+    return found
 
 
 def _merged(loops: Sequence[Loop]) -> list[Loop]:

@@ -10,9 +10,10 @@ from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Space
 
 from .chip import Chip, Ring
+from .place_depthwise import DepthwisePlacer
 from .place_matmul import MatmulPlacer
 from .place_windows import WindowPlacer
-from .plan import Layer, Load, Plan, Store, Tiling, Written
+from .plan import DepthwiseTiling, Layer, Load, Plan, Store, WindowTiling, Written
 
 __all__ = ["Copy", "place_layers"]
 
@@ -73,7 +74,10 @@ def place_layers(
     plan, chip = Plan(config, list(layers)), Chip(config)
     written: Written = {}
     for index, layer in enumerate(layers):
-        if not isinstance(layer.tiling, Tiling):
+        if isinstance(layer.tiling, DepthwiseTiling):
+            DepthwisePlacer(plan, index, chip, written).build()
+            continue
+        if isinstance(layer.tiling, WindowTiling):
             WindowPlacer(plan, index, chip, written).build()
             continue
         if layer.tiling.block_rows > config.accumulator_rows:

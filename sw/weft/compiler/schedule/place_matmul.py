@@ -234,6 +234,6 @@ class MatmulPlacer(Placer):
                 parameter=parameter,
                 table=self.table,
                 after_load=max(load_w, load_a, load_p, self.table_load, self.residual_load),
-                after_store=after_store,
+                after_store=max(after_store, self.turn),
             )
         )

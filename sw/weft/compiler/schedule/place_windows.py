@@ -12,7 +12,7 @@ from weft_hw.isa import Space
 from .chip import Chip, Held
 from .cut import even_parts
 from .nest import Loop, Nest
-from .placer import Placer
+from .place_map import MapPlacer
 from .plan import Plan, Step, WindowTiling, Written, round_up, stores_of
 from .windows import BANKS, MapLines
 
@@ -32,7 +32,7 @@ class _Part:
     t1: int
 
 
-class WindowPlacer(Placer):
+class WindowPlacer(MapPlacer):
     """Adds one window over a map to a plan."""
 
     def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
@@ -53,54 +53,9 @@ class WindowPlacer(Placer):
         grain = max(1, GRANULE_BYTES // self.column)
         self.load_table()
         for start, stop in even_parts(0, problem.out[0], tiling.lines):
-            lines, place, load = self._map(start, stop)
+            lines, place, load = self.bring(start, stop)
             for gather in even_parts(0, self.n_tiles, tiling.gather, grain):
                 self._group(start, stop, lines, place, load, gather)
-
-    def _map(self, start: int, stop: int) -> tuple[MapLines, Held, int]:
-        """Bring the lines that results [start, stop) see, and their borders; (how they lie, where,
-        last load)."""
-        problem, layout = self.problem, self.layout
-        lines = MapLines(problem, start, stop)
-        place, step, store = self.act_ring.take(round_up(lines.bytes + self.config.rows, 64))
-        first, end = lines.inside
-        begin, behind = (layout.a + line * layout.a_pitch for line in (first, end))
-        stored = stores_of(self.written, layout.source, begin, behind)
-
-        load = -1
-
-        def fill(at: int, size: int, rows: int = 1, pitch: int = 0) -> None:
-            nonlocal load
-            if size > 0 and rows > 0:
-                load = self.load(
-                    Space.SCRATCHPAD,
-                    dram=0,
-                    dram_pitch=size,
-                    rows=rows,
-                    bytes=size,
-                    chip=place.start + at,
-                    chip_pitch=pitch,
-                    fill=problem.window.value,
-                    after_step=step,
-                    after_store=store,
-                )
-
-        fill(0, lines.at(first))
-        fill(lines.at(first) + lines.line, lines.border, end - first, lines.pitch)
-        fill(lines.at(end), lines.at(lines.end) - lines.at(end))
-        if first < end:
-            load = self.load(
-                Space.SCRATCHPAD,
-                dram=begin,
-                dram_pitch=layout.a_pitch,
-                rows=end - first,
-                bytes=lines.line,
-                chip=place.start + lines.at(first),
-                chip_pitch=lines.pitch,
-                after_step=step,
-                after_store=max(store, stored),
-            )
-        return lines, place, load
 
     def _parts(self, gather: tuple[int, int], rows: int) -> Iterator[_Part]:
         """How the tiles of a gather group are cut into steps."""
@@ -210,7 +165,7 @@ class WindowPlacer(Placer):
                 parameter=parameter,
                 table=self.table,
                 after_load=max(load, load_w, load_p, self.table_load),
-                after_store=after_store,
+                after_store=max(after_store, self.turn),
             )
         )
 

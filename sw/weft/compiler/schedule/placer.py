@@ -7,7 +7,7 @@ from weft_hw.isa import Space
 from weft_hw.numerics import TABLE_SIZE
 
 from .chip import Chip, Held, Ring
-from .plan import Load, Plan, Store, Written, result_pitch, round_up, stores_of
+from .plan import DepthwiseTiling, Load, Plan, Store, Written, result_pitch, round_up, stores_of
 
 __all__ = ["Placer"]
 
@@ -20,24 +20,33 @@ class Placer:
     plan : the plan; index : of the layer in it
     chip : who holds what on the chip
     written : what the plan stores so far
-    columns : tiles along N whose results are gathered in one row
+    columns : tiles along N, or groups of channels, whose results are gathered in one row
+    column : bytes of one; those of a tile by default
     """
 
     def __init__(
-        self, plan: Plan, index: int, chip: Chip, written: Written, columns: int
+        self, plan: Plan, index: int, chip: Chip, written: Written, columns: int, column: int = 0
     ) -> None:
         layer, config = plan.layers[index], plan.config
         self.plan, self.index, self.chip, self.written = plan, index, chip, written
         self.config, self.layout = config, layer.layout
         self.has_table = layer.problem.table
         #: Bytes of the results of one tile in one row, and from one row to the next on chip.
-        self.column = config.cols * layer.problem.result_type.bytes
-        self.pitch = result_pitch(config, layer.problem.result_type, columns)
+        result_type = layer.problem.result_type
+        self.column = column or config.cols * result_type.bytes
+        self.pitch = result_pitch(config, result_type, columns, column)
         bank, banks = config.scratchpad_bank_bytes, layer.tiling.result_banks
         limit = (config.scratchpad_banks - banks) * bank
         self.act_ring = Ring("scratchpad for activations", 0, limit, chip.scratchpad)
         self.out_ring = Ring("scratchpad for results", limit, banks * bank, chip.scratchpad)
         self.table, self.table_load = 0, -1
+        #: The store that ends the layer before, where that is another unit's: units take turns, so
+        #: that what this one reads and overwrites, the other has left.
+        before = plan.layers[index - 1] if index else layer
+        others = isinstance(before.tiling, DepthwiseTiling) != isinstance(
+            layer.tiling, DepthwiseTiling
+        )
+        self.turn = len(plan.stores) - 1 if others else -1
 
     def load(self, space: Space, **fields: int) -> int:
         """Append a load of this layer; its index."""

@@ -1,11 +1,13 @@
 """What a plan is: layers with their tilings, and the loads, steps and stores that follow.
 
-A plan holds three lists, one per unit, each in the order in which its unit works. Dependencies
-point from one list into another by index. Nothing here knows about semaphores or queues.
+A plan holds loads, steps and stores, each in the order in which they are done; a step is the
+array's or the depthwise engine's. Dependencies point from one list into another by index. Nothing
+here knows about semaphores or queues.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from weft.compiler.graph.matmul import GemmProblem
@@ -17,9 +19,9 @@ from weft_hw.numerics import TABLE_SIZE
 from .nest import Nest
 
 __all__ = [
-    "SEGMENT_BYTES", "Layer", "Layout", "Load", "Plan", "Problem", "Step", "Store", "Tiling",
-    "WindowTiling", "Written", "layout_of", "place_constants", "result_pitch", "round_up",
-    "row_bytes", "stores_of",
+    "SEGMENT_BYTES", "AnyTiling", "DepthwiseTiling", "Layer", "Layout", "Load", "Plan", "Problem",
+    "Slide", "Step", "Store", "Tiling", "WindowTiling", "Written", "layout_of", "place_constants",
+    "result_pitch", "round_up", "row_bytes", "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.
@@ -39,10 +41,15 @@ def round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def result_pitch(config: AcceleratorConfig, result_type: ResultType, columns: int) -> int:
-    """Bytes from one row of results to the next on chip, where `columns` tiles are gathered."""
+def result_pitch(
+    config: AcceleratorConfig, result_type: ResultType, columns: int, column: int = 0
+) -> int:
+    """Bytes from one row of results to the next on chip, where `columns` tiles are gathered.
+
+    With `column`, that many bytes are the results of one, and not those of a tile of the array.
+    """
     align = max(GRANULE_BYTES, 4 * result_align_words(result_type, config))
-    return round_up(columns * config.cols * result_type.bytes, align)
+    return round_up(columns * (column or config.cols * result_type.bytes), align)
 
 
 def row_bytes(problem: Problem) -> int:
@@ -124,6 +131,28 @@ class WindowTiling:
 
 
 @dataclass(frozen=True)
+class DepthwiseTiling:
+    """The choices that make a schedule of a window on the depthwise engine.
+
+    Parameters
+    ----------
+    lines : int
+        Lines of the result in one block.
+    groups : int
+        Groups of R channels of one DEPTHWISE, whose results are gathered before a store.
+    result_banks : int
+        Scratchpad banks that hold results; the others hold lines of the map.
+    """
+
+    lines: int
+    groups: int
+    result_banks: int
+
+
+AnyTiling = Tiling | WindowTiling | DepthwiseTiling
+
+
+@dataclass(frozen=True)
 class Layout:
     """Byte offsets and pitches in the arena of what one layer reads and writes.
 
@@ -152,7 +181,7 @@ class Layer:
     """One node of a plan, under its tiling, at its place in the arena."""
 
     problem: Problem
-    tiling: Tiling | WindowTiling
+    tiling: AnyTiling
     layout: Layout
 
 
@@ -211,6 +240,34 @@ class Step:
 
 
 @dataclass(kw_only=True)
+class Slide:
+    """One DEPTHWISE: the step of a layer on the depthwise engine.
+
+    Parameters
+    ----------
+    layer : index of its layer; table : that of the table on the chip
+    counts, act_steps, result_steps : of loop levels, the innermost first; steps in bytes
+    fire, skip, delays : as in the instruction
+    act, result : bytes; tap : words of the tap memory, and `tap_step` from group to group
+    """
+
+    layer: int
+    counts: Sequence[int]
+    fire: int
+    skip: int
+    delays: tuple[int, int]
+    act: int
+    act_steps: Sequence[int]
+    result: int
+    result_steps: Sequence[int]
+    tap: int
+    tap_step: int
+    table: int
+    after_load: int
+    after_store: int
+
+
+@dataclass(kw_only=True)
 class Store(Transfer):
     """One STORE: of results that `after_step` completes, or of what `after_load` brought."""
 
@@ -225,18 +282,22 @@ class Plan:
     config: AcceleratorConfig
     layers: list[Layer] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step | Slide] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
 
 
 def place_constants(
-    config: AcceleratorConfig, problem: Problem, start: int = 0
+    config: AcceleratorConfig, problem: Problem, start: int = 0, taps: int = 0
 ) -> tuple[dict[str, int], int]:
-    """(offsets of weights, parameters and table in the arena from `start` on, end of all)."""
+    """(offsets of weights, parameters and table in the arena from `start` on, end of all).
+
+    With `taps`, the constants are as many bytes for the depthwise engine, its parameters among
+    them.
+    """
     n_tiles = problem.tiles(config)[1]
     sizes = {
-        "weights": problem.weight_tiles(config) * config.tile_bytes,
-        "parameters": n_tiles * config.cols * PARAMETER_BYTES,
+        "weights": taps or problem.weight_tiles(config) * config.tile_bytes,
+        "parameters": 0 if taps else n_tiles * config.cols * PARAMETER_BYTES,
         "table": TABLE_SIZE if problem.table else 0,
     }
     offsets, at = {}, start
@@ -246,7 +307,9 @@ def place_constants(
     return offsets, at
 
 
-def layout_of(config: AcceleratorConfig, problem: Problem) -> tuple[Layout, int]:
+def layout_of(
+    config: AcceleratorConfig, problem: Problem, taps: int = 0
+) -> tuple[Layout, int]:
     """(where constants, A, the result and what is added to it lie in an arena of one layer, its
     end)."""
     if isinstance(problem, GemmProblem):
@@ -256,7 +319,7 @@ def layout_of(config: AcceleratorConfig, problem: Problem) -> tuple[Layout, int]
     else:
         a_pitch = round_up(problem.width * problem.in_pixel, GRANULE_BYTES)
         a_rows, out_rows, out_pitch = problem.height, problem.pixels, problem.out_pixel
-    constants, a = place_constants(config, problem)
+    constants, a = place_constants(config, problem, taps=taps)
     out = round_up(a + a_rows * a_pitch, REGION_ALIGN)
     residual = round_up(out + out_rows * out_pitch, REGION_ALIGN)
     end = residual

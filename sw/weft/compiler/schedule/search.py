@@ -7,24 +7,26 @@ the next one alone takes longer than the best that was found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
 from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.windowed import WindowProblem
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported
 from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
-from . import matmul, windows
+from . import depthwise, matmul, windows
 from .emit import emit, queues_of
 from .place import place_layers
-from .plan import Layer, Load, Plan, Problem, Store, Tiling, WindowTiling, layout_of
+from .plan import AnyTiling, DepthwiseTiling, Layer, Load, Plan, Problem, Slide, Store, layout_of
+from .walk import walk_of
 
-__all__ = ["Schedule", "check_arena", "schedule_node"]
+__all__ = ["Schedule", "check_arena", "schedule_node", "taps_of"]
 
 #: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
 EFFORT = 6000
@@ -104,13 +106,43 @@ def _bound(plan: Plan, memory: MemoryModel, timing: Timing) -> float:
             plan.layers[step.layer].problem.residual,
         )
         for step in plan.steps
+        if not isinstance(step, Slide)
     )
+    array += sum(math.prod(s.counts) for s in plan.steps if isinstance(s, Slide))
     moved = sum(x.rows * x.bytes for x in plan.loads) + sum(x.rows * x.bytes for x in plan.stores)
     shared = moved / memory.deliverable_bytes_per_cycle
     first = sum(reads[: plan.steps[0].after_load + 1])
     busiest = max(array + first + writes[-1], sum(reads), sum(writes), shared)
     count = len(plan.loads) + len(plan.steps) + len(plan.stores)
     return _score(busiest, sum(reads) + sum(writes), count)
+
+
+def taps_of(config: AcceleratorConfig, problem: Problem, tiling: AnyTiling) -> int:
+    """Bytes of the constants of the depthwise engine; 0 for a tiling of the array."""
+    if not isinstance(tiling, DepthwiseTiling) or not isinstance(problem, WindowProblem):
+        return 0
+    walk = walk_of(config, problem)
+    return depthwise.tap_bytes(config, problem, walk) if walk else 0
+
+
+def _candidates(config: AcceleratorConfig, problem: Problem) -> Iterator[AnyTiling]:
+    """Tilings on each unit that can do it.
+
+    Raises
+    ------
+    Unsupported
+        No unit can.
+    """
+    if isinstance(problem, GemmProblem):
+        yield from matmul.candidates(config, problem)
+        return
+    engine = list(depthwise.candidates(config, problem))
+    yield from engine
+    try:
+        yield from windows.candidates(config, problem)
+    except Unsupported:
+        if not engine:
+            raise
 
 
 def schedule_node(
@@ -132,20 +164,17 @@ def schedule_node(
         Nothing fits; the sentence says what, and the remedy.
     """
     memory = memory or memory_of(config)
-    layout, end = layout_of(config, problem)
-    check_arena(problem.title, end)
+    check_arena(problem.title, layout_of(config, problem)[1])
     placed: list[tuple[float, Plan]] = []
     reason = ""
-    tilings: Iterable[Tiling | WindowTiling] = (
-        matmul.candidates(config, problem)
-        if isinstance(problem, GemmProblem)
-        else windows.candidates(config, problem)
-    )
+    tilings = _candidates(config, problem)
     if known is not None:
         every = list(tilings)
-        tilings = [tiling for tiling in every if asdict(tiling) == known] or every
+        matching = [tiling for tiling in every if asdict(tiling) == known]
+        tilings = iter(matching or every)
     for tiling in tilings:
         try:
+            layout, _ = layout_of(config, problem, taps_of(config, problem, tiling))
             plan = place_layers(config, [Layer(problem, tiling, layout)])
         except Unsupported as error:
             reason = error.message

@@ -27,15 +27,17 @@ class MapLines:
     ----------
     problem : whose map it is
     start, stop : first line of the result, and the one behind the last
+    ahead : lines and pixels in front of the first window that are read, and of no use
     """
 
-    def __init__(self, problem: WindowProblem, start: int, stop: int) -> None:
+    def __init__(
+        self, problem: WindowProblem, start: int, stop: int, ahead: tuple[int, int] = (0, 0)
+    ) -> None:
         window, pixel = problem.window, problem.in_pixel
         top, _, left, right = window.padding
         self.first = start * window.stride[0] - top
         self.end = (stop - 1) * window.stride[0] - top + window.reach[0]
         self.left = left * pixel
-        self.lead = round_up(self.left, GRANULE_BYTES)
         #: Bytes of a line in the arena, and of the border behind it.
         self.line = round_up(problem.width * pixel, GRANULE_BYTES)
         # Pixels of four bytes may leave bytes behind the last that nobody defined.
@@ -43,6 +45,8 @@ class MapLines:
         self.border = round_up(needed, GRANULE_BYTES)
         self.is_clean = not needed or self.line == problem.width * pixel
         self.pitch = self.line + self.border
+        in_front = self.left + ahead[0] * self.pitch + ahead[1] * pixel
+        self.lead = round_up(in_front, GRANULE_BYTES)
         #: Lines of the map among them, from the first to behind the last; there may be none.
         self.inside = tuple(
             min(max(edge, self.first), self.end) for edge in (0, problem.height)

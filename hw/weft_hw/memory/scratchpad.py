@@ -202,8 +202,13 @@ class Scratchpad(wiring.Component):
         array_banks = array_here[0] | array_here[1]
         # A line is in one memory of its bank, the even one or the odd one.
         line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
+        # `ready` does not look at `valid`, which comes late.
+        line_bank_here = banks_of(line_pair, Const(1))
+        line_clash = Cat(
+            here & Mux(line_half, odd, even)
+            for here, even, odd in zip(line_bank_here, *array_here)
+        ).any()
         line_here = banks_of(line_pair, self.depthwise_read.valid)
-        line_clash = (line_here & Mux(line_half, array_here[1], array_here[0])).any()
         line_go = line_here & (~line_clash).replicate(cfg.scratchpad_banks)
         has_lines = bool(cfg.tap_words)
         clash = (store_bank_here & (array_banks | (line_here if has_lines else 0))).any()

@@ -94,9 +94,13 @@ def pack_taps(
     parameters[:, : 8 * r] = padded.view(np.int8).reshape(groups, -1)
     blocks = parameters.reshape(groups, TAP_PARAMETERS, TAPS, r)
     found[:, :, :TAP_PARAMETERS] = blocks.transpose(2, 0, 1, 3)
+    # [taps, groups, rows of the kernel, reads that fire, R]
+    shape = (TAPS, groups, walk.other, len(walk.columns), r)
+    phases = np.zeros(shape, np.int8)
     for phase, columns in enumerate(walk.columns):
         for tap, column in enumerate(columns):
             if column >= 0:
-                at = slice(TAP_PARAMETERS + phase, TAP_PARAMETERS + phase + walk.other * len(walk.columns), len(walk.columns))
-                found[tap, :, at] = kernel[:, column].transpose(1, 0, 2)
+                phases[tap, :, :, phase] = kernel[:, column].transpose(1, 0, 2)
+    fired = walk.other * len(walk.columns)
+    found[:, :, TAP_PARAMETERS : TAP_PARAMETERS + fired] = phases.reshape(TAPS, groups, fired, r)
     return found.reshape(TAPS, groups * words, r)

@@ -13,7 +13,7 @@ from .chip import Chip, Held
 from .cut import even_parts
 from .nest import Loop, Nest
 from .place_map import MapPlacer
-from .plan import Plan, Step, WindowTiling, Written, round_up, stores_of
+from .plan import Plan, Step, WindowTiling, Written, round_up
 from .windows import BANKS, MapLines
 
 __all__ = ["WindowPlacer"]

@@ -7,7 +7,7 @@ the next one alone takes longer than the best that was found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from weft.compiler.cost.predict import Prediction, predict

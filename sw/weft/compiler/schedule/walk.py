@@ -1,4 +1,4 @@
-"""How the depthwise engine goes over a map: what it reads for a result, and with what it multiplies.
+"""How the depthwise engine goes over a map: what it reads for a result, and which taps it uses.
 
 A window slides along the rows of its map, or down its columns. Of each of its own rows it reads
 what it newly covers; the engine has kept what came a few reads before. A read that fires takes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -11,24 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weft.compiler.cost.predict import predict
+from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.tensor import DTYPES
+from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.schedule import known
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.plan import (
     REGION_ALIGN,
+    AnyTiling,
+    FusedTiling,
+    Layer,
     Layout,
+    Pair,
     Problem,
     place_constants,
     round_up,
     row_bytes,
 )
-from weft.compiler.schedule.search import Schedule, check_arena, schedule_node, taps_of
+from weft.compiler.schedule.search import (
+    Schedule,
+    check_arena,
+    schedule_node,
+    schedule_pair,
+    taps_of,
+)
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec
@@ -59,6 +70,49 @@ def scheduled(config: AcceleratorConfig, problem: Problem, memory: MemoryModel) 
     return schedule
 
 
+@lru_cache(maxsize=512)
+def paired(config: AcceleratorConfig, pair: Pair, memory: MemoryModel) -> Schedule | None:
+    """The schedule of a window and the product behind it as one; None where there is none."""
+    found = known.find(config, pair, memory)
+    schedule = schedule_pair(config, pair, memory, known=found)
+    if schedule is not None:
+        tiling = schedule.plan.layers[0].tiling
+        if dataclasses.asdict(tiling) != found:
+            known.keep(config, pair, memory, tiling)
+    return schedule
+
+
+def _hands_on(graph: Graph, node: Node, following: Node) -> bool:
+    """Whether `following`, and nobody else, reads what `node` makes."""
+    made = node.output
+    kept = made in graph.outputs or made in graph.states.values() or made in graph.parts
+    readers = [n for n in graph.nodes if made in n.inputs]
+    state = following.output in graph.states.values()
+    return not kept and not state and readers == [following] and following.inputs[0] == made
+
+
+def _tilings(
+    graph: Graph,
+    nodes: Sequence[Node],
+    problems: Sequence[Problem],
+    config: AcceleratorConfig,
+    memory: MemoryModel,
+) -> tuple[list[AnyTiling], list[Prediction]]:
+    """(tiling of each node, predictions): two nodes are one where that is faster by prediction."""
+    schedules = [scheduled(config, problem, memory) for problem in problems]
+    tilings = [schedule.plan.layers[0].tiling for schedule in schedules]
+    for i, (window, product) in enumerate(zip(problems, problems[1:])):
+        if not isinstance(window, WindowProblem) or not isinstance(product, GemmProblem):
+            continue
+        if isinstance(tilings[i], FusedTiling) or not _hands_on(graph, *nodes[i : i + 2]):
+            continue
+        both = paired(config, (window, product), memory)
+        apart = sum(schedule.prediction.cycles for schedule in schedules[i : i + 2])
+        if both is not None and both.prediction.cycles < apart:
+            tilings[i : i + 2] = [layer.tiling for layer in both.plan.layers]
+    return tilings, [schedule.prediction for schedule in schedules]
+
+
 def _in_place(graph: Graph, state: str) -> bool:
     """Whether the new value of a state may be written where the old one lies.
 
@@ -78,20 +132,29 @@ def _fixed(graph: Graph) -> list[str]:
     return [n for n in used if graph.tensors[n].data is not None and n not in graph.states]
 
 
-def _regions(graph: Graph) -> tuple[list[Region], dict[str, str]]:
-    """(tensors that need a place, states whose new value is written in place)."""
+def _regions(graph: Graph, on_chip: Collection[str]) -> tuple[list[Region], dict[str, str]]:
+    """(tensors that need a place, states whose new value is written in place).
+
+    Those `on_chip` need none; what the node that makes one reads is read until the node behind it
+    ends.
+    """
     last = len(graph.nodes)
+
+    def end(name: str) -> int:
+        readers = graph.consumers[name]
+        return max((r + (graph.nodes[r].output in on_chip) for r in readers), default=last)
+
     shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
     found = [
         Region(name, bytes_of(graph, name), 0, last)
         for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
-        if node.output in shared or node.output in graph.parts:
+        if node.output in shared or node.output in graph.parts or node.output in on_chip:
             continue
         kept = node.output in graph.outputs or node.output in graph.states.values()
         # What nobody reads keeps its place: nothing would order the stores of the next tenant.
-        until = last if kept else max(graph.consumers[node.output], default=last)
+        until = last if kept else end(node.output)
         parts = [graph.producers[name] for name in node.inputs] if node.op == "concat" else [index]
         first = 0 if node.output in graph.outputs else min(parts)
         found.append(Region(node.output, bytes_of(graph, node.output), first, until))
@@ -156,22 +219,27 @@ def compile_graph(
     # A whole is computed by its parts.
     nodes = [node for node in graph.nodes if node.op != "concat"]
     problems = [problem_of(graph, node) for node in nodes]
-    schedules = [scheduled(config, problem, memory) for problem in problems]
+    tilings, predictions = _tilings(graph, nodes, problems, config, memory)
+    on_chip = {
+        node.output
+        for node, problem, tiling in zip(nodes, problems, tilings)
+        if isinstance(tiling, FusedTiling) and isinstance(problem, WindowProblem)
+    }
 
     # Places: the constants of each node, then the tensors.
     places: list[dict[str, int]] = []
     at = 0
     taps = []
-    for problem, schedule in zip(problems, schedules):
-        taps.append(taps_of(config, problem, schedule.plan.layers[0].tiling))
+    for problem, tiling in zip(problems, tilings):
+        taps.append(taps_of(config, problem, tiling))
         offsets, at = place_constants(config, problem, at, taps[-1])
         places.append(offsets)
-    regions, shared = _regions(graph)
+    regions, shared = _regions(graph, on_chip)
     tensors, end = place_regions(regions, at)
     tensors |= {value: tensors[state] for value, state in shared.items()}
 
     layers = []
-    for node, problem, schedule, offsets in zip(nodes, problems, schedules, places):
+    for node, problem, tiling, offsets in zip(nodes, problems, tilings, places):
         source, (target, inside) = node.inputs[0], home_of(graph, node.output)
         added = node.inputs[-1] if problem.residual else ""
         pitches = pitches_of(graph, source)
@@ -183,9 +251,9 @@ def compile_graph(
             weights=offsets["weights"],
             parameters=offsets["parameters"],
             table=offsets["table"],
-            a=tensors[source],
+            a=tensors.get(source, 0),  # nothing where a pair hands it on
             a_pitch=a_pitch,
-            out=tensors[target] + inside,
+            out=tensors.get(target, 0) + inside,
             out_pitch=pitches_of(graph, target)[-1],
             out_bytes=row_bytes(problem),
             source=source,
@@ -194,14 +262,13 @@ def compile_graph(
             residual_pitch=pitches_of(graph, added)[-1] if added else 0,
             added=added,
         )
-        (layer,) = schedule.plan.layers
-        layers.append(dataclasses.replace(layer, layout=layout))
+        layers.append(Layer(problem, tiling, layout))
     copies = _copies(graph, shared, tensors)
     plan = place_layers(config, layers, copies)
     work = queues_of(plan, [requant_of(node) for node in nodes])
     program, owners = emit(work, config, memory)
     alone = len(layers) == 1 and not copies
-    prediction = schedules[0].prediction if alone else predict(program, config, memory, TIMING)
+    prediction = predictions[0] if alone else predict(program, config, memory, TIMING)
 
     arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
     one = len(problems) == 1

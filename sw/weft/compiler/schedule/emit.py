@@ -32,7 +32,8 @@ __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
     DEPTHWISE_TO_LOAD,
     DEPTHWISE_TO_STORE,
     STORE_TO_DEPTHWISE,
-) = range(10)
+    DEPTHWISE_TO_COMPUTE,
+) = range(11)
 #: Posts of loads that no step has taken yet, at most; steps post back as often, so that twice as
 #: many are never there.
 _AHEAD = SEMAPHORE_MAX // 2
@@ -154,6 +155,12 @@ def _until(steps: Steps, after: Sequence[int]) -> list[int]:
     return [bisect_right(places, index) - 1 for index in after]
 
 
+def _exactly(steps: Steps, after: Sequence[int]) -> list[int]:
+    """For each place in the plan, which of `steps` is there, or -1: it is another unit's."""
+    known = {place: index for index, (place, _) in enumerate(steps)}
+    return [known.get(index, -1) for index in after]
+
+
 def _steps_before(plan: Plan, steps: Steps) -> list[int]:
     """The last of `steps` that each load waits for; later ones where a semaphore would overflow.
 
@@ -216,9 +223,12 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
         LOAD_TO_DEPTHWISE: _links([x.after_load for _, x in slides]),
         STORE_TO_COMPUTE: _links([x.after_store for _, x in products]),
         STORE_TO_DEPTHWISE: _links([x.after_store for _, x in slides]),
-        COMPUTE_TO_STORE: _links(_until(products, [x.after_step for x in plan.stores])),
-        DEPTHWISE_TO_STORE: _links(_until(slides, [x.after_step for x in plan.stores])),
+        COMPUTE_TO_STORE: _links(_exactly(products, [x.after_step for x in plan.stores])),
+        DEPTHWISE_TO_STORE: _links(_exactly(slides, [x.after_step for x in plan.stores])),
         LOAD_TO_STORE: _links([x.after_load for x in plan.stores]),
+        DEPTHWISE_TO_COMPUTE: _links(
+            _until(slides, [x.after_slide for _, x in products if isinstance(x, Step)])
+        ),
     }
 
     def waits(index: int, *numbers: int) -> tuple[int, ...]:
@@ -257,7 +267,7 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
             compute.append((setup, step.layer))
         matmul = _matmul(
             step,
-            waits(i, LOAD_TO_COMPUTE, STORE_TO_COMPUTE),
+            waits(i, LOAD_TO_COMPUTE, STORE_TO_COMPUTE, DEPTHWISE_TO_COMPUTE),
             posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
         )
         compute.append((matmul, step.layer))
@@ -265,7 +275,7 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
     for i, (_, slide) in enumerate(slides):
         assert isinstance(slide, Slide)
         before = waits(i, LOAD_TO_DEPTHWISE, STORE_TO_DEPTHWISE)
-        then = posts(i, DEPTHWISE_TO_LOAD, DEPTHWISE_TO_STORE)
+        then = posts(i, DEPTHWISE_TO_LOAD, DEPTHWISE_TO_STORE, DEPTHWISE_TO_COMPUTE)
         instruction = _slide(plan, slide, requants[slide.layer], before, then)
         depthwise.append((instruction, slide.layer))
     work = {Unit.LOAD: loads, Unit.COMPUTE: compute, Unit.STORE: stores}

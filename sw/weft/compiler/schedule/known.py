@@ -21,7 +21,7 @@ from weft.files.outputs import write_file
 from weft.files.private import own_folder
 from weft_hw.config import AcceleratorConfig
 
-from .plan import AnyTiling, Problem
+from .plan import AnyTiling, Pair, Problem
 
 __all__ = ["find", "keep"]
 
@@ -37,14 +37,14 @@ def _sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def _path(config: AcceleratorConfig, problem: Problem, memory: MemoryModel) -> Path:
+def _path(config: AcceleratorConfig, problem: Problem | Pair, memory: MemoryModel) -> Path:
     key = f"{config.hash} {memory.hash} {problem!r}"
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return cache_dir() / "tilings" / _sources() / f"{name}.json"
 
 
 def find(
-    config: AcceleratorConfig, problem: Problem, memory: MemoryModel
+    config: AcceleratorConfig, problem: Problem | Pair, memory: MemoryModel
 ) -> dict[str, int | bool] | None:
     """The fields of the tiling that was chosen for `problem`; None where none is known."""
     try:
@@ -56,7 +56,7 @@ def find(
 
 def keep(
     config: AcceleratorConfig,
-    problem: Problem,
+    problem: Problem | Pair,
     memory: MemoryModel,
     tiling: AnyTiling,
 ) -> None:

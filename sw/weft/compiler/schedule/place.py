@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.compiler.graph.windowed import WindowProblem
 from weft.errors import Unsupported
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Space
 
 from .chip import Chip, Ring
 from .place_depthwise import DepthwisePlacer
+from .place_fused import FusedPlacer
 from .place_matmul import MatmulPlacer
 from .place_windows import WindowPlacer
-from .plan import DepthwiseTiling, Layer, Load, Plan, Store, WindowTiling, Written
+from .plan import DepthwiseTiling, FusedTiling, Layer, Load, Plan, Store, WindowTiling, Written
 
 __all__ = ["Copy", "place_layers"]
 
@@ -74,6 +76,11 @@ def place_layers(
     plan, chip = Plan(config, list(layers)), Chip(config)
     written: Written = {}
     for index, layer in enumerate(layers):
+        if isinstance(layer.tiling, FusedTiling):
+            # The pair is placed with its first layer.
+            if isinstance(layer.problem, WindowProblem):
+                FusedPlacer(plan, index, chip, written).build()
+            continue
         if isinstance(layer.tiling, DepthwiseTiling):
             DepthwisePlacer(plan, index, chip, written).build()
             continue

@@ -10,7 +10,7 @@ from .chip import Chip, Held
 from .cut import even_parts
 from .depthwise import groups_of
 from .place_map import MapPlacer
-from .plan import DepthwiseTiling, Plan, Slide, Written
+from .plan import DepthwiseTiling, FusedTiling, Plan, Slide, Written
 from .walk import walk_of
 from .windows import MapLines
 
@@ -23,12 +23,14 @@ class DepthwisePlacer(MapPlacer):
     def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
         layer, config = plan.layers[index], plan.config
         problem, tiling = layer.problem, layer.tiling
-        assert isinstance(problem, WindowProblem) and isinstance(tiling, DepthwiseTiling)
+        assert isinstance(problem, WindowProblem)
+        assert isinstance(tiling, DepthwiseTiling | FusedTiling)
         walk = walk_of(config, problem)
         assert walk is not None
         self.problem, self.tiling, self.walk = problem, tiling, walk
         self.groups, self.words = groups_of(config, problem), walk.block_words(config)
-        size = min(tiling.groups, self.groups)
+        fused = isinstance(tiling, FusedTiling)
+        size = self.groups if fused else min(tiling.groups, self.groups)
         super().__init__(plan, index, chip, written, size, config.line_bytes)
         self.taps: dict[tuple[int, int], tuple[Held, int]] = {}
 
@@ -43,13 +45,14 @@ class DepthwisePlacer(MapPlacer):
                 first, end = start * wide, stop * wide
                 result, _, store = self.out_ring.take((end - first) * self.pitch)
                 place.step = result.step = len(self.plan.steps)
-                self._slide(start, stop, lines, place, load, gather, result.start, store)
+                self.slide(start, stop, lines, place, load, gather, result.start, store)
                 self.store(first, end, gather, result, result.start)
 
-    def _slide(
+    def slide(
         self, start: int, stop: int, lines: MapLines, place: Held, load: int,
         gather: tuple[int, int], result: int, store: int,
     ) -> None:  # fmt: skip
+        """Append one step of a block and a gather group, whose results begin at `result`."""
         problem, walk = self.problem, self.walk
         window, pixel, axis = problem.window, problem.in_pixel, int(walk.across)
         tap, load_taps = self._need_taps(gather)

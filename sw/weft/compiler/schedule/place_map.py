@@ -19,13 +19,15 @@ class MapPlacer(Placer):
     problem: WindowProblem
 
     def bring(
-        self, start: int, stop: int, ahead: tuple[int, int] = (0, 0)
+        self, start: int, stop: int, ahead: tuple[int, int] = (0, 0), after: int = -1
     ) -> tuple[MapLines, Held, int]:
         """Bring the lines that results [start, stop) see, and their borders; (how they lie, where,
-        last load). Something lies in front of them as far as `ahead` says."""
+        last load). Something lies in front of them as far as `ahead` says; step
+        `after` comes before."""
         problem, layout = self.problem, self.layout
         lines = MapLines(problem, start, stop, ahead)
         place, step, store = self.act_ring.take(round_up(lines.bytes + self.config.rows, 64))
+        step = max(step, after)
         first, end = lines.inside
         begin, behind = (layout.a + line * layout.a_pitch for line in (first, end))
         stored = stores_of(self.written, layout.source, begin, behind)

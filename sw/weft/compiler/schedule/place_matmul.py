@@ -23,8 +23,9 @@ class MatmulPlacer(Placer):
 
     def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
         layer, config = plan.layers[index], plan.config
-        problem, tiling = layer.problem, layer.tiling
-        assert isinstance(problem, GemmProblem) and isinstance(tiling, Tiling)
+        problem = layer.problem
+        assert isinstance(problem, GemmProblem)
+        tiling = self.tiling_of(plan, index)
         self.problem, self.tiling = problem, tiling
         self.cut = Cut(config, problem, tiling)
         super().__init__(plan, index, chip, written, max(b - a for a, b in self.cut.gathers))
@@ -45,6 +46,12 @@ class MatmulPlacer(Placer):
         self.slots: dict[int, tuple[int, int, int]] = {}
         self.parameter_load: dict[int, int] = {}
         self.residual_load = -1
+
+    def tiling_of(self, plan: Plan, index: int) -> Tiling:
+        """How the layer is cut."""
+        tiling = plan.layers[index].tiling
+        assert isinstance(tiling, Tiling)
+        return tiling
 
     # -- what a step needs ------------------------------------------------------------------------
 

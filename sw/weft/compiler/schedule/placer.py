@@ -7,7 +7,17 @@ from weft_hw.isa import Space
 from weft_hw.numerics import TABLE_SIZE
 
 from .chip import Chip, Held, Ring
-from .plan import DepthwiseTiling, Load, Plan, Store, Written, result_pitch, round_up, stores_of
+from .plan import (
+    DepthwiseTiling,
+    FusedTiling,
+    Load,
+    Plan,
+    Store,
+    Written,
+    result_pitch,
+    round_up,
+    stores_of,
+)
 
 __all__ = ["Placer"]
 
@@ -40,12 +50,13 @@ class Placer:
         self.act_ring = Ring("scratchpad for activations", 0, limit, chip.scratchpad)
         self.out_ring = Ring("scratchpad for results", limit, banks * bank, chip.scratchpad)
         self.table, self.table_load = 0, -1
-        #: The store that ends the layer before, where that is another unit's: units take turns, so
-        #: that what this one reads and overwrites, the other has left.
-        before = plan.layers[index - 1] if index else layer
-        others = isinstance(before.tiling, DepthwiseTiling) != isinstance(
-            layer.tiling, DepthwiseTiling
-        )
+        #: The store that ends the layer before, where a unit of it may still read or write what
+        #: this one overwrites: units take turns. The array works behind the engine of its pair.
+        before = type(plan.layers[index - 1].tiling) if index else None
+        on_engine = isinstance(layer.tiling, DepthwiseTiling | FusedTiling)
+        others = before is not None and (before is DepthwiseTiling) != on_engine
+        if before is FusedTiling:
+            others = on_engine
         self.turn = len(plan.stores) - 1 if others else -1
 
     def load(self, space: Space, **fields: int) -> int:

@@ -19,13 +19,16 @@ from weft_hw.numerics import TABLE_SIZE
 from .nest import Nest
 
 __all__ = [
-    "SEGMENT_BYTES", "AnyTiling", "DepthwiseTiling", "Layer", "Layout", "Load", "Plan", "Problem",
-    "Slide", "Step", "Store", "Tiling", "WindowTiling", "Written", "layout_of", "place_constants",
-    "result_pitch", "round_up", "row_bytes", "stores_of",
+    "SEGMENT_BYTES", "AnyTiling", "DepthwiseTiling", "FusedTiling", "Layer", "Layout", "Load",
+    "Pair", "Plan", "Problem", "Slide", "Step", "Store", "Tiling", "WindowTiling", "Written",
+    "layout_of", "place_constants", "result_pitch", "round_up", "row_bytes", "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.
 Problem = GemmProblem | WindowProblem
+
+#: A window on the depthwise engine, and a product of its results.
+Pair = tuple[WindowProblem, GemmProblem]
 
 #: (first byte, end, index of the store) of what a plan writes to each tensor.
 Written = dict[str, list[tuple[int, int, int]]]
@@ -149,7 +152,51 @@ class DepthwiseTiling:
     result_banks: int
 
 
-AnyTiling = Tiling | WindowTiling | DepthwiseTiling
+@dataclass(frozen=True)
+class FusedTiling:
+    """The choices that make a schedule of a window on the depthwise engine, and of the product
+    that takes its results from the scratchpad while the engine makes the next ones.
+
+    Parameters
+    ----------
+    lines : int
+        Lines of the result in one block.
+    groups : int
+        Groups of R channels of one DEPTHWISE.
+    gather : int, tiles
+        Columns of tiles whose results are gathered on chip before a store.
+    middle_banks, result_banks : int
+        Scratchpad banks that hold results of the engine, and of the product; the others hold lines
+        of the map.
+    chunk_tiles : int
+        Weight tiles of one load and one MATMUL, at most.
+    weights_resident : bool
+        All weights are loaded once; otherwise they are loaded again for each block.
+    """
+
+    lines: int
+    groups: int
+    gather: int
+    middle_banks: int
+    result_banks: int
+    chunk_tiles: int
+    weights_resident: bool
+
+    def product(self, problem: GemmProblem, wide: int) -> Tiling:
+        """The tiling of the product, whose rows are the pixels of lines `wide` pixels long."""
+        return Tiling(
+            block_rows=min(self.lines * wide, problem.m),
+            gather=self.gather,
+            last_gather=self.gather,
+            result_banks=self.result_banks,
+            chunk_tiles=self.chunk_tiles,
+            activations_resident=True,
+            weights_resident=self.weights_resident,
+            first_k=self.chunk_tiles,
+        )
+
+
+AnyTiling = Tiling | WindowTiling | DepthwiseTiling | FusedTiling
 
 
 @dataclass(frozen=True)
@@ -222,7 +269,8 @@ class Load(Transfer):
 class Step:
     """One MATMUL. Addresses in bytes (activations, results), words (weights), rows, pairs.
 
-    `layer` is the index of its layer, `table` that of the table on the chip.
+    `layer` is the index of its layer, `table` that of the table on the chip; `after_slide` that of
+    the step of the engine which makes its activations, or -1.
     """
 
     layer: int
@@ -237,6 +285,7 @@ class Step:
     table: int
     after_load: int
     after_store: int
+    after_slide: int = -1
 
 
 @dataclass(kw_only=True)

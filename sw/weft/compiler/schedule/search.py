@@ -20,13 +20,25 @@ from weft.program import MAX_ARENA_BYTES
 from weft_hw.config import AcceleratorConfig
 from weft_hw.isa import Instruction
 
-from . import depthwise, matmul, windows
+from . import depthwise, fused, matmul, windows
 from .emit import emit, queues_of
 from .place import place_layers
-from .plan import AnyTiling, DepthwiseTiling, Layer, Load, Plan, Problem, Slide, Store, layout_of
+from .plan import (
+    AnyTiling,
+    DepthwiseTiling,
+    FusedTiling,
+    Layer,
+    Load,
+    Pair,
+    Plan,
+    Problem,
+    Slide,
+    Store,
+    layout_of,
+)
 from .walk import walk_of
 
-__all__ = ["Schedule", "check_arena", "schedule_node", "taps_of"]
+__all__ = ["Schedule", "check_arena", "schedule_node", "schedule_pair", "taps_of"]
 
 #: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
 EFFORT = 6000
@@ -40,10 +52,10 @@ TRAFFIC_WEIGHT = 0.01
 
 @dataclass(frozen=True)
 class Schedule:
-    """A problem, the tiling chosen for it, and what follows."""
+    """A problem, or a pair of them, the tiling chosen for it, and what follows."""
 
     config: AcceleratorConfig
-    problem: Problem
+    problem: Problem | Pair
     memory: MemoryModel
     plan: Plan
     instructions: tuple[Instruction, ...]
@@ -52,7 +64,8 @@ class Schedule:
     @property
     def roofline(self) -> float:
         """Cycles that no schedule can beat."""
-        return self.problem.roofline(self.config, self.memory)
+        parts = self.problem if isinstance(self.problem, tuple) else (self.problem,)
+        return sum(part.roofline(self.config, self.memory) for part in parts)
 
     @property
     def attainment(self) -> float:
@@ -108,18 +121,19 @@ def _bound(plan: Plan, memory: MemoryModel, timing: Timing) -> float:
         for step in plan.steps
         if not isinstance(step, Slide)
     )
-    array += sum(math.prod(s.counts) for s in plan.steps if isinstance(s, Slide))
+    engine = sum(math.prod(s.counts) for s in plan.steps if isinstance(s, Slide))
     moved = sum(x.rows * x.bytes for x in plan.loads) + sum(x.rows * x.bytes for x in plan.stores)
     shared = moved / memory.deliverable_bytes_per_cycle
     first = sum(reads[: plan.steps[0].after_load + 1])
-    busiest = max(array + first + writes[-1], sum(reads), sum(writes), shared)
+    busiest = max(max(array, engine) + first + writes[-1], sum(reads), sum(writes), shared)
     count = len(plan.loads) + len(plan.steps) + len(plan.stores)
     return _score(busiest, sum(reads) + sum(writes), count)
 
 
 def taps_of(config: AcceleratorConfig, problem: Problem, tiling: AnyTiling) -> int:
     """Bytes of the constants of the depthwise engine; 0 for a tiling of the array."""
-    if not isinstance(tiling, DepthwiseTiling) or not isinstance(problem, WindowProblem):
+    on_engine = isinstance(tiling, DepthwiseTiling | FusedTiling)
+    if not on_engine or not isinstance(problem, WindowProblem):
         return 0
     walk = walk_of(config, problem)
     return depthwise.tap_bytes(config, problem, walk) if walk else 0
@@ -167,12 +181,7 @@ def schedule_node(
     check_arena(problem.title, layout_of(config, problem)[1])
     placed: list[tuple[float, Plan]] = []
     reason = ""
-    tilings = _candidates(config, problem)
-    if known is not None:
-        every = list(tilings)
-        matching = [tiling for tiling in every if asdict(tiling) == known]
-        tilings = iter(matching or every)
-    for tiling in tilings:
+    for tiling in _only(_candidates(config, problem), known):
         try:
             layout, _ = layout_of(config, problem, taps_of(config, problem, tiling))
             plan = place_layers(config, [Layer(problem, tiling, layout)])
@@ -180,22 +189,66 @@ def schedule_node(
             reason = error.message
         else:
             placed.append((_bound(plan, memory, timing), plan))
+    best = _best(config, problem, memory, timing, placed)
+    if best is None:
+        raise Unsupported(
+            f"{problem.title} fits {config.name} under no tiling" + (reason and f": {reason}"),
+            "choose a larger preset or split the problem",
+        )
+    return best
+
+
+def schedule_pair(
+    config: AcceleratorConfig,
+    pair: Pair,
+    memory: MemoryModel,
+    timing: Timing = TIMING,
+    known: Mapping[str, int | bool] | None = None,
+) -> Schedule | None:
+    """The best schedule found for a window and the product behind it, fused; None where there is
+    none."""
+    window, product = pair
+    placed: list[tuple[float, Plan]] = []
+    # As if what the product reads had a place in the arena; nothing is there.
+    behind, _ = layout_of(config, product)
+    for tiling in _only(fused.candidates(config, window, product), known):
+        layout, _ = layout_of(config, window, taps_of(config, window, tiling))
+        layers = [Layer(window, tiling, layout), Layer(product, tiling, behind)]
+        try:
+            plan = place_layers(config, layers)
+        except Unsupported:
+            continue
+        placed.append((_bound(plan, memory, timing), plan))
+    return _best(config, pair, memory, timing, placed)
+
+
+def _only(
+    tilings: Iterator[AnyTiling], known: Mapping[str, int | bool] | None
+) -> list[AnyTiling]:
+    """The one that is known, where it is among them; all of them otherwise."""
+    every = list(tilings)
+    return [tiling for tiling in every if asdict(tiling) == known] or every
+
+
+def _best(
+    config: AcceleratorConfig,
+    problem: Problem | Pair,
+    memory: MemoryModel,
+    timing: Timing,
+    placed: list[tuple[float, Plan]],
+) -> Schedule | None:
+    """The plan with the best score, by prediction; None where there is no plan."""
     best: Schedule | None = None
     least, effort = math.inf, 0
     for bound, plan in sorted(placed, key=lambda item: item[0]):
         effort += len(plan.loads) + len(plan.steps) + len(plan.stores)
         if bound >= least or (best is not None and effort > EFFORT):
             break
-        program, _ = emit(queues_of(plan, [None]), config, memory, timing)
+        program, _ = emit(queues_of(plan, [None] * len(plan.layers)), config, memory, timing)
         prediction = predict(program, config, memory, timing)
         traffic = prediction.read_cycles + prediction.write_cycles
         score = _score(prediction.cycles, traffic, len(program))
         if score < least:
             least = score
             best = Schedule(config, problem, memory, plan, tuple(program), prediction)
-    if best is None:
-        raise Unsupported(
-            f"{problem.title} fits {config.name} under no tiling" + (reason and f": {reason}"),
-            "choose a larger preset or split the problem",
-        )
     return best

@@ -15,7 +15,7 @@ from weft.compiler.graph.requant import Requant
 from weft.compiler.graph.window import Window
 from weft_hw.numerics import RESIDUAL_SHIFT, multiplier_for
 
-__all__ = ["MapMaker", "network", "values_of"]
+__all__ = ["MapMaker", "network", "separable", "values_of"]
 
 
 class MapMaker:
@@ -159,3 +159,23 @@ def values_of(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     """Random maps for the inputs of a graph."""
     rng = np.random.default_rng(seed)
     return {n: rng.integers(-128, 128, graph.tensors[n].sizes, np.int8) for n in graph.inputs}
+
+
+def separable(seed: int) -> Graph:
+    """A depthwise convolution and a pointwise one behind it; perhaps a pointwise one in front, and
+    an addition behind."""
+    maker = MapMaker(seed)
+    choose = maker.choose
+    size = (choose.randint(3, 14), choose.randint(3, 14))
+    channels = choose.choice([8, 16, 24, 32, 40, 20, 33])
+    x = given = maker.input((*size, channels))
+    if choose.random() < 0.4:
+        x = maker.conv2d(x, choose.choice([16, 24, 48, 64]), Window())
+    kernel = choose.choice([(3, 3)] * 4 + [(5, 5), (3, 1), (1, 3), (7, 3)])
+    x = maker.depthwise(x, maker.window(maker.shapes[x], kernel))
+    residual = maker.shapes[x][:2] == size and choose.random() < 0.5
+    outputs = channels if residual else choose.randint(1, 70)
+    x = maker.conv2d(x, outputs, Window(), residual=given if residual else None)
+    if choose.random() < 0.3:
+        x = maker.depthwise(x, Window((3, 3), padding=(1, 1, 1, 1)))
+    return maker.build(x)

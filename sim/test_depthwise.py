@@ -1,0 +1,117 @@
+"""Depthwise convolutions on the Verilated top: alone, and fused with the product behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from random_maps import MapMaker, separable, values_of
+from weft.backend.rtl.backend import RtlBackend
+from weft.backend.rtl.library import Stalls
+from weft.compiler.graph.reference import TorchInt
+from weft.compiler.graph.window import Window
+from weft.compiler.lower.program import compile_graph
+from weft.dram import memory_of
+from weft.errors import Unsupported
+from weft_hw.config import preset
+from weft_hw.isa import Opcode
+
+pytestmark = pytest.mark.sim
+
+#: Predicted against simulated cycles; cycles of a fused block against its ideal.
+MODEL_ERROR, OVER_IDEAL = 0.05, 1.12
+SAME = (1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def devices():
+    """``devices(preset)``: the RTL of a preset, once."""
+    found: dict[str, RtlBackend] = {}
+
+    def get(name: str) -> RtlBackend:
+        if name not in found:
+            found[name] = RtlBackend(preset(name), timeout_cycles=50_000_000)
+        return found[name]
+
+    yield get
+    for rtl in found.values():
+        rtl.close()
+
+
+def run(rtl, graph, seed, stall=0.0):
+    """Run a graph; its outputs are those of torch-int. (program, counters)"""
+    program = compile_graph(graph, rtl.config)
+    given = values_of(graph, seed)
+    rtl.load(program)
+    rtl.simulation.set_stalls(Stalls.all(seed, stall))
+    got, counters = rtl.run(given), rtl.counters()
+    rtl.unload()
+    want, _ = TorchInt().run(graph, given)
+    for name, array in want.items():
+        np.testing.assert_array_equal(got[name], array, err_msg=f"seed {seed}: {name} of\n{graph}")
+    return program, counters
+
+
+def fused(program) -> bool:
+    return any("middle_banks" in node["schedule"] for node in program.metadata["nodes"])
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-wide", "pynq-z2"])
+def test_random_blocks(devices, seed, name):
+    """Sizes, strides, borders, channels; expanded before, added to behind, or alone."""
+    print(f"seeds {seed}..{seed + 24} on {name}")
+    pairs = engine = 0
+    for number in range(25):
+        graph = separable(seed + number)
+        try:
+            program, _ = run(devices(name), graph, seed + number, (0.0, 0.4)[number % 2])
+        except Unsupported:
+            continue
+        pairs += fused(program)
+        engine += any(i.opcode is Opcode.DEPTHWISE for i in program.instructions)
+    assert pairs >= 4 and engine >= 8, (pairs, engine)
+
+
+#: Blocks of MobileNetV1: map, channels, stride, outputs.
+BLOCKS = {
+    "14x14 512-512": (14, 512, 1, 512),
+    "56x56 128-128, stride 2": (56, 128, 2, 128),
+    "112x112 32-64": (112, 32, 1, 64),
+    "56x56 128-128": (56, 128, 1, 128),
+    "7x7 1024-1024": (7, 1024, 1, 1024),
+}
+_FULL = list(BLOCKS)[2:]
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.full] * (c in _FULL)) for c in BLOCKS]
+)
+def test_blocks_of_mobilenet(devices, case):
+    size, channels, stride, outputs = BLOCKS[case]
+    maker = MapMaker(3)
+    window = Window((3, 3), (stride, stride), padding=SAME)
+    between = maker.depthwise(maker.input((size, size, channels)), window)
+    graph = maker.build(maker.conv2d(between, outputs, Window()))
+    rtl = devices("pynq-z2")
+    program, counters = run(rtl, graph, 1)
+    pixels, (k, n) = (size // stride) ** 2, (-(-channels // 16), -(-outputs // 16))
+    moved = size**2 * channels + pixels * outputs + channels * (outputs + 9)
+    ideal = max(
+        pixels * k * n,
+        pixels * k * (3 if stride == 1 else 6),
+        moved / memory_of(rtl.config).deliverable_bytes_per_cycle,
+    )
+    cycles, predicted = counters["cycles"], program.metadata["predicted_cycles"]
+    print(
+        f"{case}: {cycles:,} cycles, {cycles / ideal:.3f} of the ideal, predicted "
+        f"{predicted / cycles - 1:+.1%}, {'fused' if fused(program) else 'apart'}, "
+        f"{counters['depthwise_conflicts']} conflicts"
+    )
+    assert cycles <= OVER_IDEAL * ideal
+    assert abs(predicted / cycles - 1) <= MODEL_ERROR
+    if fused(program):
+        stored = sum(
+            i["rows"] * i["bytes"] for i in program.instructions if i.opcode is Opcode.STORE
+        )
+        assert stored == pixels * outputs

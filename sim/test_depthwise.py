@@ -115,3 +115,13 @@ def test_blocks_of_mobilenet(devices, case):
             i["rows"] * i["bytes"] for i in program.instructions if i.opcode is Opcode.STORE
         )
         assert stored == pixels * outputs
+
+
+def test_without_the_engine():
+    """Everything on the array; the counters of the unit that is absent are 0."""
+    config = preset("tiny").replace(name="tiny-array", tap_words=0)
+    with RtlBackend(config, timeout_cycles=5_000_000) as rtl:
+        for seed in range(6):
+            program, counters = run(rtl, separable(seed), seed)
+            assert all(i.opcode is not Opcode.DEPTHWISE for i in program.instructions)
+            assert counters["array_rows"] and not counters["depthwise_fires"]

@@ -107,6 +107,7 @@ def test_every_preset_has_a_platform():
         "zcu104": "zcu104",
         "tiny": "pynq-z2",
         "tiny-wide": "pynq-z2",
+        "pynq-z2-array": "pynq-z2",
     }
     for config in PRESETS.values():
         assert platform(config).clock_mhz == config.clock_mhz

@@ -327,8 +327,6 @@ PRESETS: dict[str, AcceleratorConfig] = {
     c.name: c
     for c in (
         _Z2,
-        # Without the depthwise engine: every layer on the array.
-        _Z2.replace(name="pynq-z2-array", tap_words=0),
         _KV260,
         _KV260.replace(name="zcu104", board="zcu104"),
         _TINY,
@@ -340,6 +338,8 @@ PRESETS: dict[str, AcceleratorConfig] = {
             axi_ports=2,
             axi_protocol="axi3",
         ),
+        # Without the depthwise engine: every layer on the array.
+        _Z2.replace(name="pynq-z2-array", tap_words=0),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Three unit queues in front of the semaphores: order, waits, posts, overflow, and their pace."""
+"""Unit queues in front of the semaphores: order, waits, posts, overflow, and their pace."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def pace(dut):
         first = source.sent[0] + UnitQueue.LATENCY
         assert sink.offered == list(range(first, first + 30 * UnitQueue.PERIOD, UnitQueue.PERIOD))
         assert model.refused[u] > 0
-    # Alone, and all three at once, which share one grant per Semaphores.PERIOD cycles: the last
+    # Alone, and all at once, which share one grant per Semaphores.PERIOD cycles: the last
     # unit may have to wait for all grants of the others.
     await model.bench.reset()
     for u in UNITS:

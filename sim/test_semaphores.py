@@ -14,7 +14,7 @@ from weft_hw.isa import queued
 
 pytestmark = pytest.mark.sim
 
-DEPTHS = (2, 4, 16)
+DEPTHS = (2, 4, 16, 4)
 
 
 class QueuesWithSemaphores(wiring.Component):

@@ -78,6 +78,7 @@ def _explain_network(
             "operator": lambda r: r.name,
             "op": lambda r: r.op,
             "where": lambda r: "chip" if r.where == "accelerator" else r.where,
+            "unit": lambda r: r.unit,
             "with": lambda r: ", ".join(r.fused) or None,
             "output": lambda r: "x".join(map(str, r.output_shape[1:])),
             "MACs": lambda r: number(r.macs or None, ","),

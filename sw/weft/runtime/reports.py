@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from weft.compiler.graph.network import Network, Operator
 from weft.compiler.graph.partition import Segment, why_on_host
 from weft.compiler.lower.nodes import problem_of
-from weft.compiler.lower.program import scheduled
+from weft.compiler.lower.program import Chosen, choose
 from weft.compiler.quantise.integers import IntegerSegment
 from weft.dram import MemoryModel
 from weft_hw.config import AcceleratorConfig
@@ -21,10 +21,12 @@ __all__ = ["OperatorReport", "chip_reports", "host_report"]
 class OperatorReport:
     """One operator of a model.
 
-    where : "accelerator" or "host". why : in words. fused : layers that are part of it. macs :
-    multiply-accumulates that are needed. The rest is of the accelerator, and null on the host:
-    predicted_cycles alone on the chip, roofline_cycles that nothing can beat, bytes read and
-    written at least, bound : "compute" or "memory", which of them the roofline is.
+    where : "accelerator" or "host". unit : which unit of the accelerator, and whether the operator
+    is fused with its neighbour: then the cycles of both are the later one's. why : in words.
+    fused : layers that are part of it. macs : multiply-accumulates that are needed. The rest is of the
+    accelerator, and null on the host: predicted_cycles alone on the chip, or as a pair,
+    roofline_cycles that nothing can beat, bytes read and written at least, bound : "compute" or
+    "memory", which of them the roofline is.
     """
 
     name: str
@@ -40,6 +42,7 @@ class OperatorReport:
     bytes_read: int | None = None
     bytes_written: int | None = None
     bound: str | None = None
+    unit: str | None = None
 
     @property
     def attainment(self) -> float | None:
@@ -58,7 +61,11 @@ def chip_reports(
 ) -> dict[str, OperatorReport]:
     """Name -> report of the operators of a program."""
     found = {}
-    nodes = {node.name: node for node in lowered.graph.nodes}
+    graph = lowered.graph
+    nodes = {node.name: node for node in graph.nodes}
+    done = [node for node in graph.nodes if node.op != "concat"]
+    problems = [problem_of(graph, node) for node in done]
+    how = dict(zip((n.name for n in done), choose(graph, done, problems, config, memory)))
     for op in segment.operators:
         node, shapes = nodes[op.name], _shapes(network, op)
         if op.op == "concat":
@@ -66,24 +73,24 @@ def chip_reports(
                 op.name, op.op, "accelerator", _why_on_chip(op), [], *shapes, macs=0
             )
             continue
-        problem = problem_of(lowered.graph, node)
-        schedule = scheduled(config, problem, memory)
+        problem, chosen = problem_of(graph, node), how[op.name]
         roofline = problem.roofline(config, memory)
         compute = problem.macs / config.macs_per_cycle
         found[op.name] = OperatorReport(
             name=op.name,
             op=op.op,
             where="accelerator",
-            why=_why_on_chip(op),
+            why=_why_on_chip(op, chosen),
             fused=list(op.attributes.get("fused", ())),
             input_shape=shapes[0],
             output_shape=shapes[1],
             macs=problem.macs,
-            predicted_cycles=int(schedule.prediction.cycles),
+            predicted_cycles=None if chosen.prediction is None else chosen.prediction.cycles,
             roofline_cycles=roofline,
             bytes_read=problem.bytes_read,
             bytes_written=problem.bytes_written,
             bound="compute" if compute >= roofline * (1 - 1e-9) and problem.macs else "memory",
+            unit=chosen.unit,
         )
     return found
 
@@ -106,8 +113,10 @@ _ON_CHIP = {
 }
 
 
-def _why_on_chip(op: Operator) -> str:
+def _why_on_chip(op: Operator, chosen: Chosen | None = None) -> str:
     text = _ON_CHIP[op.op]
+    if chosen is not None and chosen.unit.startswith("depthwise"):
+        text = "int8, taps of the depthwise engine"
     return "int8 product" if op.attributes.get("flattened") else text
 
 

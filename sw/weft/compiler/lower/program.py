@@ -24,6 +24,7 @@ from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.plan import (
     REGION_ALIGN,
     AnyTiling,
+    DepthwiseTiling,
     FusedTiling,
     Layer,
     Layout,
@@ -56,7 +57,7 @@ from .nodes import (
     taps_of_node,
 )
 
-__all__ = ["compile_graph", "scheduled"]
+__all__ = ["Chosen", "choose", "compile_graph", "scheduled"]
 
 
 @lru_cache(maxsize=512)
@@ -91,26 +92,46 @@ def _hands_on(graph: Graph, node: Node, following: Node) -> bool:
     return not kept and not state and readers == [following] and following.inputs[0] == made
 
 
-def _tilings(
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """How a node is done.
+
+    tiling : of it, or of the pair that it is fused in. prediction : of the node alone, or, of a
+    product fused with the window in front of it, of both; None for that window.
+    """
+
+    tiling: AnyTiling
+    prediction: Prediction | None
+
+    @property
+    def unit(self) -> str:
+        """In words: which unit computes it."""
+        if isinstance(self.tiling, FusedTiling):
+            return "depthwise, fused" if self.prediction is None else "array, fused"
+        return "depthwise" if isinstance(self.tiling, DepthwiseTiling) else "array"
+
+
+def choose(
     graph: Graph,
     nodes: Sequence[Node],
     problems: Sequence[Problem],
     config: AcceleratorConfig,
     memory: MemoryModel,
-) -> tuple[list[AnyTiling], list[Prediction]]:
-    """(tiling of each node, predictions): two nodes are one where that is faster by prediction."""
+) -> list[Chosen]:
+    """How each node is done: two nodes are one where that is faster by prediction."""
     schedules = [scheduled(config, problem, memory) for problem in problems]
-    tilings = [schedule.plan.layers[0].tiling for schedule in schedules]
+    found = [Chosen(s.plan.layers[0].tiling, s.prediction) for s in schedules]
     for i, (window, product) in enumerate(zip(problems, problems[1:])):
         if not isinstance(window, WindowProblem) or not isinstance(product, GemmProblem):
             continue
-        if isinstance(tilings[i], FusedTiling) or not _hands_on(graph, *nodes[i : i + 2]):
+        if isinstance(found[i].tiling, FusedTiling) or not _hands_on(graph, *nodes[i : i + 2]):
             continue
         both = paired(config, (window, product), memory)
         apart = sum(schedule.prediction.cycles for schedule in schedules[i : i + 2])
         if both is not None and both.prediction.cycles < apart:
-            tilings[i : i + 2] = [layer.tiling for layer in both.plan.layers]
-    return tilings, [schedule.prediction for schedule in schedules]
+            tiling = both.plan.layers[0].tiling
+            found[i : i + 2] = [Chosen(tiling, None), Chosen(tiling, both.prediction)]
+    return found
 
 
 def _in_place(graph: Graph, state: str) -> bool:
@@ -219,7 +240,8 @@ def compile_graph(
     # A whole is computed by its parts.
     nodes = [node for node in graph.nodes if node.op != "concat"]
     problems = [problem_of(graph, node) for node in nodes]
-    tilings, predictions = _tilings(graph, nodes, problems, config, memory)
+    chosen = choose(graph, nodes, problems, config, memory)
+    tilings = [one.tiling for one in chosen]
     on_chip = {
         node.output
         for node, problem, tiling in zip(nodes, problems, tilings)
@@ -268,7 +290,8 @@ def compile_graph(
     work = queues_of(plan, [requant_of(node) for node in nodes])
     program, owners = emit(work, config, memory)
     alone = len(layers) == 1 and not copies
-    prediction = predictions[0] if alone else predict(program, config, memory, TIMING)
+    only = chosen[0].prediction if alone else None
+    prediction = only if only is not None else predict(program, config, memory, TIMING)
 
     arena = round_up(end + len(program) * INSTRUCTION_BYTES, REGION_ALIGN)
     one = len(problems) == 1

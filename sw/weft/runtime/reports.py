@@ -23,8 +23,8 @@ class OperatorReport:
 
     where : "accelerator" or "host". unit : which unit of the accelerator, and whether the operator
     is fused with its neighbour: then the cycles of both are the later one's. why : in words.
-    fused : layers that are part of it. macs : multiply-accumulates that are needed. The rest is of the
-    accelerator, and null on the host: predicted_cycles alone on the chip, or as a pair,
+    fused : layers that are part of it. macs : multiply-accumulates that are needed. The rest is of
+    the accelerator, and null on the host: predicted_cycles alone on the chip, or as a pair,
     roofline_cycles that nothing can beat, bytes read and written at least, bound : "compute" or
     "memory", which of them the roofline is.
     """

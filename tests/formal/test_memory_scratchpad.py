@@ -98,7 +98,7 @@ class Harness(wiring.Component):
             Assert(dut.load.ready == ~same_write),
             Assert(dut.store.ready == ~same_read),
             Assert(dut.depthwise_write.ready == ~same_wide),
-            Assert(dut.depthwise_read.ready == ~(self.line_valid & same_line)),
+            Assert(dut.depthwise_read.ready == ~same_line),
             Assert(dut.write_conflict == (self.load_valid & ~dut.load.ready)),
             Assert(dut.read_conflict == (self.store_valid & ~dut.store.ready)),
             Assert(

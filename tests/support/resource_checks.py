@@ -109,8 +109,7 @@ def check_paths(report: Report) -> None:
     blocks = set()
     for end in endings(flat, top):
         block = end.block.removeprefix("weft_top.core.")
-        # The bank of a result against that of the array decides whether it leaves its queue.
-        assert end.levels <= MOST_LEVELS + block.startswith("depthwise"), end
+        assert end.levels <= MOST_LEVELS, end
         if block == "scratchpad" and (pin := re.search(r"\(RAMB\w+\.(WE|DI)", end.name)):
             assert end.levels <= {"WE": 0, "DI": 1}[pin[1]], end
         if ".walker" in end.name or "/walker" in end.name or block == "control.fetch":
@@ -118,9 +117,7 @@ def check_paths(report: Report) -> None:
         blocks.add(block)
     assert {"scratchpad", "control.fetch", "dma.load", "dma.store"} <= blocks
     for net in widest(flat, None):
-        # An instruction of the depthwise unit is taken whole, and all its lanes fire at once.
-        taken = ".depthwise" in net.block and net.enables <= 540
-        assert taken or net.enables <= MAX_ENABLES, net
+        assert net.enables <= MAX_ENABLES, net
 
 
 def check_memories(report: Report, *, small: bool) -> None:

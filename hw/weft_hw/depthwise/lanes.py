@@ -7,14 +7,18 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compute.requantise import Requantise, SetupLayout
-from ..config import AcceleratorConfig
+from ..config import PARAMETER_BYTES, AcceleratorConfig
 from ..delay import delay
 from ..isa import TAP_PARAMETERS, TAPS
 from ..memory.parameters import EntryLayout
 from ..memory.table import TableMemory
 from ..numerics import MULTIPLIER_BITS, SHIFT_BITS
+from ..repeat import MAX_ENABLES, repeated
 
 __all__ = ["Lanes"]
+
+#: Bits of a sum.
+SUM_BITS = 32
 
 
 class Lanes(wiring.Component):
@@ -34,7 +38,8 @@ class Lanes(wiring.Component):
     emit : In(1)
         The sums are a result; not in two cycles after each other.
     parameters : In(1), which : In
-        `taps` is word `which` of a block's parameters; not within ``GAP`` cycles behind an `emit`.
+        In the next cycle `taps` is word `which` of a block's parameters; not within ``GAP`` cycles
+        behind an `emit`.
     setup : In(SetupLayout), table_enable : In(1), table : In(4)
         Steady while anything is in flight.
     line : Out(8 * R), valid : Out(1)
@@ -78,7 +83,9 @@ class Lanes(wiring.Component):
         m = Module()
         lanes, half = self.config.rows, self.config.rows // 2
         parameters = self._parameters(m)
-        fire = delay(m, self.fire, 2, name="fire", reset=True)
+        fire = delay(m, self.fire, 1, name="fire", reset=True)
+        parts = -(-lanes * SUM_BITS // MAX_ENABLES)
+        fires = repeated(m, fire, parts, name="fires", init=0)
         first = delay(m, self.first, 2, name="first")
         emit = delay(m, self.emit, self.SUM, name="emit", reset=True)
         second = delay(m, emit, 1, name="second", reset=True)
@@ -92,17 +99,17 @@ class Lanes(wiring.Component):
                 m.d.sync += product.eq(pixel * tap)
                 products.append(product)
             column = Signal(signed(18), name=f"column{c}", reset_less=True)
-            total = Signal(signed(32), name=f"sum{c}", reset_less=True)
+            total = Signal(signed(SUM_BITS), name=f"sum{c}", reset_less=True)
             m.d.sync += column.eq(sum(products[1:], products[0]))
-            with m.If(fire):
+            with m.If(fires[c * parts // lanes]):
                 m.d.sync += total.eq(Mux(first, parameters[c].bias, total) + column)
             sums.append(total)
 
         results = []
         for j in range(half):
-            waiting = Signal(signed(32), name=f"waiting{j}", reset_less=True)
-            with m.If(emit):
-                m.d.sync += waiting.eq(sums[half + j])
+            # Its turn is the next cycle, and no other.
+            waiting = Signal(signed(SUM_BITS), name=f"waiting{j}", reset_less=True)
+            m.d.sync += waiting.eq(sums[half + j])
             lane = Requantise()
             m.submodules[f"requantise{j}"] = lane
             chosen = Signal(MULTIPLIER_BITS + SHIFT_BITS, name=f"chosen{j}")
@@ -146,15 +153,19 @@ class Lanes(wiring.Component):
 
     def _parameters(self, m: Module) -> list[Signal]:
         """Bias, multiplier and shift of each lane."""
-        lanes = self.config.rows
-        each = lanes // 8  # entries in a word of a tap
+        each = self.config.line_bytes // PARAMETER_BYTES  # entries in a word of a tap
+        together = each * TAPS
         found = []
-        for c in range(lanes):
-            word, at = divmod(c, each)
-            which, tap = divmod(word, TAPS)
-            entry = Signal(EntryLayout, name=f"entry{c}", reset_less=True)
-            with m.If(self.parameters & (self.which == which)):
-                m.d.sync += entry.as_value().eq(self.taps[tap].word_select(at, 64))
-            found.append(entry)
+        for which in range(-(-self.config.rows // together)):
+            taken = self.parameters & (self.which == which)
+            parts = -(-together * EntryLayout.size // MAX_ENABLES)
+            takes = repeated(m, taken, parts, name=f"takes{which}_", init=0)
+            for i in range(min(together, self.config.rows - len(found))):
+                tap, at = divmod(i, each)
+                entry = Signal(EntryLayout, name=f"entry{len(found)}", reset_less=True)
+                word = self.taps[tap].word_select(at, 8 * PARAMETER_BYTES)
+                with m.If(takes[i * parts // together]):
+                    m.d.sync += entry.as_value().eq(word)
+                found.append(entry)
         return found
 

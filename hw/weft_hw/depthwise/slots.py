@@ -12,6 +12,7 @@ from ..dma.flow import Skid
 from ..interface import StartLayout, field, vector
 from ..isa import LAYOUTS, LOOP_LEVELS, SUBSTEPS, TAP_PARAMETERS, Opcode
 from ..memory.scratchpad import WORD_BITS, line_bits
+from ..repeat import MAX_ENABLES, repeated
 
 __all__ = ["SlotLayout", "Slots"]
 
@@ -105,11 +106,19 @@ class Slots(wiring.Component):
         m.d.comb += [
             self.held.eq(held),
             self.load.eq(loading),
-            self.start.ready.eq(~busy & ~loading & self.idle),
         ]
-        m.d.sync += loading.eq(self.start.valid & self.start.ready)
-        with m.If(self.start.ready):
-            m.d.sync += held.eq(self.start.payload)
+        # While it is open it takes what is offered, whether that is valid or not.
+        size = len(held.as_value())
+        parts = -(-size // MAX_ENABLES)
+        taken = Signal()
+        opens = ~busy & ~loading & self.idle & ~taken
+        is_open = repeated(m, opens, parts, name="is_open", init=0)
+        m.d.comb += [self.start.ready.eq(is_open[0]), taken.eq(self.start.valid & is_open[0])]
+        m.d.sync += loading.eq(taken)
+        for i, part in enumerate(is_open):
+            here = slice(size * i // parts, size * (i + 1) // parts)
+            with m.If(part):
+                m.d.sync += held.as_value()[here].eq(self.start.payload.as_value()[here])
 
         m.submodules.nest = nest = LoopNest()
         every = tuple(range(LOOP_LEVELS))

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..compute.hold import posts_of
 from ..config import AcceleratorConfig
 from ..delay import delay
+from ..dma.flow import Skid
 from ..interface import INDEX_BITS, BeatWrite, UnitPort, field
 from ..isa import ErrorCode, Opcode
 from ..memory.scratchpad import LineRead, LineWrite, Scratchpad
@@ -50,7 +51,7 @@ class DepthwiseUnit(wiring.Component):
     ``LATENCY`` cycles from the last read of a result to its write.
     """
 
-    LATENCY = Scratchpad.LINE_LATENCY + 1 + Lanes.LATENCY + 2
+    LATENCY = Scratchpad.LINE_LATENCY + 1 + Lanes.LATENCY + 3
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -94,8 +95,7 @@ class DepthwiseUnit(wiring.Component):
         early = reach + 1 - TapMemory.LATENCY
         flags = Cat(slot.read, slot.fire, slot.emit, slot.parameters) & go.replicate(4)
         valid = delay(m, flags, reach, name="flags", reset=True)
-        at_lanes = delay(m, valid[1:], 1, name="lane_flags", reset=True)
-        fields = delay(m, Cat(slot.first, slot.which), reach + 1, name="fields")
+        at_lanes = delay(m, valid[1:3], 1, name="lane_flags", reset=True)
         m.d.comb += [
             taps.address.eq(delay(m, slot.tap, early, name="tap")),
             window.delays[0].eq(get("delay1")),
@@ -107,9 +107,9 @@ class DepthwiseUnit(wiring.Component):
             lanes.taps.eq(taps.data),
             lanes.fire.eq(at_lanes[0]),
             lanes.emit.eq(at_lanes[1]),
-            lanes.parameters.eq(at_lanes[2]),
-            lanes.first.eq(fields[0]),
-            lanes.which.eq(fields[1:]),
+            lanes.parameters.eq(valid[3]),
+            lanes.first.eq(delay(m, slot.first, reach + 1, name="first")),
+            lanes.which.eq(delay(m, slot.which, reach, name="which")),
             lanes.setup.pre.eq(get("pre")),
             lanes.setup.zero_point.eq(get("zero_point")),
             lanes.setup.low.eq(get("low")),
@@ -122,22 +122,30 @@ class DepthwiseUnit(wiring.Component):
             self.fire.eq(at_lanes[0]),
         ]
 
-        # Results wait here for their banks; a slot with a result needs a place.
+        # Results wait here for their banks; a slot with a result needs a place. Whether a bank is
+        # taken is known late: the queue does not look at it.
         where = delay(
             m, Cat(slot.result, slot.final), reach + 1 + Lanes.LATENCY, name="where"
         )
         m.submodules.results = results = SyncFIFOBuffered(
             width=len(lanes.line) + len(where), depth=RESULTS
         )
-        line, target = results.r_data[: len(lanes.line)], results.r_data[len(lanes.line) :]
-        written = results.r_en & results.r_rdy
+        m.submodules.leaving = leaving = Skid(len(results.r_data))
+        line, target = (
+            leaving.o.payload[: len(lanes.line)],
+            leaving.o.payload[len(lanes.line) :],
+        )
+        written = leaving.o.valid & leaving.o.ready
         m.d.comb += [
             results.w_data.eq(Cat(lanes.line, where)),
             results.w_en.eq(lanes.valid),
-            self.write.valid.eq(results.r_rdy),
+            leaving.i.payload.eq(results.r_data),
+            leaving.i.valid.eq(results.r_rdy),
+            results.r_en.eq(leaving.i.ready),
+            self.write.valid.eq(leaving.o.valid),
             self.write.line.eq(target[:-1]),
             self.write.data.eq(line),
-            results.r_en.eq(self.write.ready),
+            leaving.o.ready.eq(self.write.ready),
         ]
         in_flight = Signal(range(RESULTS + 1))
         m.d.sync += [

@@ -47,7 +47,7 @@ class Timing:
     compute_back: int = 24
     #: A started DEPTHWISE to its first slot, and its last one to the retirement.
     depthwise_front: int = 3
-    depthwise_back: int = 19
+    depthwise_back: int = 20
     #: Slots between two blocks of taps.
     depthwise_gap: int = 4
     #: Last retirement to done.

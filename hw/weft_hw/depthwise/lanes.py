@@ -155,7 +155,7 @@ class Lanes(wiring.Component):
         """Bias, multiplier and shift of each lane."""
         each = self.config.line_bytes // PARAMETER_BYTES  # entries in a word of a tap
         together = each * TAPS
-        found = []
+        found: list[Signal] = []
         for which in range(-(-self.config.rows // together)):
             taken = self.parameters & (self.which == which)
             parts = -(-together * EntryLayout.size // MAX_ENABLES)

@@ -36,10 +36,10 @@ class LayerResult:
     where : "accelerator" or "host". A layer on the accelerator ran by itself, as a program of its
     own, on the integers that reach it in the model; the total ran as the model does. cycles :
     doorbell to done; null on the host, and on a backend without a clock. roofline_cycles : bound of
-    array and memory; of the total, of all layers. attainment : the ratio. hw_mac_utilisation : MAC
-    slots used / (R * C * cycles). network_mac_utilisation : useful MACs / (R * C * cycles).
-    predicted_cycles : by the cost model. bytes_read, bytes_written : on the bus, parameters
-    included, program not. exact : every element equals torch-int; null on the host.
+    array and memory; of the total, of all layers, as they are fused. attainment : the ratio.
+    hw_mac_utilisation : MAC slots used / (R * C * cycles). network_mac_utilisation : useful MACs /
+    (R * C * cycles). predicted_cycles : by the cost model. bytes_read, bytes_written : on the bus,
+    parameters included, program not. exact : every element equals torch-int; null on the host.
     """
 
     name: str
@@ -166,7 +166,7 @@ def _total(layers: list[LayerResult], runs: list[ProgramRun], slots: int) -> Lay
     chip = [layer for layer in layers if layer.where == "accelerator"]
     counted = [run.cycles for run in runs if run.cycles is not None]
     cycles = sum(counted) if counted and len(counted) == len(runs) else None
-    roofline = sum(layer.roofline_cycles or 0.0 for layer in chip)
+    roofline = sum(run.roofline_cycles for run in runs)
     macs = sum(layer.macs for layer in chip)
     rows = sum(run.array_rows or 0 for run in runs)
     return LayerResult(

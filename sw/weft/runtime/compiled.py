@@ -31,12 +31,14 @@ Array = NDArray[Any]
 class ProgramRun:
     """What one run of a program took; what a backend does not count is None.
 
-    array_rows : cycles in which a row of activations entered the array.
+    array_rows : cycles in which a row of activations entered the array. roofline_cycles : of what
+    is fused as one.
     """
 
     program: int
     cycles: int | None
     predicted_cycles: int
+    roofline_cycles: float
     bytes_read: int | None
     bytes_written: int | None
     array_rows: int | None
@@ -149,6 +151,7 @@ class RunningModel:
                 index,
                 counters.get("cycles"),
                 int(step.program.metadata.get("predicted_cycles", 0)),
+                float(step.program.metadata.get("roofline_cycles", 0.0)),
                 counters["beats_read"] * beat if "beats_read" in counters else None,
                 counters["beats_written"] * beat if "beats_written" in counters else None,
                 counters.get("array_rows"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from weft.compiler.graph.network import Network, Operator
 from weft.compiler.graph.partition import Segment, why_on_host
 from weft.compiler.lower.nodes import problem_of
 from weft.compiler.lower.program import Chosen, choose
 from weft.compiler.quantise.integers import IntegerSegment
-from weft.dram import MemoryModel
+from weft.dram import MemoryModel, roofline_cycles
 from weft_hw.config import AcceleratorConfig
 
 __all__ = ["OperatorReport", "chip_reports", "host_report"]
@@ -22,11 +23,11 @@ class OperatorReport:
     """One operator of a model.
 
     where : "accelerator" or "host". unit : which unit of the accelerator, and whether the operator
-    is fused with its neighbour: then the cycles of both are the later one's. why : in words.
+    is fused with its neighbour: then the figures of both are the later one's. why : in words.
     fused : layers that are part of it. macs : multiply-accumulates that are needed. The rest is of
-    the accelerator, and null on the host: predicted_cycles alone on the chip, or as a pair,
-    roofline_cycles that nothing can beat, bytes read and written at least, bound : "compute" or
-    "memory", which of them the roofline is.
+    the accelerator, and null on the host and for the earlier one of a pair: predicted_cycles alone
+    on the chip, or as a pair, roofline_cycles that nothing can beat, bytes read and written at
+    least, bound : "compute" or "memory", which of them the roofline is.
     """
 
     name: str
@@ -74,8 +75,18 @@ def chip_reports(
             )
             continue
         problem, chosen = problem_of(graph, node), how[op.name]
-        roofline = problem.roofline(config, memory)
-        compute = problem.macs / config.macs_per_cycle
+        # What is fused is reported with the later one of the two.
+        bounds: dict[str, Any] = {}
+        if (whole := chosen.problem) is not None and chosen.prediction is not None:
+            moved = roofline_cycles(config, memory, 0, whole.bytes_read, whole.bytes_written)
+            roofline = whole.roofline(config, memory)
+            bounds = {
+                "predicted_cycles": chosen.prediction.cycles,
+                "roofline_cycles": roofline,
+                "bytes_read": whole.bytes_read,
+                "bytes_written": whole.bytes_written,
+                "bound": "memory" if moved >= roofline else "compute",
+            }
         found[op.name] = OperatorReport(
             name=op.name,
             op=op.op,
@@ -85,12 +96,8 @@ def chip_reports(
             input_shape=shapes[0],
             output_shape=shapes[1],
             macs=problem.macs,
-            predicted_cycles=None if chosen.prediction is None else chosen.prediction.cycles,
-            roofline_cycles=roofline,
-            bytes_read=problem.bytes_read,
-            bytes_written=problem.bytes_written,
-            bound="compute" if compute >= roofline * (1 - 1e-9) and problem.macs else "memory",
             unit=chosen.unit,
+            **bounds,
         )
     return found
 

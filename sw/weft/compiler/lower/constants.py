@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from weft.compiler.graph.requant import Requant
 from weft.compiler.schedule.walk import Walk
-from weft_hw.config import AcceleratorConfig
+from weft_hw.config import PARAMETER_BYTES, AcceleratorConfig
 from weft_hw.isa import TAP_PARAMETERS, TAPS
 from weft_hw.numerics import MULTIPLIER_AT, SHIFT_AT
 
@@ -91,7 +91,7 @@ def pack_taps(
     padded = np.zeros(groups * r, "<u8")
     kept = min(len(entries), len(padded))
     padded[:kept] = entries[:kept]
-    parameters[:, : 8 * r] = padded.view(np.int8).reshape(groups, -1)
+    parameters[:, : PARAMETER_BYTES * r] = padded.view(np.int8).reshape(groups, -1)
     blocks = parameters.reshape(groups, TAP_PARAMETERS, TAPS, r)
     found[:, :, :TAP_PARAMETERS] = blocks.transpose(2, 0, 1, 3)
     # [taps, groups, rows of the kernel, reads that fire, R]

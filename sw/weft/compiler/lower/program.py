@@ -15,6 +15,7 @@ from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.pair import Pair
 from weft.compiler.graph.tensor import DTYPES
 from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.schedule import known
@@ -28,7 +29,6 @@ from weft.compiler.schedule.plan import (
     FusedTiling,
     Layer,
     Layout,
-    Pair,
     Problem,
     place_constants,
     round_up,
@@ -87,20 +87,21 @@ def _hands_on(graph: Graph, node: Node, following: Node) -> bool:
     """Whether `following`, and nobody else, reads what `node` makes."""
     made = node.output
     kept = made in graph.outputs or made in graph.states.values() or made in graph.parts
-    readers = [n for n in graph.nodes if made in n.inputs]
+    reads = [(n, i) for n in graph.nodes for i, name in enumerate(n.inputs) if name == made]
     state = following.output in graph.states.values()
-    return not kept and not state and readers == [following] and following.inputs[0] == made
+    return not kept and not state and reads == [(following, 0)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
     """How a node is done.
 
-    tiling : of it, or of the pair that it is fused in. prediction : of the node alone, or, of a
-    product fused with the window in front of it, of both; None for that window.
+    tiling : of it, or of the pair that it is fused in. problem, prediction : of the node alone, or,
+    of a product fused with the window in front of it, of both; None for that window.
     """
 
     tiling: AnyTiling
+    problem: Problem | Pair | None
     prediction: Prediction | None
 
     @property
@@ -120,17 +121,18 @@ def choose(
 ) -> list[Chosen]:
     """How each node is done: two nodes are one where that is faster by prediction."""
     schedules = [scheduled(config, problem, memory) for problem in problems]
-    found = [Chosen(s.plan.layers[0].tiling, s.prediction) for s in schedules]
+    found = [Chosen(s.plan.layers[0].tiling, s.problem, s.prediction) for s in schedules]
     for i, (window, product) in enumerate(zip(problems, problems[1:])):
         if not isinstance(window, WindowProblem) or not isinstance(product, GemmProblem):
             continue
         if isinstance(found[i].tiling, FusedTiling) or not _hands_on(graph, *nodes[i : i + 2]):
             continue
-        both = paired(config, (window, product), memory)
+        both = paired(config, Pair(window, product), memory)
         apart = sum(schedule.prediction.cycles for schedule in schedules[i : i + 2])
         if both is not None and both.prediction.cycles < apart:
             tiling = both.plan.layers[0].tiling
-            found[i : i + 2] = [Chosen(tiling, None), Chosen(tiling, both.prediction)]
+            found[i] = Chosen(tiling, None, None)
+            found[i + 1] = Chosen(tiling, both.problem, both.prediction)
     return found
 
 
@@ -242,6 +244,7 @@ def compile_graph(
     problems = [problem_of(graph, node) for node in nodes]
     chosen = choose(graph, nodes, problems, config, memory)
     tilings = [one.tiling for one in chosen]
+    done = [one.problem for one in chosen if one.problem is not None]
     on_chip = {
         node.output
         for node, problem, tiling in zip(nodes, problems, tilings)
@@ -335,11 +338,11 @@ def compile_graph(
         nodes=_spans(nodes, owners),
         metadata={
             "macs": sum(p.macs for p in problems),
-            "bytes_read": sum(p.bytes_read for p in problems),
-            "bytes_written": sum(p.bytes_written for p in problems),
+            "bytes_read": sum(p.bytes_read for p in done),
+            "bytes_written": sum(p.bytes_written for p in done),
             "predicted_cycles": prediction.cycles,
             "predicted_array_cycles": prediction.array_cycles,
-            "roofline_cycles": sum(p.roofline(config, memory) for p in problems),
+            "roofline_cycles": sum(p.roofline(config, memory) for p in done),
             "memory_model": memory.hash,
             "nodes": [
                 {"name": node.name, "op": node.op, **_shape(p),

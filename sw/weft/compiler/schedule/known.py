@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import weft.compiler
+from weft.compiler.graph.pair import Pair
 from weft.dram import MemoryModel
 from weft.errors import UsageError
 from weft.files.cache import cache_dir
@@ -21,7 +22,7 @@ from weft.files.outputs import write_file
 from weft.files.private import own_folder
 from weft_hw.config import AcceleratorConfig
 
-from .plan import AnyTiling, Pair, Problem
+from .plan import AnyTiling, Problem
 
 __all__ = ["find", "keep"]
 

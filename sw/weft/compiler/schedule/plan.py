@@ -20,15 +20,12 @@ from .nest import Nest
 
 __all__ = [
     "SEGMENT_BYTES", "AnyTiling", "DepthwiseTiling", "FusedTiling", "Layer", "Layout", "Load",
-    "Pair", "Plan", "Problem", "Slide", "Step", "Store", "Tiling", "WindowTiling", "Written",
+    "Plan", "Problem", "Slide", "Step", "Store", "Tiling", "WindowTiling", "Written",
     "layout_of", "place_constants", "result_pitch", "round_up", "row_bytes", "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.
 Problem = GemmProblem | WindowProblem
-
-#: A window on the depthwise engine, and a product of its results.
-Pair = tuple[WindowProblem, GemmProblem]
 
 #: (first byte, end, index of the store) of what a plan writes to each tensor.
 Written = dict[str, list[tuple[int, int, int]]]

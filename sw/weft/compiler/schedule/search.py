@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
 from weft.compiler.graph.matmul import GemmProblem
+from weft.compiler.graph.pair import Pair
 from weft.compiler.graph.windowed import WindowProblem
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported
@@ -29,7 +30,6 @@ from .plan import (
     FusedTiling,
     Layer,
     Load,
-    Pair,
     Plan,
     Problem,
     Slide,
@@ -64,8 +64,7 @@ class Schedule:
     @property
     def roofline(self) -> float:
         """Cycles that no schedule can beat."""
-        parts = self.problem if isinstance(self.problem, tuple) else (self.problem,)
-        return sum(part.roofline(self.config, self.memory) for part in parts)
+        return self.problem.roofline(self.config, self.memory)
 
     @property
     def attainment(self) -> float:
@@ -207,7 +206,7 @@ def schedule_pair(
 ) -> Schedule | None:
     """The best schedule found for a window and the product behind it, fused; None where there is
     none."""
-    window, product = pair
+    window, product = pair.window, pair.product
     placed: list[tuple[float, Plan]] = []
     # As if what the product reads had a place in the arena; nothing is there.
     behind, _ = layout_of(config, product)

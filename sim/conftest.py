@@ -48,6 +48,24 @@ def seed(request) -> int:
     return request.config.weft_seed
 
 
+@pytest.fixture(scope="module")
+def devices():
+    """``devices(preset)``: the RTL of a preset, once."""
+    from weft.backend.rtl.backend import RtlBackend
+    from weft_hw.config import preset
+
+    found: dict[str, RtlBackend] = {}
+
+    def get(name: str) -> RtlBackend:
+        if name not in found:
+            found[name] = RtlBackend(preset(name), timeout_cycles=50_000_000)
+        return found[name]
+
+    yield get
+    for rtl in found.values():
+        rtl.close()
+
+
 @pytest.fixture
 def bench(request, seed):
     """Run a cocotb bench: ``bench(component, "bench_fifo", name="fifo", depth=4)``.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from random_maps import MapMaker, separable, values_of
+from maps import run
+from random_maps import MapMaker, separable
 from weft.backend.rtl.backend import RtlBackend
-from weft.backend.rtl.library import Stalls
-from weft.compiler.graph.reference import TorchInt
 from weft.compiler.graph.window import Window
-from weft.compiler.lower.program import compile_graph
+from weft.compiler.lower.nodes import problem_of
+from weft.compiler.lower.program import scheduled
 from weft.dram import memory_of
 from weft.errors import Unsupported
 from weft_hw.config import preset
@@ -21,35 +20,6 @@ pytestmark = pytest.mark.sim
 #: Predicted against simulated cycles; cycles of a fused block against its ideal.
 MODEL_ERROR, OVER_IDEAL = 0.05, 1.12
 SAME = (1, 1, 1, 1)
-
-
-@pytest.fixture(scope="module")
-def devices():
-    """``devices(preset)``: the RTL of a preset, once."""
-    found: dict[str, RtlBackend] = {}
-
-    def get(name: str) -> RtlBackend:
-        if name not in found:
-            found[name] = RtlBackend(preset(name), timeout_cycles=50_000_000)
-        return found[name]
-
-    yield get
-    for rtl in found.values():
-        rtl.close()
-
-
-def run(rtl, graph, seed, stall=0.0):
-    """Run a graph; its outputs are those of torch-int. (program, counters)"""
-    program = compile_graph(graph, rtl.config)
-    given = values_of(graph, seed)
-    rtl.load(program)
-    rtl.simulation.set_stalls(Stalls.all(seed, stall))
-    got, counters = rtl.run(given), rtl.counters()
-    rtl.unload()
-    want, _ = TorchInt().run(graph, given)
-    for name, array in want.items():
-        np.testing.assert_array_equal(got[name], array, err_msg=f"seed {seed}: {name} of\n{graph}")
-    return program, counters
 
 
 def fused(program) -> bool:
@@ -87,7 +57,9 @@ _FULL = list(BLOCKS)[2:]
 @pytest.mark.parametrize(
     "case", [pytest.param(c, marks=[pytest.mark.full] * (c in _FULL)) for c in BLOCKS]
 )
-def test_blocks_of_mobilenet(devices, case):
+def test_blocks_of_mobilenet(devices, request, case):
+    """At 100 MHz on a PYNQ-Z2, with the DRAM model on; beside it, predicted, what the nodes would
+    take alone, on their units and on the array."""
     size, channels, stride, outputs = BLOCKS[case]
     maker = MapMaker(3)
     window = Window((3, 3), (stride, stride), padding=SAME)
@@ -103,10 +75,18 @@ def test_blocks_of_mobilenet(devices, case):
         moved / memory_of(rtl.config).deliverable_bytes_per_cycle,
     )
     cycles, predicted = counters["cycles"], program.metadata["predicted_cycles"]
-    print(
-        f"{case}: {cycles:,} cycles, {cycles / ideal:.3f} of the ideal, predicted "
-        f"{predicted / cycles - 1:+.1%}, {'fused' if fused(program) else 'apart'}, "
-        f"{counters['depthwise_conflicts']} conflicts"
+    memory = memory_of(rtl.config)
+    apart, array = (
+        sum(
+            scheduled(preset(name), problem_of(graph, node), memory).prediction.cycles
+            for node in graph.nodes
+        )
+        for name in ("pynq-z2", "pynq-z2-array")
+    )
+    request.config.weft_rates.append(
+        f"pynq-z2 {case}: {cycles:,} cycles {'fused' if fused(program) else 'apart'}, "
+        f"{cycles / ideal:.3f} of the ideal, predicted {predicted / cycles - 1:+.1%}; "
+        f"apart {apart:,}, array only {array:,}; {counters['depthwise_conflicts']} conflicts"
     )
     assert cycles <= OVER_IDEAL * ideal
     assert abs(predicted / cycles - 1) <= MODEL_ERROR

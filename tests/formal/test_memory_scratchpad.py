@@ -80,9 +80,12 @@ class Harness(wiring.Component):
         by_line = self.line_valid & (store_bank == bank(self.line))
         same_read = (store_bank < CONFIG.scratchpad_banks) & (by_array | by_line)
         # A line shares its bank with the array where one reads the even and the other the odd one.
-        inside = bank(self.line) < CONFIG.scratchpad_banks
-        same_line = array_en & inside & Cat(
-            (bank(self.line) == bank(at >> shift)) & (self.line[0] == (at >> shift)[0])
+        # Of a line past the end only the bits that number a bank count.
+        number = (CONFIG.scratchpad_banks - 1).bit_length()
+        same_line = array_en & Cat(
+            (bank(at >> shift) < CONFIG.scratchpad_banks)
+            & (bank(self.line)[:number] == bank(at >> shift)[:number])
+            & (self.line[0] == (at >> shift)[0])
             for at in (first, last)
         ).any()
         reads = self.store_valid & dut.store.ready
@@ -91,7 +94,7 @@ class Harness(wiring.Component):
         # Nobody waits without a cause, and each wait is reported.
         same_wide = self.result.valid & (bank(self.wide) == result_bank)
         same_write = (self.result.valid & (bank(self.load_line) == result_bank)) | (
-            self.wide_valid & (bank(self.load_line) == bank(self.wide))
+            self.wide_valid & (bank(self.load_line)[:number] == bank(self.wide)[:number])
         )
         line_waits = self.line_valid & ~dut.depthwise_read.ready
         m.d.comb += [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from choices import Choices
 from random_nests import jump_fields, placed, random_counts, random_strides
+from random_setup import random_setup
+from random_windows import random_window
 from weft.errors import ProgramRefused
 from weft.program import TensorSpec
 from weft.verify.accesses import Touched, analyse
@@ -298,55 +300,15 @@ class Builder:
 
     def windows(self) -> None:
         """A DEPTHWISE over lines of the scratchpad; not on an accelerator without the engine."""
-        choices, config = self.choices, self.config
-        if not config.tap_words:
-            return
-        sub, kernel = choices.integer(1, 3), choices.integer(1, 5)
-        delays = [choices.integer(1, 9) for _ in range(2)]
-        fire = choices.integer(1, (1 << sub) - 1)
-        first = next(i for i in range(sub) if fire >> i & 1)
-        skip = -(-max(sum(delays) - first, 0) // (sub * kernel))
-        if skip > 15:
-            return
-        outer = [choices.integer(1, 3) for _ in range(3)]
-        counts = [sub, kernel, skip + choices.integer(1, 5), *outer]
-        line, words = config.line_bytes // 4, config.scratchpad_words
-        act = placed(
-            choices, "act", counts,
-            jump_fields("act_jump", counts, random_strides(choices, counts, line, words // 2)),
-            line, line, words,
-        )  # fmt: skip
-        kept = [1, 1, counts[2] - skip, *counts[3:]]
-        result = placed(
-            choices, "result", kept,
-            jump_fields("result_jump", kept, random_strides(choices, kept, line, words // 2), 2),
-            line, line, words,
-        )  # fmt: skip
-        blocks = [1, 1, 1, 1, *counts[4:]]
-        size = 3 + kernel * bin(fire).count("1")
-        tap = placed(
-            choices, "tap", blocks,
-            jump_fields("tap_jump", blocks, random_strides(choices, blocks, 1, size * 3), 4),
-            1, size, config.tap_words,
-        )  # fmt: skip
-        if not (act and result and tap):
-            return
-        low, high = sorted(choices.integer(-128, 127) for _ in range(2))
-        fields = {f"count{i}": c for i, c in enumerate(counts)}
-        fields.update(act, **result, **tap)
-        fields.update(
-            fire=fire, skip=skip, delay1=delays[0], delay2=delays[1], low=low, high=high,
-            pre=choices.pick([0, 0, 1, 7]), zero_point=choices.integer(-128, 127),
-            table_enable=int(choices.chance(35)), table=choices.integer(0, config.tables - 1),
-        )  # fmt: skip
-        self.add(Instruction(Opcode.DEPTHWISE, (), (), fields))
+        if self.config.tap_words and (found := random_window(self.choices, self.config)):
+            self.add(found)
 
     # -- matrix products --------------------------------------------------------------------------
 
     def products(self) -> None:
         """A SETUP and one to three MATMULs under it, or one sum over several MATMULs."""
         counts, levels = random_counts(self.choices, self.config.tile_words)
-        setup = self._setup(counts, levels)
+        setup = random_setup(self.choices, self.config, counts, levels)
         if not self.add(setup):
             return
         self.setup = setup
@@ -374,40 +336,6 @@ class Builder:
         for level in range(levels, LOOP_LEVELS):
             mask |= self.choices.chance(50) << level
         return mask
-
-    def _setup(self, counts: list[int], levels: int) -> Instruction:
-        choices, config = self.choices, self.config
-        kind = ResultType(choices.pick([0, 0, 0, 1, 2]))
-        step = result_align_words(kind, config)
-        results = random_strides(choices, counts, step, config.scratchpad_words // 2)
-        parameters = random_strides(choices, counts, 1, config.parameter_entries // 4, levels)
-        width = 8 if kind is ResultType.INT8 else 16
-        low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-        if choices.chance(30):
-            low, high = sorted(choices.integer(low, high) for _ in range(2))
-        table = kind is ResultType.INT8 and choices.chance(35)
-        residual = kind is ResultType.INT8 and choices.chance(35)
-        if residual and choices.chance(80):  # only results at different places can have one
-            step = 1
-            for level, count in enumerate(counts):
-                results[level] = step * result_align_words(kind, config)
-                step *= count
-        fields = {
-            "result_type": kind,
-            "pre": choices.pick([0, 0, 1, 7, choices.integer(0, 7)]),
-            "zero_point": choices.pick([0, -128, 127, choices.integer(-32768, 32767)]),
-            "low": low,
-            "high": high,
-            "table_enable": int(table),
-            "table": choices.integer(0, config.tables - 1),
-            "residual": int(residual),
-            "residual_zero_point": choices.pick([0, -128, 127, choices.integer(-128, 127)]),
-            "residual_multiplier": choices.pick([1, 1 << 11, (1 << 17) - 1]),
-            "maximum": int(choices.chance(15)),
-            **jump_fields("result_jump", counts, results),
-            **jump_fields("parameter_jump", counts, parameters, max(levels, 1)),
-        }
-        return Instruction(Opcode.SETUP, (), (), fields)
 
     def _acc(self, counts: list[int], levels: int, reduction: int) -> dict[str, int]:
         """Jumps and address of the accumulators: mostly one row for each row of a sum."""

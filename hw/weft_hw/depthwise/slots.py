@@ -113,8 +113,10 @@ class Slots(wiring.Component):
         taken = Signal()
         opens = ~busy & ~loading & self.idle & ~taken
         is_open = repeated(m, opens, parts, name="is_open", init=0)
-        m.d.comb += [self.start.ready.eq(is_open[0]), taken.eq(self.start.valid & is_open[0])]
-        m.d.sync += loading.eq(taken)
+        # One more for control: what is a port is no copy of its own.
+        ready = Signal()
+        m.d.comb += [self.start.ready.eq(ready), taken.eq(self.start.valid & ready)]
+        m.d.sync += [ready.eq(opens), loading.eq(taken)]
         for i, part in enumerate(is_open):
             here = slice(size * i // parts, size * (i + 1) // parts)
             with m.If(part):

@@ -159,6 +159,7 @@ class Scratchpad(wiring.Component):
         beats = 2 * line // cfg.beat_bytes
 
         banks = range(cfg.scratchpad_banks)
+        select_bits = (cfg.scratchpad_banks - 1).bit_length()
 
         def bank_of(pair: Value) -> Value:
             return pair[row_bits:]
@@ -202,8 +203,8 @@ class Scratchpad(wiring.Component):
         array_banks = array_here[0] | array_here[1]
         # A line is in one memory of its bank, the even one or the odd one.
         line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
-        # `ready` does not look at `valid`, which comes late.
-        line_bank_here = banks_of(line_pair, Const(1))
+        # `ready` does not look at `valid`, which comes late, nor at whether there is such a line.
+        line_bank_here = Cat(bank_of(line_pair)[:select_bits] == b for b in banks)
         line_clash = Cat(
             here & Mux(line_half, odd, even)
             for here, even, odd in zip(line_bank_here, *array_here)
@@ -228,7 +229,10 @@ class Scratchpad(wiring.Component):
         wide_pair = wide.line[1:]
         wide_clash = self.result.valid & (bank_of(self.result.pair) == bank_of(wide_pair))
         if has_lines:
-            write_clash |= wide.valid & (bank_of(wide_pair) == bank_of(load_pair))
+            # Past the end a bank may seem to be another one; then the load waits for nothing.
+            write_clash |= wide.valid & (
+                bank_of(wide_pair)[:select_bits] == bank_of(load_pair)[:select_bits]
+            )
         m.d.comb += [
             self.load.ready.eq(~write_clash),
             self.write_conflict.eq(self.load.valid & write_clash),
@@ -322,7 +326,6 @@ class Scratchpad(wiring.Component):
                 halves[half].append(out)
 
         # Cycle 4: choose the bank of each half. Cycle 5: turn the words of both into place.
-        select_bits = (cfg.scratchpad_banks - 1).bit_length()
         selectable = 1 << select_bits
         padded = [h + [Signal(8 * line, name="none")] * (selectable - len(h)) for h in halves]
         array_halves = []

@@ -293,6 +293,8 @@ _KV260 = _Z2.replace(
     scratchpad_bank_bytes=64 * 1024,
     weight_buffer_bytes=128 * 1024,
     parameter_entries=4096,
+    # As few as LUT memory takes well: block RAM would be mostly empty, and there is none left.
+    tap_words=256,
     axi_ports=4,
     axi_data_bits=128,
     axi_protocol="axi4",

@@ -13,6 +13,9 @@ from ..isa import TAPS
 
 __all__ = ["TapMemory"]
 
+#: Words of D bytes, up to which a memory is made of LUTs: a block RAM of this width is 512 deep.
+SHALLOW = 128
+
 
 class TapMemory(wiring.Component):
     """A memory of R-byte words for each tap; a read takes the same word of all.
@@ -50,8 +53,11 @@ class TapMemory(wiring.Component):
         row_bits, word_bits = (depth - 1).bit_length(), (words - 1).bit_length()
         which = delay(m, self.address[:word_bits], 1, name="which") if word_bits else None
         m.d.comb += self.write.ready.eq(1)
+        style = {"ram_style": "distributed"} if depth <= SHALLOW else {}
         for tap in range(TAPS):
-            bank = memory.Memory(shape=unsigned(8 * cfg.dma_bytes), depth=depth, init=[])
+            bank = memory.Memory(
+                shape=unsigned(8 * cfg.dma_bytes), depth=depth, init=[], attrs=style
+            )
             m.submodules[f"tap{tap}"] = bank
             write, read = bank.write_port(granularity=8 * cfg.beat_bytes), bank.read_port()
             here = self.write.valid & (self.write.address[row_bits:] == tap)

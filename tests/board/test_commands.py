@@ -129,7 +129,7 @@ def test_serve_selftest_deploy_and_run(built, tmp_path):
     np.save(tmp_path / "a.npy", a)
     server = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=ROOT)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600  # the first start builds a simulator
         while True:
             try:
                 socket.create_connection((address, 7967), 1).close()

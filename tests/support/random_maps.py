@@ -161,15 +161,15 @@ def values_of(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     return {n: rng.integers(-128, 128, graph.tensors[n].sizes, np.int8) for n in graph.inputs}
 
 
-def separable(seed: int) -> Graph:
-    """A depthwise convolution and a pointwise one behind it; perhaps a pointwise one in front, and
-    an addition behind."""
+def separable(seed: int, expand: float = 0.4) -> Graph:
+    """A depthwise convolution and a pointwise one behind it; perhaps, as often as `expand` says, a
+    pointwise one in front, and an addition behind."""
     maker = MapMaker(seed)
     choose = maker.choose
     size = (choose.randint(3, 14), choose.randint(3, 14))
     channels = choose.choice([8, 16, 24, 32, 40, 20, 33])
     x = given = maker.input((*size, channels))
-    if choose.random() < 0.4:
+    if choose.random() < expand:
         x = maker.conv2d(x, choose.choice([16, 24, 48, 64]), Window())
     kernel = choose.choice([(3, 3)] * 4 + [(5, 5), (3, 1), (1, 3), (7, 3)])
     x = maker.depthwise(x, maker.window(maker.shapes[x], kernel))

@@ -15,7 +15,7 @@ from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING
 from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.graph.pair import Pair
+from weft.compiler.graph.fused import Fused
 from weft.compiler.graph.tensor import DTYPES
 from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.schedule import known
@@ -37,8 +37,8 @@ from weft.compiler.schedule.plan import (
 from weft.compiler.schedule.search import (
     Schedule,
     check_arena,
+    schedule_fused,
     schedule_node,
-    schedule_pair,
     taps_of,
 )
 from weft.dram import MemoryModel, memory_of
@@ -72,14 +72,16 @@ def scheduled(config: AcceleratorConfig, problem: Problem, memory: MemoryModel) 
 
 
 @lru_cache(maxsize=512)
-def paired(config: AcceleratorConfig, pair: Pair, memory: MemoryModel) -> Schedule | None:
-    """The schedule of a window and the product behind it as one; None where there is none."""
-    found = known.find(config, pair, memory)
-    schedule = schedule_pair(config, pair, memory, known=found)
+def scheduled_at_once(
+    config: AcceleratorConfig, problem: Fused, memory: MemoryModel
+) -> Schedule | None:
+    """The schedule of neighbours that run at once; None where there is none."""
+    found = known.find(config, problem, memory)
+    schedule = schedule_fused(config, problem, memory, known=found)
     if schedule is not None:
         tiling = schedule.plan.layers[0].tiling
         if dataclasses.asdict(tiling) != found:
-            known.keep(config, pair, memory, tiling)
+            known.keep(config, problem, memory, tiling)
     return schedule
 
 
@@ -96,20 +98,15 @@ def _hands_on(graph: Graph, node: Node, following: Node) -> bool:
 class Chosen:
     """How a node is done.
 
-    tiling : of it, or of the pair that it is fused in. problem, prediction : of the node alone, or,
-    of a product fused with the window in front of it, of both; None for that window.
+    tiling : of it, or of those that it is fused with. unit : which one computes it, in words.
+    problem, prediction : of the node alone, or,
+    of the last one of those that are fused, of all of them; None for the others.
     """
 
     tiling: AnyTiling
-    problem: Problem | Pair | None
-    prediction: Prediction | None
-
-    @property
-    def unit(self) -> str:
-        """In words: which unit computes it."""
-        if isinstance(self.tiling, FusedTiling):
-            return "depthwise, fused" if self.prediction is None else "array, fused"
-        return "depthwise" if isinstance(self.tiling, DepthwiseTiling) else "array"
+    unit: str
+    problem: Problem | Fused | None = None
+    prediction: Prediction | None = None
 
 
 def choose(
@@ -119,21 +116,54 @@ def choose(
     config: AcceleratorConfig,
     memory: MemoryModel,
 ) -> list[Chosen]:
-    """How each node is done: two nodes are one where that is faster by prediction."""
-    schedules = [scheduled(config, problem, memory) for problem in problems]
-    found = [Chosen(s.plan.layers[0].tiling, s.problem, s.prediction) for s in schedules]
-    for i, (window, product) in enumerate(zip(problems, problems[1:])):
-        if not isinstance(window, WindowProblem) or not isinstance(product, GemmProblem):
-            continue
-        if isinstance(found[i].tiling, FusedTiling) or not _hands_on(graph, *nodes[i : i + 2]):
-            continue
-        both = paired(config, Pair(window, product), memory)
-        apart = sum(schedule.prediction.cycles for schedule in schedules[i : i + 2])
-        if both is not None and both.prediction.cycles < apart:
-            tiling = both.plan.layers[0].tiling
-            found[i] = Chosen(tiling, None, None)
-            found[i + 1] = Chosen(tiling, both.problem, both.prediction)
-    return found
+    """How each node is done: by itself, or at once with its neighbours, as is fastest by
+    prediction."""
+    alone = [scheduled(config, problem, memory) for problem in problems]
+    #: Of the nodes up to each, the fewest cycles, and how many of the last of them are at once.
+    least: list[tuple[float, int, Schedule]] = []
+    for end, last in enumerate(alone):
+        before = least[end - 1][0] if end else 0.0
+        options = [(before + last.prediction.cycles, 1, last)]
+        for count in (2, 3):
+            first = end + 1 - count
+            fused = _fused(graph, nodes, problems, first, count) if first >= 0 else None
+            found = scheduled_at_once(config, fused, memory) if fused is not None else None
+            if found is not None:
+                before = least[first - 1][0] if first else 0.0
+                options.append((before + found.prediction.cycles, count, found))
+        least.append(min(options, key=lambda option: option[:2]))
+    chosen: list[Chosen] = []
+    end = len(nodes)
+    while end:
+        _, count, schedule = least[end - 1]
+        tiling = schedule.plan.layers[0].tiling
+        units = [_unit(tiling, problem) for problem in problems[end - count : end]]
+        chosen.append(Chosen(tiling, units[-1], schedule.problem, schedule.prediction))
+        chosen += [Chosen(tiling, unit) for unit in units[-2::-1]]
+        end -= count
+    return chosen[::-1]
+
+
+def _unit(tiling: AnyTiling, problem: Problem) -> str:
+    """In words: which unit computes a problem, under a tiling of its own or of several."""
+    if isinstance(tiling, FusedTiling):
+        return f"{'depthwise' if isinstance(problem, WindowProblem) else 'array'}, fused"
+    return "depthwise" if isinstance(tiling, DepthwiseTiling) else "array"
+
+
+def _fused(
+    graph: Graph, nodes: Sequence[Node], problems: Sequence[Problem], first: int, count: int
+) -> Fused | None:
+    """`count` nodes from `first` on as one problem, where they are such."""
+    parts = problems[first : first + count]
+    expand, window, product = [None, *parts][-3:]
+    suits = (
+        isinstance(window, WindowProblem)
+        and isinstance(product, GemmProblem)
+        and (expand is None or (isinstance(expand, GemmProblem) and not expand.residual))
+        and all(_hands_on(graph, *nodes[i : i + 2]) for i in range(first, first + count - 1))
+    )
+    return Fused(window, product, expand) if suits else None
 
 
 def _in_place(graph: Graph, state: str) -> bool:
@@ -158,14 +188,17 @@ def _fixed(graph: Graph) -> list[str]:
 def _regions(graph: Graph, on_chip: Collection[str]) -> tuple[list[Region], dict[str, str]]:
     """(tensors that need a place, states whose new value is written in place).
 
-    Those `on_chip` need none; what the node that makes one reads is read until the node behind it
-    ends.
+    Those `on_chip` need none; what the node that makes one reads is read until the node that they
+    end with ends.
     """
     last = len(graph.nodes)
 
+    def last_of(reader: int) -> int:
+        made = graph.nodes[reader].output
+        return last_of(graph.consumers[made][0]) if made in on_chip else reader
+
     def end(name: str) -> int:
-        readers = graph.consumers[name]
-        return max((r + (graph.nodes[r].output in on_chip) for r in readers), default=last)
+        return max(map(last_of, graph.consumers[name]), default=last)
 
     shared = {graph.states[s]: s for s in graph.states if _in_place(graph, s)}
     found = [
@@ -245,11 +278,7 @@ def compile_graph(
     chosen = choose(graph, nodes, problems, config, memory)
     tilings = [one.tiling for one in chosen]
     done = [one.problem for one in chosen if one.problem is not None]
-    on_chip = {
-        node.output
-        for node, problem, tiling in zip(nodes, problems, tilings)
-        if isinstance(tiling, FusedTiling) and isinstance(problem, WindowProblem)
-    }
+    on_chip = {node.output for node, one in zip(nodes, chosen) if one.problem is None}
 
     # Places: the constants of each node, then the tensors.
     places: list[dict[str, int]] = []

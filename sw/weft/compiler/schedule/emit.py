@@ -33,7 +33,8 @@ __all__ = ["Queue", "emit", "fetch_order", "queues_of"]
     DEPTHWISE_TO_STORE,
     STORE_TO_DEPTHWISE,
     DEPTHWISE_TO_COMPUTE,
-) = range(11)
+    COMPUTE_TO_DEPTHWISE,
+) = range(12)
 #: Posts of loads that no step has taken yet, at most; steps post back as often, so that twice as
 #: many are never there.
 _AHEAD = SEMAPHORE_MAX // 2
@@ -229,6 +230,9 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
         DEPTHWISE_TO_COMPUTE: _links(
             _until(slides, [x.after_slide for _, x in products if isinstance(x, Step)])
         ),
+        COMPUTE_TO_DEPTHWISE: _links(
+            _until(products, [x.after_product for _, x in slides if isinstance(x, Slide)])
+        ),
     }
 
     def waits(index: int, *numbers: int) -> tuple[int, ...]:
@@ -268,13 +272,13 @@ def queues_of(plan: Plan, requants: Sequence[Requant | None]) -> dict[Unit, Queu
         matmul = _matmul(
             step,
             waits(i, LOAD_TO_COMPUTE, STORE_TO_COMPUTE, DEPTHWISE_TO_COMPUTE),
-            posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE),
+            posts(i, COMPUTE_TO_LOAD, COMPUTE_TO_STORE, COMPUTE_TO_DEPTHWISE),
         )
         compute.append((matmul, step.layer))
     depthwise: Queue = []
     for i, (_, slide) in enumerate(slides):
         assert isinstance(slide, Slide)
-        before = waits(i, LOAD_TO_DEPTHWISE, STORE_TO_DEPTHWISE)
+        before = waits(i, LOAD_TO_DEPTHWISE, STORE_TO_DEPTHWISE, COMPUTE_TO_DEPTHWISE)
         then = posts(i, DEPTHWISE_TO_LOAD, DEPTHWISE_TO_STORE, DEPTHWISE_TO_COMPUTE)
         instruction = _slide(plan, slide, requants[slide.layer], before, then)
         depthwise.append((instruction, slide.layer))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import weft.compiler
-from weft.compiler.graph.pair import Pair
+from weft.compiler.graph.fused import Fused
 from weft.dram import MemoryModel
 from weft.errors import UsageError
 from weft.files.cache import cache_dir
@@ -38,14 +38,14 @@ def _sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def _path(config: AcceleratorConfig, problem: Problem | Pair, memory: MemoryModel) -> Path:
+def _path(config: AcceleratorConfig, problem: Problem | Fused, memory: MemoryModel) -> Path:
     key = f"{config.hash} {memory.hash} {problem!r}"
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return cache_dir() / "tilings" / _sources() / f"{name}.json"
 
 
 def find(
-    config: AcceleratorConfig, problem: Problem | Pair, memory: MemoryModel
+    config: AcceleratorConfig, problem: Problem | Fused, memory: MemoryModel
 ) -> dict[str, int | bool] | None:
     """The fields of the tiling that was chosen for `problem`; None where none is known."""
     try:
@@ -57,7 +57,7 @@ def find(
 
 def keep(
     config: AcceleratorConfig,
-    problem: Problem | Pair,
+    problem: Problem | Fused,
     memory: MemoryModel,
     tiling: AnyTiling,
 ) -> None:

@@ -20,6 +20,11 @@ __all__ = ["DepthwisePlacer"]
 class DepthwisePlacer(MapPlacer):
     """Adds one window over a map to a plan."""
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether the results of each DEPTHWISE lie by themselves."""
+        return True
+
     def __init__(self, plan: Plan, index: int, chip: Chip, written: Written) -> None:
         layer, config = plan.layers[index], plan.config
         problem, tiling = layer.problem, layer.tiling
@@ -29,8 +34,7 @@ class DepthwisePlacer(MapPlacer):
         assert walk is not None
         self.problem, self.tiling, self.walk = problem, tiling, walk
         self.groups, self.words = groups_of(config, problem), walk.block_words(config)
-        fused = isinstance(tiling, FusedTiling)
-        size = self.groups if fused else min(tiling.groups, self.groups)
+        size = min(tiling.groups, self.groups) if self.is_apart else self.groups
         super().__init__(plan, index, chip, written, size, config.line_bytes)
         self.taps: dict[tuple[int, int], tuple[Held, int]] = {}
 
@@ -41,28 +45,34 @@ class DepthwisePlacer(MapPlacer):
         self.load_table()
         for start, stop in even_parts(0, self.problem.out[0], tiling.lines):
             lines, place, load = self.bring(start, stop, self.walk.ahead)
+            origin = place.start + lines.lead
             for gather in even_parts(0, self.groups, tiling.groups, grain):
                 first, end = start * wide, stop * wide
                 result, _, store = self.out_ring.take((end - first) * self.pitch)
                 place.step = result.step = len(self.plan.steps)
-                self.slide(start, stop, lines, place, load, gather, result.start, store)
+                self.slide(start, stop, origin, gather, result.start, load, store)
                 self.store(first, end, gather, result, result.start)
 
     def slide(
-        self, start: int, stop: int, lines: MapLines, place: Held, load: int,
-        gather: tuple[int, int], result: int, store: int,
+        self, start: int, stop: int, origin: int, gather: tuple[int, int], result: int,
+        load: int, store: int, product: int = -1,
     ) -> None:  # fmt: skip
-        """Append one step of a block and a gather group, whose results begin at `result`."""
+        """Append one step of a block and a gather group.
+
+        The first line that its windows see, or would see of the border above, is at `origin`;
+        results begin at `result`. It waits for a load, a store, and a step of the array.
+        """
         problem, walk = self.problem, self.walk
         window, pixel, axis = problem.window, problem.in_pixel, int(walk.across)
         tap, load_taps = self._need_taps(gather)
         self.use_table(len(self.plan.steps))
         # By axis: down, across.
         size = (stop - start, problem.out[1])
+        lines = MapLines(problem, start, stop)
         map_steps = (lines.pitch, pixel)
         result_steps = (size[1] * self.pitch, self.pitch)
         along, turn = map_steps[axis], map_steps[1 - axis]
-        act = lines.lead - lines.left + walk.offset * along
+        act = origin - lines.left + walk.offset * along
         self.plan.steps.append(
             Slide(
                 layer=self.index,
@@ -76,7 +86,7 @@ class DepthwisePlacer(MapPlacer):
                 fire=walk.fire,
                 skip=walk.skip,
                 delays=walk.delays,
-                act=place.start + act + gather[0] * self.column,
+                act=act + gather[0] * self.column,
                 act_steps=(
                     walk.step * along,
                     window.dilation[1 - axis] * turn,
@@ -91,6 +101,7 @@ class DepthwisePlacer(MapPlacer):
                 table=self.table,
                 after_load=max(load, load_taps, self.table_load),
                 after_store=max(store, self.turn),
+                after_product=product,
             )
         )
 

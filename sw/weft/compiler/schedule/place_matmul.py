@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import PARAMETER_BYTES
 from weft_hw.isa import Space
@@ -155,6 +157,10 @@ class MatmulPlacer(Placer):
             self.act_done = stop
         return place.start + (k0 * r if resident else 0), pitch, load
 
+    def passes(self, block: int, gather: tuple[int, int], final: bool) -> Iterable[Pass]:
+        """How the tiles of a gather group are cut into steps."""
+        return self.cut.passes(block, gather, final)
+
     # -- the three lists --------------------------------------------------------------------------
 
     def build(self) -> None:
@@ -175,7 +181,7 @@ class MatmulPlacer(Placer):
         after_store = after[1]
         if self.problem.residual:
             self.residual_load = self.load_residual(m0, m1, gather, place, (after[0], after[1]))
-        passes = list(self.cut.passes(block, gather, final))
+        passes = list(self.passes(block, gather, final))
         # Only the last accumulators are still there when the rows are split.
         last = (self.cut.k_tiles, passes[-1].acc_n)
         ends = [p for p in passes if final and (p.k1, p.acc_n) == last]

@@ -152,7 +152,8 @@ class DepthwiseTiling:
 @dataclass(frozen=True)
 class FusedTiling:
     """The choices that make a schedule of a window on the depthwise engine, and of the product
-    that takes its results from the scratchpad while the engine makes the next ones.
+    that takes its results from the scratchpad while the engine makes the next ones; maybe also of
+    the product that makes the map of the window.
 
     Parameters
     ----------
@@ -160,6 +161,9 @@ class FusedTiling:
         Lines of the result in one block.
     groups : int
         Groups of R channels of one DEPTHWISE.
+    k_outermost : bool
+        The product takes the groups of each DEPTHWISE as soon as they are there, and adds them to
+        all its sums; otherwise it waits for all groups of a block.
     gather : int, tiles
         Columns of tiles whose results are gathered on chip before a store.
     middle_banks, result_banks : int
@@ -169,15 +173,19 @@ class FusedTiling:
         Weight tiles of one load and one MATMUL, at most.
     weights_resident : bool
         All weights are loaded once; otherwise they are loaded again for each block.
+    held_lines : int
+        Lines of the map on chip, where the array makes it there; 0: it is loaded.
     """
 
     lines: int
     groups: int
+    k_outermost: bool
     gather: int
     middle_banks: int
     result_banks: int
     chunk_tiles: int
     weights_resident: bool
+    held_lines: int = 0
 
     def product(self, problem: GemmProblem, wide: int) -> Tiling:
         """The tiling of the product, whose rows are the pixels of lines `wide` pixels long."""
@@ -190,6 +198,20 @@ class FusedTiling:
             activations_resident=True,
             weights_resident=self.weights_resident,
             first_k=self.chunk_tiles,
+        )
+
+    def expand(self, problem: GemmProblem, config: AcceleratorConfig) -> Tiling:
+        """The tiling of the product that makes the map; its rows come as they are asked for."""
+        k_tiles, n_tiles = problem.tiles(config)
+        return Tiling(
+            block_rows=problem.m,
+            gather=n_tiles,
+            last_gather=n_tiles,
+            result_banks=0,
+            chunk_tiles=k_tiles * n_tiles,
+            activations_resident=True,
+            weights_resident=self.weights_resident,
+            first_k=k_tiles,
         )
 
 
@@ -267,7 +289,7 @@ class Step:
     """One MATMUL. Addresses in bytes (activations, results), words (weights), rows, pairs.
 
     `layer` is the index of its layer, `table` that of the table on the chip; `after_slide` that of
-    the step of the engine which makes its activations, or -1.
+    the last step of the engine which makes its activations, or reads what it overwrites, or -1.
     """
 
     layer: int
@@ -295,6 +317,8 @@ class Slide:
     counts, act_steps, result_steps : of loop levels, the innermost first; steps in bytes
     fire, skip, delays : as in the instruction
     act, result : bytes; tap : words of the tap memory, and `tap_step` from group to group
+    after_product : the last step of the array which makes what it reads, or reads what it
+        overwrites, or -1
     """
 
     layer: int
@@ -311,6 +335,7 @@ class Slide:
     table: int
     after_load: int
     after_store: int
+    after_product: int = -1
 
 
 @dataclass(kw_only=True)

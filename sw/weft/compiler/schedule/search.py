@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.graph.pair import Pair
+from weft.compiler.graph.fused import Fused
 from weft.compiler.graph.windowed import WindowProblem
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported
@@ -38,7 +38,7 @@ from .plan import (
 )
 from .walk import walk_of
 
-__all__ = ["Schedule", "check_arena", "schedule_node", "schedule_pair", "taps_of"]
+__all__ = ["Schedule", "check_arena", "schedule_fused", "schedule_node", "taps_of"]
 
 #: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
 EFFORT = 6000
@@ -52,10 +52,10 @@ TRAFFIC_WEIGHT = 0.01
 
 @dataclass(frozen=True)
 class Schedule:
-    """A problem, or a pair of them, the tiling chosen for it, and what follows."""
+    """A problem, or neighbours fused, the tiling chosen for it, and what follows."""
 
     config: AcceleratorConfig
-    problem: Problem | Pair
+    problem: Problem | Fused
     memory: MemoryModel
     plan: Plan
     instructions: tuple[Instruction, ...]
@@ -197,28 +197,27 @@ def schedule_node(
     return best
 
 
-def schedule_pair(
+def schedule_fused(
     config: AcceleratorConfig,
-    pair: Pair,
+    problem: Fused,
     memory: MemoryModel,
     timing: Timing = TIMING,
     known: Mapping[str, int | bool] | None = None,
 ) -> Schedule | None:
-    """The best schedule found for a window and the product behind it, fused; None where there is
-    none."""
-    window, product = pair.window, pair.product
+    """The best schedule found for neighbours that run at once; None where there is none."""
     placed: list[tuple[float, Plan]] = []
-    # As if what the product reads had a place in the arena; nothing is there.
-    behind, _ = layout_of(config, product)
-    for tiling in _only(fused.candidates(config, window, product), known):
-        layout, _ = layout_of(config, window, taps_of(config, window, tiling))
-        layers = [Layer(window, tiling, layout), Layer(product, tiling, behind)]
+    # As if what lies between had a place in the arena; nothing is there.
+    for tiling in _only(fused.candidates(config, problem), known):
+        layers = [
+            Layer(part, tiling, layout_of(config, part, taps_of(config, part, tiling))[0])
+            for part in problem.parts
+        ]
         try:
             plan = place_layers(config, layers)
         except Unsupported:
             continue
         placed.append((_bound(plan, memory, timing), plan))
-    return _best(config, pair, memory, timing, placed)
+    return _best(config, problem, memory, timing, placed)
 
 
 def _only(
@@ -231,7 +230,7 @@ def _only(
 
 def _best(
     config: AcceleratorConfig,
-    problem: Problem | Pair,
+    problem: Problem | Fused,
     memory: MemoryModel,
     timing: Timing,
     placed: list[tuple[float, Plan]],

@@ -211,6 +211,22 @@ def test_random_pairs(name):
     assert fused >= 6, fused
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_random_blocks_whose_map_is_made_on_chip(name):
+    """All three at once, wherever that is possible."""
+    fused = refused = 0
+    for seed in range(30):
+        graph = separable(1000 + seed, expand=1.0)
+        try:
+            program, names = pairs_of(graph, name)
+        except Unsupported:
+            refused += 1
+            continue
+        check(program, graph, seed)
+        fused += len(names) == 3
+    assert fused >= 6, (fused, refused)
+
+
 def test_what_a_pair_hands_on_has_no_place_in_the_arena():
     maker = MapMaker(1)
     between = maker.depthwise(maker.input((28, 28, 128)), Window((3, 3), padding=(1, 1, 1, 1)))

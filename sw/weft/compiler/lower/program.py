@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING
+from weft.compiler.graph.fused import Fused
 from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.graph.fused import Fused
 from weft.compiler.graph.tensor import DTYPES
 from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.schedule import known
 from weft.compiler.schedule.arena import Region, place_regions
 from weft.compiler.schedule.emit import emit, queues_of
 from weft.compiler.schedule.place import Copy, place_layers
+from weft.compiler.schedule.place_expand import bytes_moved
 from weft.compiler.schedule.plan import (
     REGION_ALIGN,
     AnyTiling,
@@ -155,15 +156,16 @@ def _fused(
     graph: Graph, nodes: Sequence[Node], problems: Sequence[Problem], first: int, count: int
 ) -> Fused | None:
     """`count` nodes from `first` on as one problem, where they are such."""
-    parts = problems[first : first + count]
-    expand, window, product = [None, *parts][-3:]
-    suits = (
-        isinstance(window, WindowProblem)
-        and isinstance(product, GemmProblem)
-        and (expand is None or (isinstance(expand, GemmProblem) and not expand.residual))
-        and all(_hands_on(graph, *nodes[i : i + 2]) for i in range(first, first + count - 1))
-    )
-    return Fused(window, product, expand) if suits else None
+    *before, window, product = problems[first : first + count]
+    expand = before[0] if before else None
+    if not isinstance(window, WindowProblem) or not isinstance(product, GemmProblem):
+        return None
+    if expand is not None and (not isinstance(expand, GemmProblem) or expand.residual):
+        return None
+    pairs = zip(nodes[first:], nodes[first + 1 : first + count])
+    if not all(_hands_on(graph, *pair) for pair in pairs):
+        return None
+    return Fused(window, product, expand)
 
 
 def _in_place(graph: Graph, state: str) -> bool:
@@ -185,11 +187,25 @@ def _fixed(graph: Graph) -> list[str]:
     return [n for n in used if graph.tensors[n].data is not None and n not in graph.states]
 
 
-def _regions(graph: Graph, on_chip: Collection[str]) -> tuple[list[Region], dict[str, str]]:
+def _on_chip(
+    nodes: Sequence[Node], problems: Sequence[Problem], chosen: Sequence[Chosen]
+) -> dict[str, int]:
+    """Tensors that stay on chip, and the bytes of the arena that they need for it."""
+    found = {}
+    for index, (node, one) in enumerate(zip(nodes, chosen)):
+        if one.problem is None:
+            window, size = problems[index + 1], 0
+            if isinstance(window, WindowProblem) and isinstance(one.tiling, FusedTiling):
+                size = bytes_moved(window, one.tiling)
+            found[node.output] = size
+    return found
+
+
+def _regions(graph: Graph, on_chip: Mapping[str, int]) -> tuple[list[Region], dict[str, str]]:
     """(tensors that need a place, states whose new value is written in place).
 
-    Those `on_chip` need none; what the node that makes one reads is read until the node that they
-    end with ends.
+    Those `on_chip` need the bytes that it says; what the node that makes one reads is read until
+    the node that they end with ends.
     """
     last = len(graph.nodes)
 
@@ -206,7 +222,12 @@ def _regions(graph: Graph, on_chip: Collection[str]) -> tuple[list[Region], dict
         for name in (*graph.inputs, *graph.states, *_fixed(graph))
     ]
     for index, node in enumerate(graph.nodes):
-        if node.output in shared or node.output in graph.parts or node.output in on_chip:
+        if node.output in shared or node.output in graph.parts:
+            continue
+        if node.output in on_chip:
+            if on_chip[node.output]:
+                size = round_up(on_chip[node.output], GRANULE_BYTES)
+                found.append(Region(node.output, size, index, last_of(index)))
             continue
         kept = node.output in graph.outputs or node.output in graph.states.values()
         # What nobody reads keeps its place: nothing would order the stores of the next tenant.
@@ -278,7 +299,7 @@ def compile_graph(
     chosen = choose(graph, nodes, problems, config, memory)
     tilings = [one.tiling for one in chosen]
     done = [one.problem for one in chosen if one.problem is not None]
-    on_chip = {node.output for node, one in zip(nodes, chosen) if one.problem is None}
+    on_chip = _on_chip(nodes, problems, chosen)
 
     # Places: the constants of each node, then the tensors.
     places: list[dict[str, int]] = []

@@ -1,11 +1,13 @@
 """The product that makes the map of a window, on chip, line by line as the window asks for them.
 
 Lines stand behind each other in places of their own, their borders between them, until there is no
-place left. Then the next block starts at the first place again, with the lines that its windows
-share with the block before: those are computed once more.
+place left. Then the next block starts at the first place again. The lines that its windows share
+with the block before go there by way of the arena, while the array is busy.
 """
 
 from __future__ import annotations
+
+from collections.abc import Container, Mapping
 
 from weft.compiler.graph.windowed import WindowProblem
 from weft.errors import Unsupported
@@ -15,17 +17,26 @@ from .chip import Chip, Ring
 from .cut import Pass
 from .nest import Loop, Nest
 from .place_matmul import MatmulPlacer
-from .plan import FusedTiling, Plan, Step, Tiling, Written, round_up
+from .plan import FusedTiling, Plan, Step, Store, Tiling, Written, round_up
 from .walk import Walk
 from .windows import MapLines
 
-__all__ = ["ExpandPlacer", "bytes_held"]
+__all__ = ["ExpandPlacer", "bytes_held", "bytes_moved"]
 
 
 def bytes_held(window: WindowProblem, walk: Walk, lines: int, line_bytes: int) -> int:
     """Bytes of `lines` lines of a map on chip, and of what stands around them."""
     borders = MapLines(window, 0, 1, walk.ahead)
     return round_up(borders.lead + lines * borders.pitch + line_bytes, 64)
+
+
+def bytes_moved(window: WindowProblem, tiling: FusedTiling) -> int:
+    """Bytes of the arena by way of which lines go to another place: twice those of a block."""
+    borders, block = MapLines(window, 0, 1), MapLines(window, 0, tiling.lines)
+    every = (window.out[0] - 1) * window.window.stride[0] + window.window.reach[0]
+    turns = 0 < tiling.held_lines < every
+    shared = block.end - window.window.stride[0] * tiling.lines - block.first
+    return 2 * max(0, shared) * borders.pitch if turns else 0
 
 
 class ExpandPlacer(MatmulPlacer):
@@ -44,9 +55,14 @@ class ExpandPlacer(MatmulPlacer):
         size = bytes_held(window, walk, self.held, self.config.line_bytes)
         self.act_ring = Ring("scratchpad for activations", size, limit - size, chip.scratchpad)
         self.lines, *self.after = Ring("scratchpad for a map", 0, size, chip.scratchpad).take(size)
-        #: Last step that reads the line at a place, by channels; and the last fill, and product.
+        #: Last step, by channels, and last store that read the line at a place; the load to it.
         self.readers: dict[tuple[int, int], int] = {}
-        self.filled, self.made, self.block = -1, -1, -1
+        self.stores: dict[tuple[int, int], int] = {}
+        self.loads: dict[tuple[int, int], int] = {}
+        #: Last load to the map, and the step that it is behind; last product, and block.
+        self.filled, self.behind, self.made, self.block = -1, -1, -1, -1
+        #: How often lines went to the first place.
+        self.moves = 0
         #: The line at the first place, those that the block adds, and the one behind the last.
         self.base, self.first, self.end = 0, 0, 0
 
@@ -59,55 +75,108 @@ class ExpandPlacer(MatmulPlacer):
         """Where line `line` of the map stands."""
         return self.lines.start + self.borders.lead + (line - self.base) * self.borders.pitch
 
-    def bring(self, block: int, start: int, stop: int, channels: tuple[int, int]) -> int:
+    def bring(
+        self, block: int, start: int, stop: int, channels: tuple[int, int], after: int
+    ) -> int:
         """Make what results [start, stop) see of the channels [first, end); the first byte of it.
 
-        What reads it waits for `filled` and `made`.
+        What reads it waits for `filled` and `made`; the last one of these is behind step `after`.
         """
         seen = MapLines(self.window, start, stop)
-        if block != self.block:
-            self._turn(block, seen)
+        saved = self._turn(block, seen, after) if block != self.block else 0
         low, high = max(self.first, 0), min(self.end, self.window.height)
         if low < high:
             self._multiply(block, low, high, channels)
+        if saved:  # what the product needs is loaded first
+            self._restore(saved)
         self.lines.step = len(self.plan.steps)
+        if after > max(self.made, self.behind):
+            raise Unsupported(f"nothing that a block waits for is behind step {after}")
         back = 1 if self.walk.offset < 0 else 0
         for line in range(seen.first - back, seen.end):
             self.readers[line - self.base, channels[0]] = len(self.plan.steps)
         return self.at(seen.first)
 
-    def _turn(self, block: int, seen: MapLines) -> None:
-        """A new block: the lines that it adds, and their borders."""
-        fresh = self.block < 0
-        self.block, self.first = block, self.end
-        if fresh or seen.end - self.base > self.held:
-            if seen.lines > self.held:
-                message = f"a block sees {seen.lines} lines of the map, {self.held} are held"
-                raise Unsupported(message)
-            self.base = self.first = seen.first
-        self.end = seen.end
-        if fresh:
-            self._fill(0, self.borders.lead)
-            self._fill(
-                self.borders.lead + self.borders.line,
-                self.borders.border,
-                self.held,
-                self.borders.pitch,
+    def _save(self, seen: MapLines) -> int:
+        """Store the lines that a block shares with the one before, which then has the first place;
+        how many."""
+        lines, size = self.end - seen.first, self._size(self.end - seen.first)
+        places = range(seen.first - self.base, self.end - self.base)
+        self.moves += 1
+        self.stores |= {(place, 0): len(self.plan.stores) for place in places}
+        self.plan.stores.append(
+            Store(
+                layer=self.index,
+                dram=self.layout.out + self.moves % 2 * size,
+                bytes=size,
+                chip=self.at(seen.first),
+                after_step=len(self.plan.steps) - 1,
+                after_load=self._last(self.loads, places),
             )
+        )
+        return lines
+
+    def _size(self, lines: int) -> int:
+        """Bytes of lines; the border behind the last is the same everywhere."""
+        return lines * self.borders.pitch - self.borders.border
+
+    def _restore(self, lines: int) -> None:
+        """Load them again."""
+        places, size = range(lines), self._size(lines)
+        self.filled = self.load(
+            Space.SCRATCHPAD,
+            dram=self.layout.out + self.moves % 2 * size,
+            bytes=size,
+            chip=self.at(self.base),
+            after_step=self._last(self.readers, places),
+            after_store=max(self.stores.values()),  # the one that saved them, the newest
+        )
+        self.loads |= {(place, 0): self.filled for place in places}
+
+    @staticmethod
+    def _last(users: Mapping[tuple[int, int], int], places: Container[int]) -> int:
+        """The last one that uses any of `places`, or -1."""
+        return max((user for (place, _), user in users.items() if place in places), default=-1)
+
+    def _turn(self, block: int, seen: MapLines, after: int) -> int:
+        """A new block: the lines that it adds, and their borders; how many are to be loaded
+        again."""
+        saved = 0
+        if self.block < 0:
+            self.base = self.end = seen.first
+            borders = self.borders
+            self._fill(0, borders.lead)
+            self._fill(borders.lead + borders.line, borders.border, self.held, borders.pitch)
+        elif seen.end - self.base > self.held:
+            if self.end > seen.first and isinstance(self.plan.steps[-1], Step):
+                saved = self._save(seen)
+            else:  # there is none, or nothing that a store could wait for
+                self.end = seen.first
+            self.base = seen.first
+        if seen.lines > self.held:
+            raise Unsupported(f"a block sees {seen.lines} lines of the map, {self.held} are held")
+        self.block, self.first, self.end = block, self.end, seen.end
         for low, high in ((self.first, min(0, self.end)), (self.window.height, self.end)):
             low = max(low, self.first)
             if low < high:
                 places = range(low - self.base, high - self.base)
-                read = [step for (place, _), step in self.readers.items() if place in places]
+                # Where there are none but these, nothing else is behind that step.
+                self.behind = after if low == self.first else self.behind
                 self._fill(
                     self.at(low) - self.lines.start,
                     self.borders.line,
                     high - low,
                     self.borders.pitch,
-                    after=max(read, default=-1),
+                    max(self._last(self.readers, places), self.behind),
+                    self._last(self.stores, places),
                 )
+                self.loads |= {(place, 0): self.filled for place in places}
+        return saved
 
-    def _fill(self, at: int, size: int, rows: int = 1, pitch: int = 0, after: int = -1) -> None:
+    def _fill(
+        self, at: int, size: int, rows: int = 1, pitch: int = 0, step: int = -1,
+        store: int = -1,
+    ) -> None:  # fmt: skip
         if size <= 0:
             return
         self.filled = self.load(
@@ -119,8 +188,8 @@ class ExpandPlacer(MatmulPlacer):
             chip=self.lines.start + at,
             chip_pitch=pitch,
             fill=self.window.window.value,
-            after_step=max(after, self.after[0]),
-            after_store=self.after[1],
+            after_step=max(step, self.after[0]),
+            after_store=max(store, self.after[1]),
         )
 
     def _multiply(self, block: int, low: int, high: int, channels: tuple[int, int]) -> None:
@@ -153,6 +222,7 @@ class ExpandPlacer(MatmulPlacer):
         )
         places = range(low - self.base, high - self.base)
         read = [self.readers.get((place, channels[0]), -1) for place in places]
+        stored = self._last(self.stores, places)
         self.made = index
         self.plan.steps.append(
             Step(
@@ -167,7 +237,7 @@ class ExpandPlacer(MatmulPlacer):
                 parameter=parameter,
                 table=self.table,
                 after_load=max(load_w, load_a, load_p, self.table_load),
-                after_store=self.after[1],
+                after_store=max(stored, self.after[1]),
                 after_slide=max(*read, self.after[0]),
             )
         )

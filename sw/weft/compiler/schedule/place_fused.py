@@ -177,10 +177,11 @@ class FusedPlacer(DepthwisePlacer):
         at, made = result + part[0] * self.column, -1
         if self.expand is not None:
             channels = (part[0] * self.column, part[1] * self.column)
-            self.origin = self.expand.bring(block, start, stop, channels)
+            self.origin = self.expand.bring(block, start, stop, channels, self.after[0])
             self.brought, made = self.expand.filled, self.expand.made
         elif part[0] == 0:
-            lines, self.place, self.brought = self.bring(start, stop, self.walk.ahead, self.after[0])
+            ahead, after = self.walk.ahead, self.after[0]
+            lines, self.place, self.brought = self.bring(start, stop, ahead, after)
             self.origin = self.place.start + lines.lead
         self.place.step = self.middle.step = len(self.plan.steps)
         self.slide(start, stop, self.origin, part, at, self.brought, self.after[1], made)

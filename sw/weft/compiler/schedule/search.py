@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 
 from weft.compiler.cost.predict import Prediction, predict
 from weft.compiler.cost.timing import TIMING, Timing, port_cycles, tile_cycles
-from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.fused import Fused
+from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported

@@ -106,9 +106,9 @@ class Model:
         meets = self.array_before[0]
         taken = set() if meets is None else memories_of(meets)
         line_clash = line is not None and (line * LINE // BANK, line % 2) in taken
-        in_way = {bank for bank, _ in taken}
-        in_way |= set() if line is None else {line * LINE // BANK}
-        read_clash = store is not None and store * D // BANK in in_way
+        in_way = taken | (set() if line is None else {(line * LINE // BANK, line % 2)})
+        wanted = range(0) if store is None else range(store * D // LINE, (store + 1) * D // LINE)
+        read_clash = any((at * LINE // BANK, at % 2) in in_way for at in wanted)
         in_way = set() if result is None else {2 * pair * LINE // BANK}
         wide_clash = wide is not None and target * LINE // BANK in in_way
         in_way |= set() if wide is None else {target * LINE // BANK}
@@ -212,8 +212,11 @@ async def pairs_of_banks(dut):
             met = [same * ({first, second} == {*pair}) for pair in order]
             lines = 3 * same * ({first, second} == {"result", "wide"})
             want = [met[0] + 3 * met[2], 3 * met[1] + 3 * met[3], lines]
-            if {first, second} == {"array", "line"}:  # they may be in different memories
+            # They may be in different memories of their bank.
+            if {first, second} == {"array", "line"}:
                 want[2] = min(model.conflicts[2], same)
+            if "store" in (first, second) and D == LINE:
+                want[0] = min(model.conflicts[0], want[0])
             assert model.conflicts == want, (first, second, one, other)
 
 

@@ -93,10 +93,10 @@ class Scratchpad(wiring.Component):
     in order.
 
     Array reads and result writes always proceed. A read or write of the depthwise unit that meets
-    them in a bank waits a cycle, and so does a store read, or a load write, that meets one of
-    either unit; `depthwise_conflict`, `read_conflict` and `write_conflict` report it. Addresses
-    past the end write nothing and read no particular value. Without ``config.tap_words`` nobody may
-    drive the ports of the depthwise unit.
+    them waits a cycle, and so does a store read, or a load write, that meets one of either unit:
+    reads in a memory of a bank, the even or the odd one, writes in a bank. `depthwise_conflict`,
+    `read_conflict` and `write_conflict` report it. Addresses past the end write nothing and read no
+    particular value. Without ``config.tap_words`` nobody may drive the ports of the depthwise unit.
 
     Parameters
     ----------
@@ -200,7 +200,6 @@ class Scratchpad(wiring.Component):
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
         store_bank_here = banks_of(store_pair, Const(1))
-        array_banks = array_here[0] | array_here[1]
         # A line is in one memory of its bank, the even one or the odd one.
         line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
         # `ready` does not look at `valid`, which comes late, nor at whether there is such a line.
@@ -212,7 +211,15 @@ class Scratchpad(wiring.Component):
         line_here = banks_of(line_pair, self.depthwise_read.valid)
         line_go = line_here & (~line_clash).replicate(cfg.scratchpad_banks)
         has_lines = bool(cfg.tap_words)
-        clash = (store_bank_here & (array_banks | (line_here if has_lines else 0))).any()
+        # Who is in the even and in the odd memory of each bank, in front of a store; one that reads
+        # a line needs but one of them.
+        busy = [here | Const(0, cfg.scratchpad_banks) for here in array_here]
+        if has_lines:
+            of_half = (~line_half, line_half)
+            line_halves = [line_here & of.replicate(cfg.scratchpad_banks) for of in of_half]
+            busy = [here | lines for here, lines in zip(array_here, line_halves)]
+        in_way = Mux(store_line[0], busy[1], busy[0]) if lines_per_dma == 1 else busy[0] | busy[1]
+        clash = (store_bank_here & in_way).any()
         store_go = Signal()
         m.d.comb += [
             self.store.ready.eq(~clash),
@@ -266,10 +273,8 @@ class Scratchpad(wiring.Component):
         load_here = banks_of(load_pair, self.load.valid)
         wide_here = banks_of(wide_pair, wide.valid)
         for b in banks:
-            from_store = store_here[b] & ~array_here[0][b] & ~array_here[1][b]
             others = load_pair
             if has_lines:
-                from_store &= ~line_here[b]
                 others = Mux(wide_here[b], wide_pair, load_pair)
             write_row = Signal(row_bits, name=f"write_row{b}", reset_less=True)
             m.d.sync += write_row.eq(Mux(result_here[b], self.result.pair, others)[:row_bits])
@@ -280,15 +285,14 @@ class Scratchpad(wiring.Component):
                 m.submodules[f"bank{b}_{'odd' if half else 'even'}"] = bank
                 read = bank.read_port()
                 write = bank.write_port(granularity=8 * cfg.beat_bytes)
-                store_half = from_store if lines_per_dma == 2 else from_store & (
-                    store_line[0] == half
-                )
-                en = array_here[half][b] | store_half
+                from_store = store_here[b] & ~in_way[b]
+                if lines_per_dma == 1:
+                    from_store &= store_line[0] == half
+                en = array_here[half][b] | from_store
                 rest = store_pair[:row_bits]
                 if has_lines:
-                    from_line = line_go[b] & (line_half == half)
-                    en |= from_line
-                    rest = Mux(line_here[b], line_pair, store_pair)[:row_bits]
+                    en |= line_go[b] & (line_half == half)
+                    rest = Mux(line_halves[half][b], line_pair, store_pair)[:row_bits]
                 address = Mux(array_here[half][b], array_row[half], rest)
                 out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
                 live = Signal(name=f"live{b}_{half}", reset_less=True)

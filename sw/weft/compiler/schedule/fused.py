@@ -11,7 +11,7 @@ from weft.compiler.graph.windowed import WindowProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 
 from .depthwise import groups_of
-from .place_expand import bytes_held
+from .place_expand import bytes_given, bytes_held
 from .plan import SEGMENT_BYTES, FusedTiling, result_pitch, round_up
 from .walk import Walk, walk_of
 from .windows import MapLines
@@ -136,7 +136,8 @@ def _expanded(
     bank, banks = config.scratchpad_bank_bytes, config.scratchpad_banks
     (down, _), (reach, _) = window.window.stride, window.window.reach
     needed = (high - 1) * down + reach
-    line_in = window.width * round_up(expand.k, max(GRANULE_BYTES, config.line_bytes))
+    pitch = MapLines(window, 0, 1).pitch
+    around = bytes_held(window, walk, 0, rows) + 64
     for lines, k_outermost in every_one(
         sorted({-(-high // part) for part in BLOCKS} | {1, 2}, reverse=True), (True, False)
     ):
@@ -145,6 +146,7 @@ def _expanded(
         sums = pixels * nt if k_outermost else 0
         if sums + made > config.accumulator_rows or pixels > config.accumulator_rows:
             continue
+        given = bytes_given(config, window, expand, lines)
         for gather, groups in every_one(_gathers(config, product), sorted(parts)):
             if groups > most or (groups == every and k_outermost):
                 continue
@@ -153,23 +155,11 @@ def _expanded(
             of_each = groups if k_outermost else every
             middle = pixels * result_pitch(config, window.result_type, of_each, config.line_bytes)
             result = pixels * result_pitch(config, product.result_type, gather)
-            last = k_outermost or lines < high
-            seen = set()
-            for copies, result_copies in every_one((3, 2) if last else (1,), (2, 1)):
-                middle_banks = -(-copies * middle // bank)
-                result_banks = -(-result_copies * result // bank)
-                limit = (banks - middle_banks - result_banks) * bank
-                if (middle_banks, result_banks) in seen:
-                    continue
-                seen.add((middle_banks, result_banks))
-                # What comes in: two blocks of it, or all.
-                blocks = 1 if lines >= high else 2
-                most_lines = -(-made // window.width)
-                left = limit - blocks * round_up(most_lines * line_in, 64)
-                if left < bytes_held(window, walk, 1, rows):
-                    continue
-                one = bytes_held(window, walk, 2, rows) - bytes_held(window, walk, 1, rows)
-                held = min(needed, (left - bytes_held(window, walk, 1, rows)) // one + 1)
+            more = k_outermost or lines < high
+            for copies in (3, 2) if more else (1,):
+                middle_banks = -(-(copies * middle + given) // bank)
+                left = (banks - middle_banks) * bank - (2 if lines < high else 1) * result
+                held = min(needed, (left - around) // pitch)
                 if held < needed:  # as many as whole blocks see
                     held = seen_lines + (held - seen_lines) // (lines * down) * lines * down
                 if held < seen_lines:
@@ -180,7 +170,7 @@ def _expanded(
                     k_outermost=k_outermost,
                     gather=gather,
                     middle_banks=middle_banks,
-                    result_banks=result_banks,
+                    result_banks=0,
                     chunk_tiles=max(1, weight_tiles if resident else nt * groups),
                     weights_resident=resident,
                     held_lines=held,

@@ -9,25 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
+from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft.errors import Unsupported
+from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import Space
 
 from .chip import Chip, Ring
 from .cut import Pass
 from .nest import Loop, Nest
 from .place_matmul import MatmulPlacer
-from .plan import FusedTiling, Plan, Step, Store, Tiling, Written, round_up
+from .plan import DepthwiseTiling, FusedTiling, Plan, Step, Store, Tiling, Written, round_up
 from .walk import Walk
 from .windows import MapLines
 
-__all__ = ["ExpandPlacer", "bytes_held", "bytes_moved"]
+__all__ = ["ExpandPlacer", "bytes_given", "bytes_held", "bytes_moved"]
 
 
 def bytes_held(window: WindowProblem, walk: Walk, lines: int, line_bytes: int) -> int:
     """Bytes of `lines` lines of a map on chip, and of what stands around them."""
     borders = MapLines(window, 0, 1, walk.ahead)
     return round_up(borders.lead + lines * borders.pitch + line_bytes, 64)
+
+
+def bytes_given(
+    config: AcceleratorConfig, window: WindowProblem, expand: GemmProblem, lines: int
+) -> int:
+    """Bytes on chip of what the map is made of: for two blocks of `lines` results, or for all."""
+    high = window.out[0]
+    seen = min(MapLines(window, 0, lines).lines, window.height)
+    line = window.width * round_up(expand.k, max(GRANULE_BYTES, config.line_bytes))
+    return (1 if lines >= high else 2) * round_up(seen * line, 64)
 
 
 def bytes_moved(window: WindowProblem, tiling: FusedTiling) -> int:
@@ -40,12 +52,15 @@ def bytes_moved(window: WindowProblem, tiling: FusedTiling) -> int:
 
 
 class ExpandPlacer(MatmulPlacer):
-    """Adds the product of a layer to a plan, for the `window` behind it; `limit`: end of the
-    scratchpad that both have, and `sums` the accumulators that others need."""
+    """Adds the product of a layer to a plan, for the `window` behind it.
+
+    The map begins the scratchpad; what it is made of comes into `given`. The first `sums`
+    accumulators are not the layer's.
+    """
 
     def __init__(
         self, plan: Plan, index: int, chip: Chip, written: Written, window: WindowProblem,
-        walk: Walk, limit: int, sums: int,
+        walk: Walk, given: Ring, sums: int,
     ) -> None:  # fmt: skip
         super().__init__(plan, index, chip, written)
         tiling = plan.layers[index].tiling
@@ -53,8 +68,16 @@ class ExpandPlacer(MatmulPlacer):
         self.window, self.walk, self.held, self.sums = window, walk, tiling.held_lines, sums
         self.borders = MapLines(window, 0, 1, walk.ahead)
         size = bytes_held(window, walk, self.held, self.config.line_bytes)
-        self.act_ring = Ring("scratchpad for activations", size, limit - size, chip.scratchpad)
+        self.act_ring = given
         self.lines, *self.after = Ring("scratchpad for a map", 0, size, chip.scratchpad).take(size)
+        #: The last step of the engine that needs what was there, and store, for the array: a window
+        #: alone on the engine has ended with its stores, or where other products came behind it.
+        self.before = (self.after[0], self.after[1])
+        if isinstance(plan.layers[index - 1].tiling, DepthwiseTiling) and index:
+            self.before = (-1, len(plan.stores) - 1)
+        elif self.after[0] >= 0:
+            by = plan.layers[plan.steps[self.after[0]].layer].tiling
+            self.before = (-1 if isinstance(by, DepthwiseTiling) else self.after[0], self.after[1])
         #: Last step, by channels, and last store that read the line at a place; the load to it.
         self.readers: dict[tuple[int, int], int] = {}
         self.stores: dict[tuple[int, int], int] = {}
@@ -237,7 +260,7 @@ class ExpandPlacer(MatmulPlacer):
                 parameter=parameter,
                 table=self.table,
                 after_load=max(load_w, load_a, load_p, self.table_load),
-                after_store=max(stored, self.after[1]),
-                after_slide=max(*read, self.after[0]),
+                after_store=max(stored, self.before[1]),
+                after_slide=max(*read, self.before[0]),
             )
         )

@@ -20,7 +20,7 @@ from weft_hw.config import GRANULE_BYTES
 from .chip import Chip, Held, Ring
 from .cut import Pass, even_parts
 from .place_depthwise import DepthwisePlacer
-from .place_expand import ExpandPlacer
+from .place_expand import ExpandPlacer, bytes_given
 from .place_matmul import MatmulPlacer
 from .plan import FusedTiling, Plan, Step, Tiling, Written
 
@@ -117,25 +117,43 @@ class FusedPlacer(DepthwisePlacer):
         tiling = self.tiling
         bank, banks = self.config.scratchpad_bank_bytes, self.config.scratchpad_banks
         limit = (banks - tiling.middle_banks - tiling.result_banks) * bank
-        size = tiling.middle_banks * bank
         self.act_ring = Ring("scratchpad for activations", 0, limit, chip.scratchpad)
-        self.out_ring = Ring("scratchpad between layers", limit, size, chip.scratchpad)
         #: Where the map begins that the engine sees, what brings it, and where it puts results.
         self.origin, self.brought, self.place = 0, -1, Held(0, 0)
         self.middle, self.after = Held(0, 0), [-1, -1]
         self.expand = None
+        given = 0
         if tiling.held_lines:
             # All that it waits for, the array waits for in front of it, and the stores that it may
             # overwrite it waits for by itself.
             self.turn = -1
-            behind = plan.layers[index + 1].problem
-            assert isinstance(behind, GemmProblem)
-            rows = tiling.lines * self.problem.out[1]
-            sums = rows * behind.tiles(self.config)[1] if tiling.k_outermost else 0
-            self.expand = ExpandPlacer(
-                plan, index - 1, chip, written, self.problem, self.walk, limit, sums
-            )
+            front = plan.layers[index - 1].problem
+            assert isinstance(front, GemmProblem)
+            given = bytes_given(self.config, self.problem, front, tiling.lines)
+        size = tiling.middle_banks * bank - given
+        self.out_ring = Ring("scratchpad between layers", limit, size, chip.scratchpad)
         self.product = _ProductPlacer(plan, index + 1, chip, written, self.turn, self.pitch)
+        if tiling.held_lines:
+            ring = Ring("scratchpad for activations", limit + size, given, chip.scratchpad)
+            self.expand = self._expand(ring, limit)
+
+    def _expand(self, given: Ring, limit: int) -> ExpandPlacer:
+        """What makes the map, of what `given` holds; behind it, up to `limit`, are results.
+
+        The array reads what is given, and between layers; the engine reads the map: never the same
+        bank. Results are in the way of the engine, where a store of them is, but not of the array.
+        """
+        problem, tiling, product = self.problem, self.tiling, self.product
+        rows = tiling.lines * problem.out[1]
+        sums = rows * product.cut.n_tiles if tiling.k_outermost else 0
+        expand = ExpandPlacer(
+            self.plan, self.index - 1, self.chip, self.written, problem, self.walk, given, sums
+        )
+        product.out_ring = Ring(
+            "scratchpad for results", expand.lines.end, limit - expand.lines.end,
+            self.chip.scratchpad,
+        )  # fmt: skip
+        return expand
 
     @property
     def is_apart(self) -> bool:

@@ -168,7 +168,8 @@ class FusedTiling:
         Columns of tiles whose results are gathered on chip before a store.
     middle_banks, result_banks : int
         Scratchpad banks that hold results of the engine, and of the product; the others hold lines
-        of the map.
+        of the map. Where the array makes the map, what it is made of is with the former, and the
+        results of the product, in no banks of their own, are behind the map.
     chunk_tiles : int
         Weight tiles of one load and one MATMUL, at most.
     weights_resident : bool

@@ -101,14 +101,14 @@ class Model:
         bench.set("depthwise_write__data", int.from_bytes(written, "little"))
         await bench.settle()
 
-        # A read meets the array's of two cycles before, a write the result's; who else is there
-        # comes in the order depthwise unit, store or load.
+        # A read meets the array's of two cycles before, a write the result's. Behind it comes a
+        # store, and then a line; behind results what the depthwise unit writes, and then a load.
         meets = self.array_before[0]
-        taken = set() if meets is None else memories_of(meets)
-        line_clash = line is not None and (line * LINE // BANK, line % 2) in taken
-        in_way = taken | (set() if line is None else {(line * LINE // BANK, line % 2)})
+        in_way = set() if meets is None else memories_of(meets)
         wanted = range(0) if store is None else range(store * D // LINE, (store + 1) * D // LINE)
-        read_clash = any((at * LINE // BANK, at % 2) in in_way for at in wanted)
+        stored = {(at * LINE // BANK, at % 2) for at in wanted}
+        read_clash = bool(stored & in_way)
+        line_clash = line is not None and (line * LINE // BANK, line % 2) in in_way | stored
         in_way = set() if result is None else {2 * pair * LINE // BANK}
         wide_clash = wide is not None and target * LINE // BANK in in_way
         in_way |= set() if wide is None else {target * LINE // BANK}
@@ -201,7 +201,10 @@ async def pairs_of_banks(dut):
             "line": line,
             "wide": lambda bank: (line(bank), random.randbytes(LINE)),
         }
-        order = (("array", "store"), ("result", "load"), ("line", "store"), ("wide", "load"))
+        order = (
+            ("array", "store"), ("result", "load"), ("wide", "load"),
+            ("result", "wide"), ("store", "line"), ("array", "line"),
+        )  # fmt: skip
         for first, second in itertools.combinations(clients, 2):
             model.conflicts = [0, 0, 0]
             for _ in range(3):
@@ -210,13 +213,11 @@ async def pairs_of_banks(dut):
             same = one == other
             # The first store read of three meets the array's first two cycles later.
             met = [same * ({first, second} == {*pair}) for pair in order]
-            lines = 3 * same * ({first, second} == {"result", "wide"})
-            want = [met[0] + 3 * met[2], 3 * met[1] + 3 * met[3], lines]
-            # They may be in different memories of their bank.
-            if {first, second} == {"array", "line"}:
-                want[2] = min(model.conflicts[2], same)
-            if "store" in (first, second) and D == LINE:
-                want[0] = min(model.conflicts[0], want[0])
+            want = [met[0], 3 * met[1] + 3 * met[2], 3 * met[3] + 3 * met[4] + met[5]]
+            # Lines may be in different memories of their bank.
+            if "line" in (first, second) or ("store" in (first, second) and D == LINE):
+                assert same or not any(model.conflicts)
+                want = [min(pair) for pair in zip(want, model.conflicts)]
             assert model.conflicts == want, (first, second, one, other)
 
 

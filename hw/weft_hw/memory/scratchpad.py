@@ -92,9 +92,10 @@ class Scratchpad(wiring.Component):
     of the next, which is in the other memory of the same or the next bank. A rotator puts the words
     in order.
 
-    Array reads and result writes always proceed. A read or write of the depthwise unit that meets
-    them waits a cycle, and so does a store read, or a load write, that meets one of either unit:
-    reads in a memory of a bank, the even or the odd one, writes in a bank. `depthwise_conflict`,
+    Array reads and result writes always proceed. What meets them waits a cycle: a store read, and a
+    write of the depthwise unit. A read of the depthwise unit also waits for a store, which is short
+    and which others wait for, and a load write for one of the depthwise unit. Reads meet in a
+    memory of a bank, the even or the odd one, writes in a bank. `depthwise_conflict`,
     `read_conflict` and `write_conflict` report it. Addresses past the end write nothing and read no
     particular value. Without ``config.tap_words`` nobody may drive the ports of the depthwise unit.
 
@@ -200,26 +201,25 @@ class Scratchpad(wiring.Component):
         store_line = self.store.address if lines_per_dma == 1 else Cat(0, self.store.address)
         store_pair = store_line[1:]
         store_bank_here = banks_of(store_pair, Const(1))
-        # A line is in one memory of its bank, the even one or the odd one.
+        # A store that reads one line needs one memory of its bank, the even one or the odd one.
+        array_of_store = array_here[0] | array_here[1]
+        if lines_per_dma == 1:
+            array_of_store = Mux(store_line[0], array_here[1], array_here[0])
+        clash = (store_bank_here & array_of_store).any()
+        store_here = banks_of(store_pair, self.store.valid)
+        store_halves = [store_here, store_here]
+        if lines_per_dma == 1:
+            of_half = (~store_line[0], store_line[0])
+            store_halves = [store_here & of.replicate(cfg.scratchpad_banks) for of in of_half]
+        # So does a line. `ready` does not look at `valid`, which comes late, nor at whether there
+        # is such a line.
         line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
-        # `ready` does not look at `valid`, which comes late, nor at whether there is such a line.
         line_bank_here = Cat(bank_of(line_pair)[:select_bits] == b for b in banks)
-        line_clash = Cat(
-            here & Mux(line_half, odd, even)
-            for here, even, odd in zip(line_bank_here, *array_here)
-        ).any()
+        even, odd = (here | store for here, store in zip(array_here, store_halves))
+        line_clash = (line_bank_here & Mux(line_half, odd, even)).any()
         line_here = banks_of(line_pair, self.depthwise_read.valid)
         line_go = line_here & (~line_clash).replicate(cfg.scratchpad_banks)
         has_lines = bool(cfg.tap_words)
-        # Who is in the even and in the odd memory of each bank, in front of a store; one that reads
-        # a line needs but one of them.
-        busy = [here | Const(0, cfg.scratchpad_banks) for here in array_here]
-        if has_lines:
-            of_half = (~line_half, line_half)
-            line_halves = [line_here & of.replicate(cfg.scratchpad_banks) for of in of_half]
-            busy = [here | lines for here, lines in zip(array_here, line_halves)]
-        in_way = Mux(store_line[0], busy[1], busy[0]) if lines_per_dma == 1 else busy[0] | busy[1]
-        clash = (store_bank_here & in_way).any()
         store_go = Signal()
         m.d.comb += [
             self.store.ready.eq(~clash),
@@ -268,7 +268,6 @@ class Scratchpad(wiring.Component):
         result_mask = Cat(self.result.mask[half].replicate(beats // 2) for half in range(2))
 
         halves: list[list[Value]] = [[], []]
-        store_here = banks_of(store_pair, self.store.valid)
         result_here = banks_of(self.result.pair, self.result.valid)
         load_here = banks_of(load_pair, self.load.valid)
         wide_here = banks_of(wide_pair, wide.valid)
@@ -285,14 +284,12 @@ class Scratchpad(wiring.Component):
                 m.submodules[f"bank{b}_{'odd' if half else 'even'}"] = bank
                 read = bank.read_port()
                 write = bank.write_port(granularity=8 * cfg.beat_bytes)
-                from_store = store_here[b] & ~in_way[b]
-                if lines_per_dma == 1:
-                    from_store &= store_line[0] == half
+                from_store = store_halves[half][b]
                 en = array_here[half][b] | from_store
                 rest = store_pair[:row_bits]
                 if has_lines:
                     en |= line_go[b] & (line_half == half)
-                    rest = Mux(line_halves[half][b], line_pair, store_pair)[:row_bits]
+                    rest = Mux(from_store, store_pair, line_pair)[:row_bits]
                 address = Mux(array_here[half][b], array_row[half], rest)
                 out = Signal(8 * line, name=f"out{b}_{half}", reset_less=True)
                 live = Signal(name=f"live{b}_{half}", reset_less=True)

@@ -20,7 +20,7 @@ __all__ = ["candidates"]
 
 #: Into how many blocks a map is cut, and into how many instructions the channels of a block.
 BLOCKS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 14, 16, 20, 28)
-PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
+PARTS = (2, 3, 4, 6, 9, 12, 20)
 
 
 def candidates(config: AcceleratorConfig, problem: Fused) -> Iterator[FusedTiling]:
@@ -36,12 +36,14 @@ def candidates(config: AcceleratorConfig, problem: Fused) -> Iterator[FusedTilin
 
 
 def _gathers(config: AcceleratorConfig, product: GemmProblem) -> list[int]:
-    """Columns of tiles whose results are stored at once."""
+    """Columns of tiles whose results are stored at once: all, or whole segments."""
     nt = product.tiles(config)[1]
     column = config.cols * product.result_type.bytes
     grain = max(1, GRANULE_BYTES // column)
     wanted = {round_up(-(-SEGMENT_BYTES * f // column), grain) for f in (1, 2, 4)}
-    return sorted({min(nt, g) for g in wanted | {nt, round_up(-(-nt // 2), grain)}}, reverse=True)
+    half = round_up(-(-nt // 2), grain)
+    wanted |= {nt, half if half * column >= SEGMENT_BYTES else nt}
+    return sorted({min(nt, g) for g in wanted}, reverse=True)
 
 
 def _sums_fit(config: AcceleratorConfig, product: GemmProblem, rows: int, more: int = 0) -> bool:
@@ -81,7 +83,7 @@ def _pairs(
         if _sums_fit(config, product, lines * wide):
             orders += [
                 (groups, True)
-                for groups in {round_up(-(-every // part), grain) for part in PARTS[1:]}
+                for groups in {round_up(-(-every // part), grain) for part in PARTS}
                 if groups <= most and nt * groups <= weight_tiles // 2
             ]
         for gather, (groups, k_outermost) in every_one(_gathers(config, product), orders):
@@ -129,7 +131,10 @@ def _expanded(
     room = config.tap_words // walk.block_words(config)
     most = every if every <= room else max(1, room // 2)
     grain = max(1, GRANULE_BYTES // config.line_bytes, config.cols // rows)
-    parts = {round_up(-(-every // part), grain) for part in PARTS}
+    parts = {
+        order: sorted({round_up(-(-every // part), grain) for part in into})
+        for order, into in ((True, PARTS), (False, (1, 2, 4, 8, 20)))
+    }
     weight_tiles = config.weight_buffer_bytes // config.tile_bytes
     resident = (kx + nt) * every <= weight_tiles
     high, wide = window.out
@@ -147,7 +152,7 @@ def _expanded(
         if sums + made > config.accumulator_rows or pixels > config.accumulator_rows:
             continue
         given = bytes_given(config, window, expand, lines)
-        for gather, groups in every_one(_gathers(config, product), sorted(parts)):
+        for gather, groups in every_one(_gathers(config, product), parts[k_outermost]):
             if groups > most or (groups == every and k_outermost):
                 continue
             if not resident and groups * (kx + nt) > weight_tiles // 2:
@@ -155,9 +160,8 @@ def _expanded(
             of_each = groups if k_outermost else every
             middle = pixels * result_pitch(config, window.result_type, of_each, config.line_bytes)
             result = pixels * result_pitch(config, product.result_type, gather)
-            more = k_outermost or lines < high
-            for copies in (3, 2) if more else (1,):
-                middle_banks = -(-(copies * middle + given) // bank)
+            copies = (3, 2) if k_outermost else (2,) if lines < high else (1,)
+            for middle_banks in sorted({-(-(count * middle + given) // bank) for count in copies}):
                 left = (banks - middle_banks) * bank - (2 if lines < high else 1) * result
                 held = min(needed, (left - around) // pitch)
                 if held < needed:  # as many as whole blocks see

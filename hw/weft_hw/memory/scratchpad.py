@@ -215,8 +215,11 @@ class Scratchpad(wiring.Component):
         # is such a line.
         line_pair, line_half = self.depthwise_read.line[1:], self.depthwise_read.line[0]
         line_bank_here = Cat(bank_of(line_pair)[:select_bits] == b for b in banks)
-        even, odd = (here | store for here, store in zip(array_here, store_halves))
-        line_clash = (line_bank_here & Mux(line_half, odd, even)).any()
+        line_clash = (line_bank_here & Mux(line_half, array_here[1], array_here[0])).any()
+        same = bank_of(line_pair)[:select_bits] == bank_of(store_pair)[:select_bits]
+        if lines_per_dma == 1:
+            same &= line_half == store_line[0]
+        line_clash |= self.store.valid & same
         line_here = banks_of(line_pair, self.depthwise_read.valid)
         line_go = line_here & (~line_clash).replicate(cfg.scratchpad_banks)
         has_lines = bool(cfg.tap_words)

@@ -31,6 +31,11 @@ class Ring:
         self.what, self.start, self.size, self.held = what, start, size, held
         self.head = start
 
+    def together(self, size: int) -> None:
+        """Let what is taken next, up to `size` bytes in all, follow each other."""
+        if self.head + size > self.start + self.size:
+            self.head = self.start
+
     def take(self, size: int) -> tuple[Held, int, int]:
         """(place, last step and last store that need what was there, or -1).
 
@@ -41,8 +46,7 @@ class Ring:
         """
         if size > self.size:
             raise Unsupported(f"a tiling needs {size} bytes of {self.what}, there are {self.size}")
-        if self.head + size > self.start + self.size:
-            self.head = self.start
+        self.together(size)
         place = Held(self.head, self.head + size)
         self.head = place.end
         gone = [h for h in self.held if h.start < place.end and place.start < h.end]

@@ -70,14 +70,11 @@ class ExpandPlacer(MatmulPlacer):
         size = bytes_held(window, walk, self.held, self.config.line_bytes)
         self.act_ring = given
         self.lines, *self.after = Ring("scratchpad for a map", 0, size, chip.scratchpad).take(size)
-        #: The last step of the engine that needs what was there, and store, for the array: a window
-        #: alone on the engine has ended with its stores, or where other products came behind it.
-        self.before = (self.after[0], self.after[1])
-        if isinstance(plan.layers[index - 1].tiling, DepthwiseTiling) and index:
-            self.before = (-1, len(plan.stores) - 1)
-        elif self.after[0] >= 0:
-            by = plan.layers[plan.steps[self.after[0]].layer].tiling
-            self.before = (-1 if isinstance(by, DepthwiseTiling) else self.after[0], self.after[1])
+        #: The store that a product waits for before it overwrites what was there. All steps of the
+        #: layers before have ended; those of a window alone on the engine, with its stores.
+        self.before = self.after[1]
+        if index and isinstance(plan.layers[index - 1].tiling, DepthwiseTiling):
+            self.before = len(plan.stores) - 1
         #: Last step, by channels, and last store that read the line at a place; the load to it.
         self.readers: dict[tuple[int, int], int] = {}
         self.stores: dict[tuple[int, int], int] = {}
@@ -99,22 +96,23 @@ class ExpandPlacer(MatmulPlacer):
         return self.lines.start + self.borders.lead + (line - self.base) * self.borders.pitch
 
     def bring(
-        self, block: int, start: int, stop: int, channels: tuple[int, int], after: int
+        self, block: int, start: int, stop: int, channels: tuple[int, int], after: tuple[int, int]
     ) -> int:
         """Make what results [start, stop) see of the channels [first, end); the first byte of it.
 
-        What reads it waits for `filled` and `made`; the last one of these is behind step `after`.
+        What reads it waits for `filled` and `made`; the last one of these is behind a step and a
+        store, those `after` which the results have their place.
         """
         seen = MapLines(self.window, start, stop)
-        saved = self._turn(block, seen, after) if block != self.block else 0
+        saved = self._turn(block, seen, after[0]) if block != self.block else 0
         low, high = max(self.first, 0), min(self.end, self.window.height)
         if low < high:
-            self._multiply(block, low, high, channels)
+            self._multiply(block, low, high, channels, after[1])
         if saved:  # what the product needs is loaded first
             self._restore(saved)
         self.lines.step = len(self.plan.steps)
-        if after > max(self.made, self.behind):
-            raise Unsupported(f"nothing that a block waits for is behind step {after}")
+        if after[0] > max(self.made, self.behind):
+            raise Unsupported(f"nothing that a block waits for is behind step {after[0]}")
         back = 1 if self.walk.offset < 0 else 0
         for line in range(seen.first - back, seen.end):
             self.readers[line - self.base, channels[0]] = len(self.plan.steps)
@@ -215,8 +213,10 @@ class ExpandPlacer(MatmulPlacer):
             after_store=max(store, self.after[1]),
         )
 
-    def _multiply(self, block: int, low: int, high: int, channels: tuple[int, int]) -> None:
-        """Append the step that makes lines [low, high)."""
+    def _multiply(
+        self, block: int, low: int, high: int, channels: tuple[int, int], store: int
+    ) -> None:
+        """Append the step that makes lines [low, high), behind `store`."""
         config, window, index = self.config, self.window, len(self.plan.steps)
         wide, column = window.width, self.column
         rows = (high - low) * wide
@@ -260,7 +260,7 @@ class ExpandPlacer(MatmulPlacer):
                 parameter=parameter,
                 table=self.table,
                 after_load=max(load_w, load_a, load_p, self.table_load),
-                after_store=max(stored, self.before[1]),
-                after_slide=max(*read, self.before[0]),
+                after_store=max(store, stored, self.before),
+                after_slide=max(read),
             )
         )

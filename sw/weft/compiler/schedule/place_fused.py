@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft.errors import Unsupported
-from weft_hw.config import GRANULE_BYTES
+from weft_hw.config import GRANULE_BYTES, PARAMETER_BYTES
 
 from .chip import Chip, Held, Ring
 from .cut import Pass, even_parts
@@ -120,22 +120,31 @@ class FusedPlacer(DepthwisePlacer):
         self.act_ring = Ring("scratchpad for activations", 0, limit, chip.scratchpad)
         #: Where the map begins that the engine sees, what brings it, and where it puts results.
         self.origin, self.brought, self.place = 0, -1, Held(0, 0)
-        self.middle, self.after = Held(0, 0), [-1, -1]
+        self.middle, self.after = Held(0, 0), (-1, -1)
         self.expand = None
         given = 0
         if tiling.held_lines:
-            # All that it waits for, the array waits for in front of it, and the stores that it may
-            # overwrite it waits for by itself.
+            # All that it waits for, the array waits for in front of it.
             self.turn = -1
             front = plan.layers[index - 1].problem
-            assert isinstance(front, GemmProblem)
+            behind = plan.layers[index + 1].problem
+            assert isinstance(front, GemmProblem) and isinstance(behind, GemmProblem)
             given = bytes_given(self.config, self.problem, front, tiling.lines)
+            self._keep_apart(front, behind)
         size = tiling.middle_banks * bank - given
         self.out_ring = Ring("scratchpad between layers", limit, size, chip.scratchpad)
         self.product = _ProductPlacer(plan, index + 1, chip, written, self.turn, self.pitch)
         if tiling.held_lines:
             ring = Ring("scratchpad for activations", limit + size, given, chip.scratchpad)
             self.expand = self._expand(ring, limit)
+
+    def _keep_apart(self, *products: GemmProblem) -> None:
+        """Let neither of two products take what the other one keeps on chip."""
+        config, chip = self.config, self.chip
+        n_tiles = sum(product.tiles(config)[1] for product in products)
+        chip.parameters.together(n_tiles * config.cols * PARAMETER_BYTES)
+        if self.tiling.weights_resident:
+            chip.weights.together(sum(p.weight_tiles(config) for p in products) * config.tile_bytes)
 
     def _expand(self, given: Ring, limit: int) -> ExpandPlacer:
         """What makes the map, of what `given` holds; behind it, up to `limit`, are results.
@@ -175,7 +184,9 @@ class FusedPlacer(DepthwisePlacer):
             rows = (start * wide, stop * wide)
             for part in parts:
                 if part == parts[0] or self.is_apart:
-                    self.middle, *self.after = self.out_ring.take((rows[1] - rows[0]) * self.pitch)
+                    size = (rows[1] - rows[0]) * self.pitch
+                    self.middle, *after = self.out_ring.take(size)
+                    self.after = (after[0], after[1])
                     if any(one.middle not in self.chip.scratchpad for one in waiting):
                         raise Unsupported("there is one place for the results of two blocks")
                 first = part[0] if self.is_apart else 0
@@ -195,11 +206,11 @@ class FusedPlacer(DepthwisePlacer):
         at, made = result + part[0] * self.column, -1
         if self.expand is not None:
             channels = (part[0] * self.column, part[1] * self.column)
-            self.origin = self.expand.bring(block, start, stop, channels, self.after[0])
+            self.origin = self.expand.bring(block, start, stop, channels, self.after)
             self.brought, made = self.expand.filled, self.expand.made
         elif part[0] == 0:
             ahead, after = self.walk.ahead, self.after[0]
             lines, self.place, self.brought = self.bring(start, stop, ahead, after)
             self.origin = self.place.start + lines.lead
         self.place.step = self.middle.step = len(self.plan.steps)
-        self.slide(start, stop, self.origin, part, at, self.brought, self.after[1], made)
+        self.slide(start, stop, self.origin, part, at, self.brought, -1, made)

@@ -64,7 +64,7 @@ class DepthwisePlacer(MapPlacer):
         """
         problem, walk = self.problem, self.walk
         window, pixel, axis = problem.window, problem.in_pixel, int(walk.across)
-        tap, load_taps = self._need_taps(gather)
+        tap, load_taps = self.need_taps(gather)
         self.use_table(len(self.plan.steps))
         # By axis: down, across.
         size = (stop - start, problem.out[1])
@@ -105,7 +105,7 @@ class DepthwisePlacer(MapPlacer):
             )
         )
 
-    def _need_taps(self, gather: tuple[int, int]) -> tuple[int, int]:
+    def need_taps(self, gather: tuple[int, int]) -> tuple[int, int]:
         """(first word, load) of the taps of a gather group; those of all stay where they fit."""
         known = self.taps.get(gather)
         line, ring = self.column, self.chip.taps

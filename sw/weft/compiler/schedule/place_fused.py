@@ -9,7 +9,7 @@ then reads comes behind the product of the place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from weft.compiler.graph.matmul import GemmProblem
@@ -85,6 +85,22 @@ class _ProductPlacer(MatmulPlacer):
         if not self.k_outermost:
             return super().passes(block, gather, final)
         return [Pass(*gather, *self._k(), 0)]
+
+    def bring(self, parts: Sequence[tuple[int, int]]) -> None:
+        """Load the constants of the first block; where they do not stay, of its first step."""
+        found: list[Pass] = []
+        if self.k_outermost:
+            *others, (k0, stop) = parts
+            k1 = min(stop, self.cut.k_tiles)
+            found = [Pass(0, self.cut.n_tiles, *part, 0) for part in others]
+            found += [Pass(*gather, k0, k1, 0) for gather in self.cut.gathers]
+        else:
+            for gather in self.cut.gathers:
+                found += self.cut.passes(0, gather, False)
+        step = len(self.plan.steps)
+        for p in found if self.tiling.weights_resident else found[:1]:
+            self.need_weights(0, p, step)
+            self.need_parameters(p.n0, p.n1, step)
 
     def need_activations(
         self, block: int, m0: int, rows: int, p: Pass, step: int
@@ -178,6 +194,10 @@ class FusedPlacer(DepthwisePlacer):
                 placer.load_table()
         parts = even_parts(0, self.groups, tiling.groups, grain)
         high, lines = self.problem.out[0], tiling.lines
+        if self.index and self.expand is None:
+            # The map comes when the layer before has made it; what is there already goes first.
+            self.need_taps(parts[0])
+            product.bring(parts)
         waiting: list[_Ready] = []
         for block, start in enumerate(range(0, high, lines)):
             stop = min(start + lines, high)

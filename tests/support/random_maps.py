@@ -15,7 +15,7 @@ from weft.compiler.graph.requant import Requant
 from weft.compiler.graph.window import Window
 from weft_hw.numerics import RESIDUAL_SHIFT, multiplier_for
 
-__all__ = ["MapMaker", "network", "separable", "values_of"]
+__all__ = ["MapMaker", "chain", "network", "separable", "values_of"]
 
 
 class MapMaker:
@@ -179,3 +179,25 @@ def separable(seed: int, expand: float = 0.4) -> Graph:
     if choose.random() < 0.3:
         x = maker.depthwise(x, Window((3, 3), padding=(1, 1, 1, 1)))
     return maker.build(x)
+
+
+def chain(seed: int, most: int = 16) -> Graph:
+    """Blocks of MobileNets behind each other, of maps with up to `most` lines."""
+    m = MapMaker(seed)
+    choose = m.choose
+    shape = (choose.randint(4, most), choose.randint(4, most), choose.choice([16, 24, 32]))
+    x = m.input(shape)
+    for _ in range(choose.randint(2, 5)):
+        start, kind = x, choose.random()
+        if kind < 0.5:
+            x = m.conv2d(x, choose.choice([32, 48, 64, 96]), Window())
+        elif kind < 0.6:
+            x = m.conv2d(x, choose.choice([16, 32]))
+        x = m.depthwise(x, m.window(m.shapes[x], choose.choice([(3, 3)] * 4 + [(5, 5)])))
+        if choose.random() < 0.85:
+            is_same = m.shapes[x][:2] == m.shapes[start][:2] and choose.random() < 0.6
+            outputs = m.shapes[start][2] if is_same else choose.choice([16, 24, 32, 48])
+            x = m.conv2d(x, outputs, Window(), residual=start if is_same else None)
+        if choose.random() < 0.15:
+            x = m.pool("max_pool", x)
+    return m.build(x)

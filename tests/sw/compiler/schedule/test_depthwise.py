@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from random_maps import MapMaker, separable, values_of
-from weft.backend.emulator import EmulatorBackend
+from on_emulator import check
+from random_maps import MapMaker
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.window import Window
 from weft.compiler.graph.windowed import WindowProblem
@@ -19,14 +19,10 @@ from weft.compiler.schedule.plan import DepthwiseTiling, Layer, layout_of
 from weft.compiler.schedule.search import taps_of
 from weft.compiler.schedule.walk import walk_of
 from weft.dram import memory_of
-from weft.errors import Unsupported
-from weft.verify import verify
 from weft_hw.config import preset
 from weft_hw.isa import TAP_DELAY_MAX, TAP_PARAMETERS, TAPS, Opcode
 
 pytest.importorskip("torch")
-
-from weft.compiler.graph.reference import TorchInt  # noqa: E402
 
 PRESETS = ("tiny", "tiny-wide", "pynq-z2", "kv260")
 #: Windows that the engine does, and the reads of one result.
@@ -54,17 +50,6 @@ WINDOWS = {
 def one(window: Window, shape: tuple[int, int, int] = (11, 13, 40), seed: int = 5) -> Graph:
     maker = MapMaker(seed)
     return maker.build(maker.depthwise(maker.input(shape), window))
-
-
-def check(program, graph: Graph, seed: int = 0) -> None:
-    verify(program)
-    given = values_of(graph, seed)
-    with EmulatorBackend(program.config) as emulator:
-        emulator.load(program)
-        got = emulator.run(given)
-    want, _ = TorchInt().run(graph, given)
-    for output, array in want.items():
-        np.testing.assert_array_equal(got[output], array)
 
 
 def opcodes(program) -> set[Opcode]:
@@ -188,80 +173,6 @@ def test_taps_in_memory():
                     want = weights[row, column, channel] if is_weight else 0
                     assert found[tap, at, lane] == want
                 at += 1
-
-
-def pairs_of(graph: Graph, name: str = "pynq-z2"):
-    """(program, names of the nodes that are fused)"""
-    program = compile_graph(graph, preset(name))
-    nodes = program.metadata["nodes"]
-    return program, [n["name"] for n in nodes if "middle_banks" in n["schedule"]]
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_random_pairs(name):
-    fused = 0
-    for seed in range(40):
-        graph = separable(seed)
-        try:
-            program, names = pairs_of(graph, name)
-        except Unsupported:
-            continue
-        check(program, graph, seed)
-        fused += bool(names)
-    assert fused >= 6, fused
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_random_blocks_whose_map_is_made_on_chip(name):
-    """All three at once, wherever that is possible."""
-    fused = refused = 0
-    for seed in range(30):
-        graph = separable(1000 + seed, expand=1.0)
-        try:
-            program, names = pairs_of(graph, name)
-        except Unsupported:
-            refused += 1
-            continue
-        check(program, graph, seed)
-        fused += len(names) == 3
-    assert fused >= 6, (fused, refused)
-
-
-def test_what_a_pair_hands_on_has_no_place_in_the_arena():
-    maker = MapMaker(1)
-    between = maker.depthwise(maker.input((28, 28, 128)), Window((3, 3), padding=(1, 1, 1, 1)))
-    graph = maker.build(maker.conv2d(between, 16, Window()))
-    program, names = pairs_of(graph)
-    assert len(names) == 2
-    stored = sum(i["rows"] * i["bytes"] for i in program.instructions if i.opcode is Opcode.STORE)
-    assert stored == 28 * 28 * 16 == program.metadata["bytes_written"]
-    assert program.metadata["roofline_cycles"] < program.metadata["predicted_cycles"]
-    assert program.metadata["bytes_read"] == 28 * 28 * 128 + 9 * 128 + 128 * 16
-    check(program, graph)
-
-
-def read_twice(maker: MapMaker) -> Graph:
-    x = maker.depthwise(maker.input((14, 14, 32)), Window((3, 3), padding=(1, 1, 1, 1)))
-    a = maker.conv2d(x, 32, Window())
-    return maker.build(a, maker.conv2d(x, 16, Window()))
-
-
-def added_behind(maker: MapMaker) -> Graph:
-    x = maker.depthwise(maker.input((14, 14, 32)), Window((3, 3), padding=(1, 1, 1, 1)))
-    return maker.build(maker.conv2d(x, 32, Window(), residual=x))
-
-
-def an_output(maker: MapMaker) -> Graph:
-    x = maker.depthwise(maker.input((14, 14, 32)), Window((3, 3), padding=(1, 1, 1, 1)))
-    return maker.build(x, maker.conv2d(x, 32, Window()))
-
-
-@pytest.mark.parametrize("make", [read_twice, added_behind, an_output])
-def test_what_others_read_is_not_kept_on_chip(make):
-    graph = make(MapMaker(2))
-    program, names = pairs_of(graph)
-    assert not names
-    check(program, graph)
 
 
 def test_the_choice_is_by_predicted_cycles():

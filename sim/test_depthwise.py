@@ -9,8 +9,8 @@ from random_maps import MapMaker, separable
 from weft.backend.rtl.backend import RtlBackend
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.window import Window
+from weft.compiler.lower.choose import scheduled
 from weft.compiler.lower.nodes import problem_of
-from weft.compiler.lower.program import scheduled
 from weft.dram import memory_of
 from weft.errors import Unsupported
 from weft_hw.config import preset

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from weft.compiler.graph.network import BORDERS
-from weft.compiler.lower import program
+from weft.compiler.lower import choose
 from weft.models.builtin import builtin
 from weft.runtime.compile import compile_model
 
@@ -69,7 +69,7 @@ def test_what_the_engine_and_fusing_are_worth(name, monkeypatch):
         return model.program.metadata["predicted_cycles"]
 
     array, fused = predicted("pynq-z2-array"), predicted("pynq-z2")
-    monkeypatch.setattr(program, "_fused", lambda *_: None)
+    monkeypatch.setattr(choose, "_fused", lambda *_: None)
     apart = predicted("pynq-z2")
     print(f"{name}: array only {array:,}, apart {apart:,}, fused {fused:,}")
     assert fused < apart < array

@@ -18,8 +18,9 @@ from weft.compiler.graph.passes.drop_repeats import drop_repeats
 from weft.compiler.graph.passes.fold_addresses import fold_pads, fold_reshapes
 from weft.compiler.graph.passes.fuse import fuse
 from weft.compiler.graph.passes.fuse_tables import fuse_tables
+from weft.compiler.lower.choose import scheduled
 from weft.compiler.lower.nodes import problem_of
-from weft.compiler.lower.program import compile_graph, scheduled
+from weft.compiler.lower.program import compile_graph
 from weft.compiler.quantise.integers import IntegerSegment, integer_segment
 from weft.compiler.quantise.pt2e import examples_of, has_quantisation, quantise_exported
 from weft.dram import MemoryModel, memory_of

@@ -9,8 +9,8 @@ from typing import Any
 
 from weft.compiler.graph.network import Network, Operator
 from weft.compiler.graph.partition import Segment, why_on_host
+from weft.compiler.lower.choose import Chosen, choose
 from weft.compiler.lower.nodes import problem_of
-from weft.compiler.lower.program import Chosen, choose
 from weft.compiler.quantise.integers import IntegerSegment
 from weft.dram import MemoryModel, roofline_cycles
 from weft_hw.config import AcceleratorConfig
@@ -23,11 +23,11 @@ class OperatorReport:
     """One operator of a model.
 
     where : "accelerator" or "host". unit : which unit of the accelerator, and whether the operator
-    is fused with its neighbour: then the figures of both are the later one's. why : in words.
+    is fused with its neighbours: then the figures of all are the last one's. why : in words.
     fused : layers that are part of it. macs : multiply-accumulates that are needed. The rest is of
-    the accelerator, and null on the host and for the earlier one of a pair: predicted_cycles alone
-    on the chip, or as a pair, roofline_cycles that nothing can beat, bytes read and written at
-    least, bound : "compute" or "memory", which of them the roofline is.
+    the accelerator, and null on the host and for all but the last one of those that are fused:
+    predicted_cycles alone on the chip, or at once, roofline_cycles that nothing can beat, bytes
+    read and written at least, bound : "compute" or "memory", which of them the roofline is.
     """
 
     name: str

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from weft.backend.base import Backend
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import compile_graph, scheduled
+from weft.compiler.lower.choose import scheduled
+from weft.compiler.lower.program import compile_graph
 from weft.dram import MemoryModel
 from weft.errors import Unsupported, UsageError
 from weft.program import Program

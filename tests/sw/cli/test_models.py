@@ -137,7 +137,7 @@ def test_cache(weft, weft_json, monkeypatch, tmp_path):
     monkeypatch.setenv("WEFT_CACHE", str(tmp_path / "cache"))
     assert "is empty" in weft("cache", "ls")
     weft("explain", "my.py:net")
-    from weft.compiler.lower.program import scheduled
+    from weft.compiler.lower.choose import scheduled
 
     scheduled.cache_clear()
     weft("explain", "my.py:net")

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 import weft  # noqa: E402
 from quantised import quantise_linear  # noqa: E402
 from weft.backend.opening import open_backend  # noqa: E402
-from weft.compiler.lower import program as lowering  # noqa: E402
+from weft.compiler.lower import choose as lowering  # noqa: E402
 from weft.compiler.quantise.linear import (  # noqa: E402
     integer_linear,
     migration_factors,

@@ -10,9 +10,10 @@ from random_maps import MapMaker
 from weft.compiler.graph.graph import Graph
 from weft.compiler.graph.window import Window
 from weft.compiler.graph.windowed import WindowProblem
+from weft.compiler.lower.choose import scheduled
 from weft.compiler.lower.constants import pack_taps
 from weft.compiler.lower.nodes import problem_of
-from weft.compiler.lower.program import compile_graph, scheduled
+from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule import depthwise, known, search
 from weft.compiler.schedule.place import place_layers
 from weft.compiler.schedule.plan import DepthwiseTiling, Layer, layout_of

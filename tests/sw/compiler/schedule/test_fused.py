@@ -128,7 +128,7 @@ def inverted(size: int, thin: int, wide: int, stride: int = 1) -> Fused:
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_every_tiling_of_an_inverted_residual(stride):
-    """Each line of the wide map is made once; but those that the second block shares with the first,
+    """Each line of the wide map is made once; but those that a second block shares with the first,
     where it has no place for them: there is no step yet that a store could wait for."""
     config = preset("pynq-z2")
     problem = inverted(32, 24, 144, stride)

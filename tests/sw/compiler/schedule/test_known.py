@@ -6,7 +6,7 @@ import json
 import pytest
 
 from weft.compiler.graph.matmul import GemmProblem
-from weft.compiler.lower.program import scheduled
+from weft.compiler.lower.choose import scheduled
 from weft.compiler.schedule import known, search
 from weft.dram import memory_of
 from weft_hw.config import preset

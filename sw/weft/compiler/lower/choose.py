@@ -12,8 +12,9 @@ from weft.compiler.graph.graph import Graph, Node
 from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.schedule import known
-from weft.compiler.schedule.plan import AnyTiling, DepthwiseTiling, FusedTiling, Problem
+from weft.compiler.schedule.plan import Problem
 from weft.compiler.schedule.search import Schedule, schedule_fused, schedule_node
+from weft.compiler.schedule.tiling import AnyTiling, DepthwiseTiling, FusedTiling
 from weft.dram import MemoryModel
 from weft_hw.config import AcceleratorConfig
 

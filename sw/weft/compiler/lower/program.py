@@ -22,7 +22,6 @@ from weft.compiler.schedule.place import Copy, place_layers
 from weft.compiler.schedule.place_expand import bytes_moved
 from weft.compiler.schedule.plan import (
     REGION_ALIGN,
-    FusedTiling,
     Layer,
     Layout,
     Problem,
@@ -34,6 +33,7 @@ from weft.compiler.schedule.search import (
     check_arena,
     taps_of,
 )
+from weft.compiler.schedule.tiling import FusedTiling
 from weft.dram import MemoryModel, memory_of
 from weft.errors import Unsupported, UsageError
 from weft.program import NodeSpan, Program, TensorSpec

@@ -11,7 +11,8 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import INSTRUCTION_BYTES
 
-from .plan import Tiling, round_up
+from .plan import round_up
+from .tiling import Tiling
 
 __all__ = ["Cut", "Pass", "even_parts"]
 

@@ -8,7 +8,8 @@ from weft.compiler.graph.windowed import WindowProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 from weft_hw.isa import TAPS
 
-from .plan import DepthwiseTiling, result_pitch, round_up
+from .plan import result_pitch, round_up
+from .tiling import DepthwiseTiling
 from .walk import Walk, walk_of
 from .windows import MapLines
 

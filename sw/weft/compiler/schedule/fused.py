@@ -12,7 +12,8 @@ from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 
 from .depthwise import groups_of
 from .place_expand import bytes_given, bytes_held
-from .plan import SEGMENT_BYTES, FusedTiling, result_pitch, round_up
+from .plan import SEGMENT_BYTES, result_pitch, round_up
+from .tiling import FusedTiling
 from .walk import Walk, walk_of
 from .windows import MapLines
 

@@ -22,7 +22,8 @@ from weft.files.outputs import write_file
 from weft.files.private import own_folder
 from weft_hw.config import AcceleratorConfig
 
-from .plan import AnyTiling, Problem
+from .plan import Problem
+from .tiling import AnyTiling
 
 __all__ = ["find", "keep"]
 

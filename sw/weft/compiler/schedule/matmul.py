@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from weft.compiler.graph.matmul import GemmProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 
-from .plan import SEGMENT_BYTES, Tiling, result_pitch, round_up
+from .plan import SEGMENT_BYTES, result_pitch, round_up
+from .tiling import Tiling
 
 __all__ = ["candidates"]
 

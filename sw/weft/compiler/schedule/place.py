@@ -15,7 +15,8 @@ from .place_depthwise import DepthwisePlacer
 from .place_fused import FusedPlacer
 from .place_matmul import MatmulPlacer
 from .place_windows import WindowPlacer
-from .plan import DepthwiseTiling, FusedTiling, Layer, Load, Plan, Store, WindowTiling, Written
+from .plan import Layer, Load, Plan, Store, Written
+from .tiling import DepthwiseTiling, FusedTiling, WindowTiling
 
 __all__ = ["Copy", "place_layers"]
 

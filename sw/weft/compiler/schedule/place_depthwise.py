@@ -10,7 +10,8 @@ from .chip import Chip, Held
 from .cut import even_parts
 from .depthwise import groups_of
 from .place_map import MapPlacer
-from .plan import DepthwiseTiling, FusedTiling, Plan, Slide, Written
+from .plan import Plan, Slide, Written
+from .tiling import DepthwiseTiling, FusedTiling
 from .walk import walk_of
 from .windows import MapLines
 

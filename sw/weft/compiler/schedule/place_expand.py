@@ -19,7 +19,8 @@ from .chip import Chip, Ring
 from .cut import Pass
 from .nest import Loop, Nest
 from .place_matmul import MatmulPlacer
-from .plan import DepthwiseTiling, FusedTiling, Plan, Step, Store, Tiling, Written, round_up
+from .plan import Plan, Step, Store, Written, round_up
+from .tiling import DepthwiseTiling, FusedTiling, Tiling
 from .walk import Walk
 from .windows import MapLines
 

@@ -22,7 +22,8 @@ from .cut import Pass, even_parts
 from .place_depthwise import DepthwisePlacer
 from .place_expand import ExpandPlacer, bytes_given
 from .place_matmul import MatmulPlacer
-from .plan import FusedTiling, Plan, Step, Tiling, Written
+from .plan import Plan, Step, Written
+from .tiling import FusedTiling, Tiling
 
 __all__ = ["FusedPlacer"]
 

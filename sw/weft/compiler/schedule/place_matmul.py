@@ -12,7 +12,8 @@ from .chip import Chip, Held
 from .cut import Cut, Pass
 from .nest import Loop, Nest
 from .placer import Placer
-from .plan import Plan, Step, Tiling, Written, round_up, stores_of
+from .plan import Plan, Step, Written, round_up, stores_of
+from .tiling import Tiling
 
 __all__ = ["MatmulPlacer"]
 

@@ -13,7 +13,8 @@ from .chip import Chip, Held
 from .cut import even_parts
 from .nest import Loop, Nest
 from .place_map import MapPlacer
-from .plan import Plan, Step, WindowTiling, Written, round_up
+from .plan import Plan, Step, Written, round_up
+from .tiling import WindowTiling
 from .windows import BANKS, MapLines
 
 __all__ = ["WindowPlacer"]

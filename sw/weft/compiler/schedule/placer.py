@@ -7,17 +7,8 @@ from weft_hw.isa import Space
 from weft_hw.numerics import TABLE_SIZE
 
 from .chip import Chip, Held, Ring
-from .plan import (
-    DepthwiseTiling,
-    FusedTiling,
-    Load,
-    Plan,
-    Store,
-    Written,
-    result_pitch,
-    round_up,
-    stores_of,
-)
+from .plan import Load, Plan, Store, Written, result_pitch, round_up, stores_of
+from .tiling import DepthwiseTiling, FusedTiling
 
 __all__ = ["Placer"]
 

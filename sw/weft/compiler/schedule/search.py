@@ -24,18 +24,8 @@ from weft_hw.isa import Instruction
 from . import depthwise, fused, matmul, windows
 from .emit import emit, queues_of
 from .place import place_layers
-from .plan import (
-    AnyTiling,
-    DepthwiseTiling,
-    FusedTiling,
-    Layer,
-    Load,
-    Plan,
-    Problem,
-    Slide,
-    Store,
-    layout_of,
-)
+from .plan import Layer, Load, Plan, Problem, Slide, Store, layout_of
+from .tiling import AnyTiling, DepthwiseTiling, FusedTiling
 from .walk import walk_of
 
 __all__ = ["Schedule", "check_arena", "schedule_fused", "schedule_node", "taps_of"]

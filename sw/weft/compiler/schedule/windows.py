@@ -8,7 +8,8 @@ from weft.compiler.graph.windowed import Channels, WindowProblem
 from weft.errors import Unsupported
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 
-from .plan import SEGMENT_BYTES, WindowTiling, result_pitch, round_up
+from .plan import SEGMENT_BYTES, result_pitch, round_up
+from .tiling import WindowTiling
 
 __all__ = ["MapLines", "candidates"]
 

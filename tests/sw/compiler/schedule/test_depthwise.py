@@ -16,8 +16,9 @@ from weft.compiler.lower.nodes import problem_of
 from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule import depthwise, known, search
 from weft.compiler.schedule.place import place_layers
-from weft.compiler.schedule.plan import DepthwiseTiling, Layer, layout_of
+from weft.compiler.schedule.plan import Layer, layout_of
 from weft.compiler.schedule.search import taps_of
+from weft.compiler.schedule.tiling import DepthwiseTiling
 from weft.compiler.schedule.walk import walk_of
 from weft.dram import memory_of
 from weft_hw.config import preset

@@ -13,8 +13,8 @@ from weft.compiler.graph.windowed import WindowProblem
 from weft.compiler.lower.nodes import pitches_of, problem_of
 from weft.compiler.lower.program import compile_graph
 from weft.compiler.schedule.nest import Loop, Nest
-from weft.compiler.schedule.plan import Tiling
 from weft.compiler.schedule.search import schedule_node
+from weft.compiler.schedule.tiling import Tiling
 from weft.compiler.schedule.windows import MapLines
 from weft.errors import Unsupported
 from weft.verify import verify

@@ -20,8 +20,8 @@ from .nest import Nest
 from .tiling import AnyTiling
 
 __all__ = [
-    "SEGMENT_BYTES", "Layer", "Layout", "Load", "Plan", "Problem", "Slide", "Step", "Store", "Written",
-    "layout_of", "place_constants", "result_pitch", "round_up", "row_bytes", "stores_of",
+    "SEGMENT_BYTES", "Layer", "Layout", "Load", "Plan", "Problem", "Slide", "Step", "Store",
+    "Written", "layout_of", "place_constants", "result_pitch", "round_up", "row_bytes", "stores_of",
 ]  # fmt: skip
 
 #: What a layer computes.

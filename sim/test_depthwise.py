@@ -14,6 +14,7 @@ from weft.compiler.lower.nodes import problem_of
 from weft.dram import memory_of
 from weft.errors import Unsupported
 from weft_hw.config import preset
+from weft_hw.depthwise.unit import DepthwiseUnit
 from weft_hw.isa import Opcode
 
 pytestmark = pytest.mark.sim
@@ -26,6 +27,15 @@ SAME = (1, 1, 1, 1)
 def fused(program) -> int:
     """How many nodes are done at once with others."""
     return sum("middle_banks" in node["schedule"] for node in program.metadata["nodes"])
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5], ids=["full-rate", "stalls"])
+@pytest.mark.parametrize("preset_name", ["tiny", "tiny-wide"])
+def test_unit(bench, preset_name, stall):
+    """The unit alone, under cocotb."""
+    name = f"depthwise_{preset_name.replace('-', '_')}"
+    dut = DepthwiseUnit(preset(preset_name))
+    assert bench(dut, "bench_depthwise", name=name, preset=preset_name, stall=stall).tests == 2
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-wide", "pynq-z2"])

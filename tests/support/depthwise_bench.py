@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +13,12 @@ from amaranth.sim import Simulator
 from naive_emulator import EXECUTE
 from weft.backend.emulator.state import State
 from weft_hw.config import AcceleratorConfig
+from weft_hw.depthwise.slots import GAP, Slots
 from weft_hw.depthwise.unit import DepthwiseUnit
 from weft_hw.isa import TAP_PARAMETERS, TAPS, Instruction, Opcode, Space, encode
 from weft_hw.memory.scratchpad import Scratchpad
 
-__all__ = ["Machine", "Measured", "naive", "random_instruction", "simulate"]
+__all__ = ["Machine", "Measured", "cycles_of", "naive", "random_instruction", "simulate"]
 
 
 class Machine:
@@ -119,6 +121,15 @@ def random_instruction(
             "table": int(rng.integers(0, config.tables)),
         },
     )  # fmt: skip
+
+
+def cycles_of(instruction: Instruction) -> int:
+    """Cycles that an instruction takes at full rate, from its start to its retirement."""
+    counts, skip = instruction.vector("count"), instruction["skip"]
+    reads, blocks = math.prod(counts), counts[4] * counts[5]
+    paced = counts[3] * blocks * (counts[2] - skip - 1) if counts[0] * counts[1] == 1 else 0
+    between = blocks * TAP_PARAMETERS + (blocks - 1) * GAP
+    return Slots.LATENCY + reads + paced + between + DepthwiseUnit.LATENCY
 
 
 @dataclass

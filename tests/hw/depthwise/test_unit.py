@@ -1,32 +1,20 @@
 """The depthwise unit against its naive model: windows of all kinds, with and without conflicts."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from depthwise_bench import Machine, naive, random_instruction, simulate
+from depthwise_bench import Machine, cycles_of, naive, random_instruction, simulate
 from weft.program.window_nest import WindowNest
 from weft_hw.config import PRESETS
-from weft_hw.depthwise.slots import GAP, Slots
-from weft_hw.depthwise.unit import DepthwiseUnit
-from weft_hw.isa import TAP_PARAMETERS, ErrorCode, Instruction
+from weft_hw.isa import ErrorCode, Instruction
 
 
 def machine_and_program(name, seed, count):
     rng = np.random.default_rng(seed)
     machine = Machine(PRESETS[name], rng)
     return machine, [random_instruction(machine, rng) for _ in range(count)]
-
-
-def slots(instruction):
-    """Cycles that an instruction takes at full rate, from its start to its retirement."""
-    counts, skip = instruction.vector("count"), instruction["skip"]
-    reads, blocks = math.prod(counts), counts[4] * counts[5]
-    paced = counts[3] * blocks * (counts[2] - skip - 1) if counts[0] * counts[1] == 1 else 0
-    between = blocks * TAP_PARAMETERS + (blocks - 1) * GAP
-    return Slots.LATENCY + reads + paced + between + DepthwiseUnit.LATENCY
 
 
 @pytest.mark.parametrize("traffic", [0.0, 0.9], ids=["full-rate", "conflicts"])
@@ -47,7 +35,7 @@ def test_random_windows(name, traffic, seed):
     assert [p for _, p in found.retired] == [1 | n << 1 | 1 << 5 | (n + 8) << 6 for n in range(4)]
     if not traffic:
         took = [end - begin for begin, (end, _) in zip(found.started, found.retired)]
-        assert took == [slots(i) for i in program]
+        assert took == [cycles_of(i) for i in program]
 
 
 @pytest.mark.parametrize("seed", range(2))

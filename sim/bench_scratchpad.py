@@ -27,11 +27,6 @@ def memories_of(word: int) -> set[tuple[int, int]]:
     return {(line * LINE // BANK, line % 2) for line in lines}
 
 
-def banks_of(word: int) -> set[int]:
-    """The banks that a read of the array from `word` on takes."""
-    return {bank for bank, _ in memories_of(word)}
-
-
 class Model:
     """Bytes, and the answers that are due; drives all clients of a cycle and compares."""
 

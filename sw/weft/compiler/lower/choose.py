@@ -60,8 +60,8 @@ class Chosen:
     """How a node is done.
 
     tiling : of it, or of those that it is fused with. unit : which one computes it, in words.
-    problem, prediction : of the node alone, or,
-    of the last one of those that are fused, of all of them; None for the others.
+    problem, prediction : of the node alone, or, of the last one of those that are fused, of all of
+    them; None for the others.
     """
 
     tiling: AnyTiling

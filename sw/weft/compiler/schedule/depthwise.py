@@ -13,12 +13,19 @@ from .tiling import DepthwiseTiling
 from .walk import Walk, walk_of
 from .windows import MapLines
 
-__all__ = ["candidates", "groups_of", "tap_bytes"]
+__all__ = ["candidates", "groups_of", "most_groups", "tap_bytes"]
 
 
 def groups_of(config: AcceleratorConfig, problem: WindowProblem) -> int:
     """Groups of R channels."""
     return -(-problem.channels // config.rows)
+
+
+def most_groups(config: AcceleratorConfig, every: int, walk: Walk) -> int:
+    """Groups of one DEPTHWISE, of `every`: all where their taps fit, else as many as leave a place
+    for those of the next, which come while one runs."""
+    room = config.tap_words // walk.block_words(config)
+    return every if every <= room else max(1, room // 2)
 
 
 def tap_bytes(config: AcceleratorConfig, problem: WindowProblem, walk: Walk) -> int:
@@ -33,9 +40,7 @@ def candidates(config: AcceleratorConfig, problem: WindowProblem) -> Iterator[De
     if walk is None or not MapLines(problem, 0, 1).is_clean:
         return
     every = groups_of(config, problem)
-    # Two instructions' taps have a place: those of the next come while one runs.
-    room = config.tap_words // walk.block_words(config)
-    most = every if every <= room else max(1, room // 2)
+    most = most_groups(config, every, walk)
     grain = max(1, GRANULE_BYTES // config.line_bytes)
     gathers = {min(most, round_up(-(-every // parts), grain)) for parts in (1, 2, 3, 4, 8)}
     high, wide = problem.out

@@ -10,7 +10,7 @@ from weft.compiler.graph.matmul import GemmProblem
 from weft.compiler.graph.windowed import WindowProblem
 from weft_hw.config import GRANULE_BYTES, AcceleratorConfig
 
-from .depthwise import groups_of
+from .depthwise import groups_of, most_groups
 from .place_expand import bytes_given, bytes_held
 from .plan import SEGMENT_BYTES, result_pitch, round_up
 from .tiling import FusedTiling
@@ -47,11 +47,10 @@ def _gathers(config: AcceleratorConfig, product: GemmProblem) -> list[int]:
     return sorted({min(nt, g) for g in wanted}, reverse=True)
 
 
-def _sums_fit(config: AcceleratorConfig, product: GemmProblem, rows: int, more: int = 0) -> bool:
-    """Whether all sums of a block of the product have accumulators, beside `more`, and all its
-    parameters a place."""
+def _sums_fit(config: AcceleratorConfig, product: GemmProblem, rows: int) -> bool:
+    """Whether all sums of a block of the product have accumulators, and its parameters a place."""
     nt = product.tiles(config)[1]
-    return rows * nt + more <= config.accumulator_rows and _parameters_fit(config, product)
+    return rows * nt <= config.accumulator_rows and _parameters_fit(config, product)
 
 
 def _parameters_fit(config: AcceleratorConfig, *products: GemmProblem) -> bool:
@@ -64,8 +63,7 @@ def _pairs(
 ) -> Iterator[FusedTiling]:
     """Of a map that is loaded."""
     every = groups_of(config, window)
-    room = config.tap_words // walk.block_words(config)
-    most = every if every <= room else max(1, room // 2)
+    most = most_groups(config, every, walk)
     grain = max(1, GRANULE_BYTES // config.line_bytes)
     kt, nt = product.tiles(config)
     weight_tiles = config.weight_buffer_bytes // config.tile_bytes
@@ -129,8 +127,7 @@ def _expanded(
         return
     if not _parameters_fit(config, expand, product):
         return
-    room = config.tap_words // walk.block_words(config)
-    most = every if every <= room else max(1, room // 2)
+    most = most_groups(config, every, walk)
     grain = max(1, GRANULE_BYTES // config.line_bytes, config.cols // rows)
     parts = {
         order: sorted({round_up(-(-every // part), grain) for part in into})

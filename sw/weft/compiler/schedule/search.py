@@ -30,7 +30,7 @@ from .walk import walk_of
 
 __all__ = ["Schedule", "check_arena", "schedule_fused", "schedule_node", "taps_of"]
 
-#: Instructions of all tilings that are predicted, together: it keeps a search at about a second.
+#: Instructions of all tilings that are predicted, together: it keeps a search at a second or two.
 EFFORT = 12000
 #: Cycles that a schedule may be slower for each instruction that it saves: a board writes and
 #: fetches them, and a fetch that is late is the first thing to slip on a busier memory.

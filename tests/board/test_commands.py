@@ -114,6 +114,7 @@ def test_the_offline_zip_installs_without_internet(built, tmp_path):
 
 @pytest.mark.sim
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_serve_selftest_deploy_and_run(built, tmp_path):
     python_for("zcu104")
     folder, _ = built
